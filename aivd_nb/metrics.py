@@ -7,13 +7,13 @@ __all__ = ['as_scores', 'auc', 'average_precision', 'eer', 'tpr_at_fpr', 'reliab
            'confusion', 'evaluate_scores', 'Interval', 'wilson_interval', 'bootstrap_interval', 'evaluate_intervals',
            'risk_coverage']
 
-# %% ../nbs/api/32_metrics.ipynb #0b6ce632
+# %% ../nbs/api/32_metrics.ipynb #50e93876
 from collections.abc import Callable
 from typing import NamedTuple
 
 from .core import ConfigError, Label
 
-# %% ../nbs/api/32_metrics.ipynb #08adc496
+# %% ../nbs/api/32_metrics.ipynb #74e0599a
 def as_scores(
     y, # labels, 0 and 1
     p, # scores, one for each label
@@ -28,7 +28,7 @@ def as_scores(
     if probabilities and (p.min() < 0 or p.max() > 1): raise ConfigError("scores", f"run from {p.min():.3g} to {p.max():.3g}", "Pass probabilities from 0 to 1, not logits")
     return y.astype(int), p
 
-# %% ../nbs/api/32_metrics.ipynb #14212905
+# %% ../nbs/api/32_metrics.ipynb #2844fe93
 def _both(y): return 0 < y.sum() < len(y)
 
 def auc(
@@ -40,7 +40,7 @@ def auc(
     y, p = as_scores(y, p, probabilities=False)
     return float(roc_auc_score(y, p)) if _both(y) else float("nan")
 
-# %% ../nbs/api/32_metrics.ipynb #c10704d8
+# %% ../nbs/api/32_metrics.ipynb #19a143ea
 def average_precision(
     y, # labels
     p, # scores of any range
@@ -50,12 +50,13 @@ def average_precision(
     y, p = as_scores(y, p, probabilities=False)
     return float(average_precision_score(y, p)) if _both(y) else float("nan")
 
-# %% ../nbs/api/32_metrics.ipynb #021a4a1b
+# %% ../nbs/api/32_metrics.ipynb #3a51e43d
 def _roc(y, p):
     "False-alarm and detection rates at every threshold"
     from sklearn.metrics import roc_curve
     return roc_curve(y, p, drop_intermediate=False)[:2]
 
+# %% ../nbs/api/32_metrics.ipynb #bc3c4c87
 def eer(
     y, # labels
     p, # scores of any range
@@ -64,12 +65,13 @@ def eer(
     y, p = as_scores(y, p, probabilities=False)
     return _eer(*_roc(y, p)) if _both(y) else float("nan")
 
+# %% ../nbs/api/32_metrics.ipynb #a958cd80
 def _eer(fpr, tpr):
     "Where the false-alarm rate meets the rate of misses"
     import numpy as np
     return float(np.interp(1, fpr + tpr, fpr))
 
-# %% ../nbs/api/32_metrics.ipynb #df20d799
+# %% ../nbs/api/32_metrics.ipynb #714c8d90
 def tpr_at_fpr(
     y, # labels
     p, # scores of any range
@@ -81,7 +83,7 @@ def tpr_at_fpr(
     alarms, found = _roc(y, p)
     return float(found[alarms <= fpr].max())
 
-# %% ../nbs/api/32_metrics.ipynb #51fe6829
+# %% ../nbs/api/32_metrics.ipynb #b2e3b677
 def reliability_table(
     y, # labels
     p, # probabilities
@@ -96,7 +98,7 @@ def reliability_table(
     mean = lambda v: np.divide(np.bincount(at, v, bins), n, out=np.full(bins, np.nan), where=n > 0)
     return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n": n, "predicted": mean(p), "observed": mean(y)})
 
-# %% ../nbs/api/32_metrics.ipynb #07b0a96e
+# %% ../nbs/api/32_metrics.ipynb #039b0d19
 def ece(
     y, # labels
     p, # probabilities
@@ -108,7 +110,7 @@ def ece(
     at = np.minimum((p * bins).astype(int), bins - 1)
     return float(np.abs(np.bincount(at, p - y)).sum() / len(y))
 
-# %% ../nbs/api/32_metrics.ipynb #7ff87c48
+# %% ../nbs/api/32_metrics.ipynb #72602ede
 def ece_by_chance(
     p, # probabilities
     bins:int=10, # of equal width
@@ -120,7 +122,7 @@ def ece_by_chance(
     p, rng = np.asarray(p, dtype=np.float64), np.random.default_rng(seed)
     return float(np.mean([ece((rng.random(len(p)) < p).astype(int), p, bins) for _ in range(n)]))
 
-# %% ../nbs/api/32_metrics.ipynb #48309106
+# %% ../nbs/api/32_metrics.ipynb #b8c59178
 def brier(
     y, # labels
     p, # probabilities
@@ -130,7 +132,7 @@ def brier(
     y, p = as_scores(y, p)
     return float(np.mean((p - y)**2))
 
-# %% ../nbs/api/32_metrics.ipynb #793a0823
+# %% ../nbs/api/32_metrics.ipynb #66beeff8
 def confusion(
     y, # labels
     p, # probabilities
@@ -141,7 +143,7 @@ def confusion(
     y, p = as_scores(y, p)
     return confusion_matrix(y, (p >= threshold).astype(int), labels=list(Label))
 
-# %% ../nbs/api/32_metrics.ipynb #cbcfe2d0
+# %% ../nbs/api/32_metrics.ipynb #b81ff1ba
 def _at_threshold(tn, fp, fn, tp):
     "The figures that follow from the four counts; 0/0 is NaN"
     def ratio(a, b): return float(a/b) if b else float("nan")
@@ -149,7 +151,7 @@ def _at_threshold(tn, fp, fn, tp):
     return dict(accuracy=ratio(tp + tn, tn + fp + fn + tp), balanced_accuracy=(recall + quiet)/2, precision=ratio(tp, tp + fp), recall=recall,
                 f1=ratio(2*tp, 2*tp + fp + fn), false_alarm=ratio(fp, fp + tn))
 
-# %% ../nbs/api/32_metrics.ipynb #2c0f91a1
+# %% ../nbs/api/32_metrics.ipynb #32912b12
 def _rank_figures(y, p):
     "The figures that look at order only, from one ROC curve"
     from sklearn.metrics import auc as area, average_precision_score
@@ -158,7 +160,7 @@ def _rank_figures(y, p):
     fpr, tpr = _roc(y, p)
     return dict(zip(names, (float(area(fpr, tpr)), float(average_precision_score(y, p)), _eer(fpr, tpr), float(tpr[fpr <= .05].max()))))
 
-# %% ../nbs/api/32_metrics.ipynb #a176cd5d
+# %% ../nbs/api/32_metrics.ipynb #abf845b7
 def evaluate_scores(
     y, # labels
     p, # probabilities
@@ -169,13 +171,14 @@ def evaluate_scores(
     matrix = confusion(y, p, threshold).tolist()
     return dict(n=len(y), n_real=sum(matrix[0]), n_ai=sum(matrix[1]), threshold=float(threshold), **_figures(y, p, threshold), confusion=matrix)
 
+# %% ../nbs/api/32_metrics.ipynb #5dd80a65
 def _figures(y, p, threshold):
     "The figures alone, for scores that have been checked"
     called = p >= threshold
     tp, fp = int(called[y == 1].sum()), int(called[y == 0].sum())
     return dict(**_at_threshold(int((y == 0).sum()) - fp, fp, int(y.sum()) - tp, tp), **_rank_figures(y, p), brier=brier(y, p), ece=ece(y, p))
 
-# %% ../nbs/api/32_metrics.ipynb #a1d26028
+# %% ../nbs/api/32_metrics.ipynb #d2960ba5
 class Interval(NamedTuple):
     "A figure with its interval"
     value: float
@@ -183,6 +186,7 @@ class Interval(NamedTuple):
     high: float
     def __str__(self): return f"{self.value:.3f} ({self.low:.3f}–{self.high:.3f})"
 
+# %% ../nbs/api/32_metrics.ipynb #2dca2a9b
 def wilson_interval(
     k:int, # clips that did
     n:int, # clips in all
@@ -194,7 +198,7 @@ def wilson_interval(
     ci = binomtest(k, n).proportion_ci(level, method="wilson")
     return Interval(k/n, float(ci.low), float(ci.high))
 
-# %% ../nbs/api/32_metrics.ipynb #7c5c426e
+# %% ../nbs/api/32_metrics.ipynb #43daecdc
 def _draws(y, groups, n, seed):
     "`n` arrays of clip numbers: as many groups of each class as there are, drawn with replacement"
     import numpy as np
@@ -205,7 +209,7 @@ def _draws(y, groups, n, seed):
     for _ in range(n):
         yield np.concatenate([u[i] for u in units for i in rng.integers(0, len(u), len(u))])
 
-# %% ../nbs/api/32_metrics.ipynb #8a768ca4
+# %% ../nbs/api/32_metrics.ipynb #adf81cae
 def _check_groups(y, groups):
     "Refuse groups that don't go with the labels, or have blanks"
     import numpy as np
@@ -214,7 +218,7 @@ def _check_groups(y, groups):
     if np.shape(groups) != y.shape: raise ConfigError("groups", f"{np.shape(groups)} groups for {y.shape} labels", "Pass one group a clip")
     if blank := int(pd.isna(np.asarray(groups, dtype=object)).sum()): raise ConfigError("groups", f"{blank} of {len(y)} are missing", "Give each clip a group")
 
-# %% ../nbs/api/32_metrics.ipynb #6c6e9c57
+# %% ../nbs/api/32_metrics.ipynb #8936800c
 def bootstrap_interval(
     metric:Callable, # f(y, p) → number
     y, # labels
@@ -231,14 +235,14 @@ def bootstrap_interval(
     values = np.array([metric(y[i], p[i]) for i in _draws(y, groups, n, seed)])
     return Interval(float(metric(y, p)), *_percentiles(values, level))
 
-# %% ../nbs/api/32_metrics.ipynb #16563b27
+# %% ../nbs/api/32_metrics.ipynb #b3fe080a
 def _percentiles(values, level):
     "Low and high ends of the middle `level` of the values that are numbers; NaN where there is none"
     import numpy as np
     values = values[np.isfinite(values)]
     return tuple(map(float, np.quantile(values, [(1 - level)/2, (1 + level)/2]))) if len(values) else (float("nan"),)*2
 
-# %% ../nbs/api/32_metrics.ipynb #45880f12
+# %% ../nbs/api/32_metrics.ipynb #deceb70e
 def evaluate_intervals(
     y, # labels
     p, # probabilities
@@ -256,7 +260,7 @@ def evaluate_intervals(
     draws = [_figures(y[i], p[i], threshold) for i in _draws(y, groups, n, seed)]
     return {k: Interval(v, *_percentiles(np.array([d[k] for d in draws]), level)) for k, v in whole.items()}
 
-# %% ../nbs/api/32_metrics.ipynb #3195fe9e
+# %% ../nbs/api/32_metrics.ipynb #45912494
 def risk_coverage(
     y, # labels
     p, # probabilities

@@ -6,12 +6,12 @@
 __all__ = ['LEAK_COLUMNS', 'stratified_split', 'balanced_sample', 'sources', 'check_leak', 'grouped_folds', 'grouped_split',
            'leave_one_generator_out']
 
-# %% ../nbs/api/13_splits.ipynb #81827d7e
+# %% ../nbs/api/13_splits.ipynb #dd8be0aa
 from collections.abc import Iterator
 
 from .core import Label, SplitError
 
-# %% ../nbs/api/13_splits.ipynb #9fabb992
+# %% ../nbs/api/13_splits.ipynb #826dfd3e
 def _need_columns(df, *names):
     "Refuse a table without these columns, or with blanks in them"
     for name in names:
@@ -20,14 +20,14 @@ def _need_columns(df, *names):
         if blank := int(df[name].isna().sum()):
             raise SplitError("labels", f"{blank} of {len(df)} clips have no {name}", f"Fill in the column {name}: a source of its own for each clip that shares none")
 
-# %% ../nbs/api/13_splits.ipynb #8a50efe4
+# %% ../nbs/api/13_splits.ipynb #c9072812
 def _need_clips(df, least):
     "Refuse a table with fewer than `least` clips of either class"
     for label in Label:
         n = int((df.label == label).sum())
         if n < least: raise SplitError("labels", f"{n} clips have label {label} ({label.name}), and at least {least} are needed", "Add clips of that class, or split into fewer parts")
 
-# %% ../nbs/api/13_splits.ipynb #dfb10ffc
+# %% ../nbs/api/13_splits.ipynb #5863f9e0
 def stratified_split(
     df, # column label
     test_size:float=0.2, # share of the clips that judge
@@ -41,7 +41,7 @@ def stratified_split(
     _need_clips(test, 1)
     return train, test
 
-# %% ../nbs/api/13_splits.ipynb #699ff7f9
+# %% ../nbs/api/13_splits.ipynb #8501fa30
 def balanced_sample(
     df, # column label
     n_per_class:int, # clips of each class
@@ -51,9 +51,10 @@ def balanced_sample(
     _need_clips(df, n_per_class)
     return df.groupby("label").sample(n=n_per_class, random_state=seed).sort_index()
 
-# %% ../nbs/api/13_splits.ipynb #9f4fcccd
+# %% ../nbs/api/13_splits.ipynb #939842e7
 LEAK_COLUMNS = ("group", "pair")
 
+# %% ../nbs/api/13_splits.ipynb #b771bab6
 def sources(
     df, # column `group`, filled in; `pair` counts where it is there and not blank
     group:str="group", # the column that names the source
@@ -64,7 +65,7 @@ def sources(
     links = [c for c in (group, "pair") if c in df]
     return pd.Series(_components([df[c].tolist() for c in links]), index=df.index, name="source_id")
 
-# %% ../nbs/api/13_splits.ipynb #7ab54bf6
+# %% ../nbs/api/13_splits.ipynb #4bf57932
 def _components(columns):
     "Connected components of rows that share a value in one of the columns; blanks link nothing"
     import numpy as np
@@ -79,7 +80,7 @@ def _components(columns):
     rows, nodes = np.concatenate(rows), np.concatenate(nodes)
     return connected_components(coo_matrix((np.ones(len(rows)), (rows, nodes)), (at, at)), directed=False)[1][:n]
 
-# %% ../nbs/api/13_splits.ipynb #d2af3a95
+# %% ../nbs/api/13_splits.ipynb #c214b65a
 def check_leak(
     train, # the clips that teach
     test, # the clips that judge
@@ -93,7 +94,7 @@ def check_leak(
             more = f" and {len(both) - 5} more" if len(both) > 5 else ""
             raise SplitError("split", f"{column} {', '.join(map(str, both[:5]))}{more} on both sides", "Split by group (grouped_split, grouped_folds)")
 
-# %% ../nbs/api/13_splits.ipynb #5b0745a4
+# %% ../nbs/api/13_splits.ipynb #3d4af39d
 def grouped_folds(
     df, # columns label and `group`; `pair` counts where it is there
     k:int=5, # folds
@@ -110,7 +111,7 @@ def grouped_folds(
     for i, (train, test) in enumerate(folds): _check_fold(train, test, f"fold {i + 1} of {k}", (group, "pair"))
     return folds
 
-# %% ../nbs/api/13_splits.ipynb #65fa0c3f
+# %% ../nbs/api/13_splits.ipynb #f1ec2a51
 def _need_sources(df, source, k):
     "Refuse k folds where a class has fewer than k sources"
     if k < 2: raise SplitError("labels", f"{k} folds leave nothing to train on", "Ask for 2 or more")
@@ -118,7 +119,7 @@ def _need_sources(df, source, k):
         n = source[df.label == label].nunique()
         if n < k: raise SplitError("labels", f"{k} folds need {k} sources of each class, and label {label} ({label.name}) has {n}", "Ask for fewer folds, or add clips of other sources")
 
-# %% ../nbs/api/13_splits.ipynb #0ecf0af9
+# %% ../nbs/api/13_splits.ipynb #e8268b66
 def _check_fold(train, test, name, columns):
     "Refuse a fold that leaks, or that lacks a class on one side"
     check_leak(train, test, columns)
@@ -127,7 +128,7 @@ def _check_fold(train, test, name, columns):
             if not (part.label == label).any():
                 raise SplitError(name, f"no clip with label {label} ({label.name}) in {side}", "Try another seed or fewer folds, or add clips of other sources")
 
-# %% ../nbs/api/13_splits.ipynb #36d3f325
+# %% ../nbs/api/13_splits.ipynb #c7faf246
 def grouped_split(
     df, # columns label and `group`; `pair` counts where it is there
     test_size:float=0.2, # share of the clips that judge, kept as well as whole sources allow
@@ -140,7 +141,7 @@ def grouped_split(
     def off(fold): return sum(abs((fold[1].label == c).sum()/(df.label == c).sum() - test_size) for c in Label)
     return min(folds, key=off)
 
-# %% ../nbs/api/13_splits.ipynb #dded1e99
+# %% ../nbs/api/13_splits.ipynb #d4c65092
 def leave_one_generator_out(
     df, # columns label, generator (of the AI clips) and `group`; `pair` counts where it is there
     k:int=5, # parts of the real sources, which take turns
@@ -159,7 +160,7 @@ def leave_one_generator_out(
         _check_fold(df[apart], test, f"generator {name}", (group, "pair"))
         yield name, df[apart], test
 
-# %% ../nbs/api/13_splits.ipynb #194488e3
+# %% ../nbs/api/13_splits.ipynb #dbf9a892
 def _deal_real(df, source, k, seed):
     "The real clips' index in k parts of whole sources, each as near to the same size as sources allow"
     import numpy as np
