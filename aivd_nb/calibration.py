@@ -6,7 +6,7 @@
 __all__ = ['REAL', 'AI', 'INCONCLUSIVE', 'sigmoid', 'logit', 'Calibrator', 'group_weights', 'fit_calibrator', 'Band', 'Decision',
            'decide', 'fit_band', 'OodGate', 'ood_distance', 'is_ood', 'fit_ood']
 
-# %% ../nbs/api/33_calibration.ipynb #17f92279
+# %% ../nbs/api/33_calibration.ipynb #eb1f3e4c
 import base64
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -18,27 +18,27 @@ import numpy as np
 from .core import BundleError, ConfigError, TrainError
 from .metrics import as_scores, reliability_table
 
-# %% ../nbs/api/33_calibration.ipynb #2be99f01
+# %% ../nbs/api/33_calibration.ipynb #d7369c5e
 def _from_json(cls, d, arrays=()):
     "An instance of `cls` from a JSON object, `arrays` unpacked; `BundleError` where the object doesn't fit"
     try: return cls(**{k: _unpack(v) if k in arrays else v for k, v in dict(d).items()})
     except (TypeError, ValueError, ConfigError) as e:
         raise BundleError(cls.__name__, f"can't be made from the JSON ({e})", "Use the bundle as it was saved, or train it anew") from e
 
-# %% ../nbs/api/33_calibration.ipynb #e81785ab
+# %% ../nbs/api/33_calibration.ipynb #3786402f
 def _finite(name, **values):
     "Refuse values that are no finite numbers"
     for k, v in values.items():
         if isinstance(v, bool) or not isinstance(v, (int, float)) or not np.isfinite(v): raise ConfigError(name, f"{k} is {v!r}", "Give a finite number")
 
-# %% ../nbs/api/33_calibration.ipynb #f57fe627
+# %% ../nbs/api/33_calibration.ipynb #3008ffbc
 def sigmoid(
     z, # logits, any shape
 ) -> "numpy.ndarray": # float64, between 0 and 1
     "Logistic function that overflows nowhere"
     return np.exp(-np.logaddexp(0, -np.asarray(z, dtype=np.float64)))
 
-# %% ../nbs/api/33_calibration.ipynb #4099af2d
+# %% ../nbs/api/33_calibration.ipynb #bb375b6b
 def logit(
     p, # probabilities; 0 and 1 are taken as 1e-9 and 1 − 1e-9
 ) -> "numpy.ndarray": # float64, at most ±20.7
@@ -46,7 +46,7 @@ def logit(
     p = np.clip(np.asarray(p, dtype=np.float64), 1e-9, 1 - 1e-9)
     return np.log(p) - np.log1p(-p)
 
-# %% ../nbs/api/33_calibration.ipynb #0275a4d6
+# %% ../nbs/api/33_calibration.ipynb #dd073e50
 @dataclass(frozen=True)
 class Calibrator:
     "p = sigmoid(scale × logit + bias); as it stands, it changes nothing"
@@ -60,7 +60,7 @@ class Calibrator:
     @classmethod
     def from_json(cls, d:dict): return _from_json(cls, d)
 
-# %% ../nbs/api/33_calibration.ipynb #54daa171
+# %% ../nbs/api/33_calibration.ipynb #df3a2df5
 def group_weights(
     y, # labels (n,)
     groups, # the source of each clip (n,)
@@ -73,7 +73,7 @@ def group_weights(
         w[y == c] = (y == c).sum() / (np.count_nonzero(sizes)*sizes[groups[y == c]])
     return w
 
-# %% ../nbs/api/33_calibration.ipynb #1ab4f430
+# %% ../nbs/api/33_calibration.ipynb #5e0baee2
 def fit_calibrator(
     logits, # of clips that trained nothing (n,)
     y, # their labels (n,)
@@ -93,7 +93,7 @@ def fit_calibrator(
     v = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[(-7, 7), (-20, 20)]).x
     return Calibrator(float(np.exp(v[0])), float(v[1]))
 
-# %% ../nbs/api/33_calibration.ipynb #69114660
+# %% ../nbs/api/33_calibration.ipynb #3184361e
 def _fit_weights(y, groups, sample_weight):
     "Weights for fitting; a class without held-out clips is an error"
     if not 0 < y.sum() < len(y): raise TrainError("calibration", "the held-out clips are all of one class", "Hold out sources of both classes")
@@ -101,10 +101,10 @@ def _fit_weights(y, groups, sample_weight):
     if w.shape != y.shape or not np.isfinite(w).all() or w.min() < 0: raise ConfigError("sample_weight", "is not one non-negative number a clip", "Pass n weights")
     return w if groups is None else w*group_weights(y, groups)
 
-# %% ../nbs/api/33_calibration.ipynb #d81318f7
+# %% ../nbs/api/33_calibration.ipynb #0b2bacd1
 REAL, AI, INCONCLUSIVE = "Real", "AI-Generated", "Inconclusive"
 
-# %% ../nbs/api/33_calibration.ipynb #5850fafe
+# %% ../nbs/api/33_calibration.ipynb #4193484b
 @dataclass(frozen=True)
 class Band:
     "Where the verdict is withheld, and what was counted when the band was fitted"
@@ -122,13 +122,13 @@ class Band:
     @classmethod
     def from_json(cls, d:dict): return _from_json(cls, d)
 
-# %% ../nbs/api/33_calibration.ipynb #78442edb
+# %% ../nbs/api/33_calibration.ipynb #acad22ad
 class Decision(NamedTuple):
     "A verdict and the side it is on, or leans to"
     label: str # Real, AI-Generated or Inconclusive
     leans: str # Real or AI-Generated
 
-# %% ../nbs/api/33_calibration.ipynb #c088e313
+# %% ../nbs/api/33_calibration.ipynb #9aa671af
 def decide(
     p:float, # calibrated probability of AI
     band:Band, # where to withhold the verdict
@@ -137,19 +137,23 @@ def decide(
     if not 0 <= p <= 1: raise ConfigError("probability", f"{p} is not between 0 and 1", "Pass a calibrated probability, not a logit")
     return Decision(AI if p >= band.ai else REAL if p <= band.real else INCONCLUSIVE, AI if p >= 0.5 else REAL)
 
-# %% ../nbs/api/33_calibration.ipynb #f9758497
+# %% ../nbs/api/33_calibration.ipynb #382059b5
 def _threshold_above(
     scores, # of the clips that should stay below
-    limit, # share of new clips that may reach the threshold
+    limit, # share of new clips that may reach the threshold, below 1
+    weights=None, # what each clip counts, 1 on average
 ):
     "The lowest threshold that a new clip reaches with a chance of at most `limit`"
-    k = max(0, int(np.floor(limit*(len(scores) + 1) + 1e-9)) - 1)
-    return float(np.nextafter(np.sort(scores)[::-1][k], np.inf)) if k < len(scores) else -np.inf
+    order = np.argsort(-scores, kind="stable")
+    above = np.cumsum(np.ones(len(scores)) if weights is None else weights[order])
+    k = int(((above + 1)/(len(scores) + 1) <= limit + 1e-9).sum())
+    return float(np.nextafter(scores[order][k], np.inf))
 
-# %% ../nbs/api/33_calibration.ipynb #3221ff7a
+# %% ../nbs/api/33_calibration.ipynb #908cd556
 def fit_band(
     p, # calibrated probabilities of clips that trained nothing
     y, # their labels
+    groups=None, # the source of each; given, every source of a class counts alike
     max_false_alarm:float=0.05, # share of real clips that may be called AI
     max_missed:float=0.05, # share of AI clips that may be called Real
 ) -> Band: # with the counts it was fitted on
@@ -158,12 +162,13 @@ def fit_band(
     for name, v in (("max_false_alarm", max_false_alarm), ("max_missed", max_missed)):
         if not 0 <= v < 1: raise ConfigError(name, f"{v} is not a share below 1", "Give a share such as 0.05")
     if not 0 < y.sum() < len(y): raise TrainError("band", "the held-out clips are all of one class", "Hold out sources of both classes")
-    ai = max(0.5, _threshold_above(p[y == 0], max_false_alarm))
-    real = min(0.5, -_threshold_above(-p[y == 1], max_missed))
+    w = np.ones(len(y)) if groups is None else group_weights(y, groups)
+    ai = max(0.5, _threshold_above(p[y == 0], max_false_alarm, w[y == 0]))
+    real = min(0.5, -_threshold_above(-p[y == 1], max_missed, w[y == 1]))
     counts = dict(false_alarms=int((p[y == 0] >= ai).sum()), missed=int(((p <= real) & (p < ai))[y == 1].sum()))
     return Band(ai, real, n_real=int((y == 0).sum()), n_ai=int(y.sum()), coverage=float(((p >= ai) | (p <= real)).mean()), **counts)
 
-# %% ../nbs/api/33_calibration.ipynb #2450e436
+# %% ../nbs/api/33_calibration.ipynb #2ba45ae5
 @lru_cache(maxsize=8)
 def _sketch(dim, k):
     "The plan (dim, k): in each row one ±1, the same on every machine (splitmix64 of the row's number)"
@@ -177,10 +182,10 @@ def _sketch(dim, k):
     plan.flags.writeable = False
     return plan
 
-# %% ../nbs/api/33_calibration.ipynb #0b7fdfa9
+# %% ../nbs/api/33_calibration.ipynb #f01ab7e0
 def _pack(a): return {"shape": list(np.shape(a)), "float32": base64.b64encode(np.ascontiguousarray(a, dtype="<f4").tobytes()).decode()}
 
-# %% ../nbs/api/33_calibration.ipynb #8877b402
+# %% ../nbs/api/33_calibration.ipynb #86923d7f
 def _unpack(d):
     "The array of `_pack`; `ValueError` where bytes and shape don't fit or a number is not finite"
     if not isinstance(d, dict) or set(d) != {"shape", "float32"}: raise ValueError("an array lacks its shape or its float32")
@@ -188,7 +193,7 @@ def _unpack(d):
     if not np.isfinite(a).all(): raise ValueError("an array holds values that are not finite")
     return a.astype(np.float32)
 
-# %% ../nbs/api/33_calibration.ipynb #0b010cbd
+# %% ../nbs/api/33_calibration.ipynb #6d652efa
 @dataclass(frozen=True, eq=False)
 class OodGate:
     "How far a clip's features are from those of the training clips, and from where on that is too far"
@@ -207,14 +212,14 @@ class OodGate:
     @classmethod
     def from_json(cls, d:dict): return _from_json(cls, d, ("mean", "spread", "whiten"))
 
-# %% ../nbs/api/33_calibration.ipynb #4824c474
+# %% ../nbs/api/33_calibration.ipynb #95c4c5e7
 def _whitened(gate, features):
     "Sketch of the standardised features, whitened: (n, k)"
     x = np.atleast_2d(np.asarray(features, dtype=np.float32))
     if x.ndim != 2 or x.shape[1] != len(gate.mean): raise ConfigError("features", f"have shape {np.shape(features)}, and the gate was fitted on {len(gate.mean)} a clip", "Pool a clip's features as in training")
     return np.clip((x - gate.mean)/gate.spread, -30, 30) @ _sketch(len(gate.mean), len(gate.whiten)) @ gate.whiten
 
-# %% ../nbs/api/33_calibration.ipynb #43529a27
+# %% ../nbs/api/33_calibration.ipynb #29af6cc4
 def ood_distance(
     gate:OodGate,
     features, # pooled over a clip's frames: (dim,), or (n, dim)
@@ -224,7 +229,7 @@ def ood_distance(
     far = np.sqrt((w**2).mean(1))
     return np.where(np.isfinite(np.atleast_2d(features)).all(1), far, np.inf)
 
-# %% ../nbs/api/33_calibration.ipynb #c3ef9e13
+# %% ../nbs/api/33_calibration.ipynb #fa7d7aca
 def is_ood(
     gate:OodGate,
     features, # pooled over a clip's frames: (dim,), or (n, dim)
@@ -232,7 +237,7 @@ def is_ood(
     "Which clips are unlike anything in training"
     return ood_distance(gate, features) >= gate.threshold
 
-# %% ../nbs/api/33_calibration.ipynb #b28af34b
+# %% ../nbs/api/33_calibration.ipynb #67893fe8
 def fit_ood(
     features, # of training clips, real and AI, pooled over frames: (n, dim)
     held_out, # of clips that trained nothing: (m, dim)
@@ -252,7 +257,7 @@ def fit_ood(
     far = ood_distance(gate, held)
     return OodGate(mean, spread, gate.whiten, float(np.quantile(far, quantile, method="higher")) + 1e-6, quantile, len(held))
 
-# %% ../nbs/api/33_calibration.ipynb #71be12a5
+# %% ../nbs/api/33_calibration.ipynb #3f73705f
 def _check_features(x, held):
     "Refuse features that don't fit one another, are too few or not finite"
     if x.ndim != 2 or held.ndim != 2 or x.shape[1] != held.shape[1]: raise ConfigError("features", f"have shapes {x.shape} and {held.shape}", "Pass (n, dim) and (m, dim)")
