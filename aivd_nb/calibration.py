@@ -6,10 +6,9 @@
 __all__ = ['REAL', 'AI', 'INCONCLUSIVE', 'sigmoid', 'logit', 'Calibrator', 'group_weights', 'fit_calibrator', 'Band', 'Decision',
            'decide', 'fit_band', 'OodGate', 'ood_distance', 'is_ood', 'fit_ood']
 
-# %% ../nbs/api/33_calibration.ipynb #eb1f3e4c
+# %% ../nbs/api/33_calibration.ipynb #24fed3d4
 import base64
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,27 +17,27 @@ import numpy as np
 from .core import BundleError, ConfigError, TrainError
 from .metrics import as_scores, reliability_table
 
-# %% ../nbs/api/33_calibration.ipynb #d7369c5e
+# %% ../nbs/api/33_calibration.ipynb #01fd3d9c
 def _from_json(cls, d, arrays=()):
     "An instance of `cls` from a JSON object, `arrays` unpacked; `BundleError` where the object doesn't fit"
     try: return cls(**{k: _unpack(v) if k in arrays else v for k, v in dict(d).items()})
     except (TypeError, ValueError, ConfigError) as e:
         raise BundleError(cls.__name__, f"can't be made from the JSON ({e})", "Use the bundle as it was saved, or train it anew") from e
 
-# %% ../nbs/api/33_calibration.ipynb #3786402f
+# %% ../nbs/api/33_calibration.ipynb #2f0d854a
 def _finite(name, **values):
     "Refuse values that are no finite numbers"
     for k, v in values.items():
         if isinstance(v, bool) or not isinstance(v, (int, float)) or not np.isfinite(v): raise ConfigError(name, f"{k} is {v!r}", "Give a finite number")
 
-# %% ../nbs/api/33_calibration.ipynb #3008ffbc
+# %% ../nbs/api/33_calibration.ipynb #5063bc2a
 def sigmoid(
     z, # logits, any shape
 ) -> "numpy.ndarray": # float64, between 0 and 1
     "Logistic function that overflows nowhere"
     return np.exp(-np.logaddexp(0, -np.asarray(z, dtype=np.float64)))
 
-# %% ../nbs/api/33_calibration.ipynb #bb375b6b
+# %% ../nbs/api/33_calibration.ipynb #52efb03f
 def logit(
     p, # probabilities; 0 and 1 are taken as 1e-9 and 1 − 1e-9
 ) -> "numpy.ndarray": # float64, at most ±20.7
@@ -46,7 +45,7 @@ def logit(
     p = np.clip(np.asarray(p, dtype=np.float64), 1e-9, 1 - 1e-9)
     return np.log(p) - np.log1p(-p)
 
-# %% ../nbs/api/33_calibration.ipynb #dd073e50
+# %% ../nbs/api/33_calibration.ipynb #991f3d7e
 @dataclass(frozen=True)
 class Calibrator:
     "p = sigmoid(scale × logit + bias); as it stands, it changes nothing"
@@ -60,7 +59,7 @@ class Calibrator:
     @classmethod
     def from_json(cls, d:dict): return _from_json(cls, d)
 
-# %% ../nbs/api/33_calibration.ipynb #df3a2df5
+# %% ../nbs/api/33_calibration.ipynb #a0e02d5b
 def group_weights(
     y, # labels (n,)
     groups, # the source of each clip (n,)
@@ -73,7 +72,7 @@ def group_weights(
         w[y == c] = (y == c).sum() / (np.count_nonzero(sizes)*sizes[groups[y == c]])
     return w
 
-# %% ../nbs/api/33_calibration.ipynb #5e0baee2
+# %% ../nbs/api/33_calibration.ipynb #ca09dd7b
 def fit_calibrator(
     logits, # of clips that trained nothing (n,)
     y, # their labels (n,)
@@ -93,7 +92,7 @@ def fit_calibrator(
     v = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[(-7, 7), (-20, 20)]).x
     return Calibrator(float(np.exp(v[0])), float(v[1]))
 
-# %% ../nbs/api/33_calibration.ipynb #3184361e
+# %% ../nbs/api/33_calibration.ipynb #dc9c617a
 def _fit_weights(y, groups, sample_weight):
     "Weights for fitting; a class without held-out clips is an error"
     if not 0 < y.sum() < len(y): raise TrainError("calibration", "the held-out clips are all of one class", "Hold out sources of both classes")
@@ -101,10 +100,10 @@ def _fit_weights(y, groups, sample_weight):
     if w.shape != y.shape or not np.isfinite(w).all() or w.min() < 0: raise ConfigError("sample_weight", "is not one non-negative number a clip", "Pass n weights")
     return w if groups is None else w*group_weights(y, groups)
 
-# %% ../nbs/api/33_calibration.ipynb #0b2bacd1
+# %% ../nbs/api/33_calibration.ipynb #124201a4
 REAL, AI, INCONCLUSIVE = "Real", "AI-Generated", "Inconclusive"
 
-# %% ../nbs/api/33_calibration.ipynb #4193484b
+# %% ../nbs/api/33_calibration.ipynb #9f2b3097
 @dataclass(frozen=True)
 class Band:
     "Where the verdict is withheld, and what was counted when the band was fitted"
@@ -122,13 +121,13 @@ class Band:
     @classmethod
     def from_json(cls, d:dict): return _from_json(cls, d)
 
-# %% ../nbs/api/33_calibration.ipynb #acad22ad
+# %% ../nbs/api/33_calibration.ipynb #0aa3ff2d
 class Decision(NamedTuple):
     "A verdict and the side it is on, or leans to"
     label: str # Real, AI-Generated or Inconclusive
     leans: str # Real or AI-Generated
 
-# %% ../nbs/api/33_calibration.ipynb #9aa671af
+# %% ../nbs/api/33_calibration.ipynb #02847497
 def decide(
     p:float, # calibrated probability of AI
     band:Band, # where to withhold the verdict
@@ -137,7 +136,7 @@ def decide(
     if not 0 <= p <= 1: raise ConfigError("probability", f"{p} is not between 0 and 1", "Pass a calibrated probability, not a logit")
     return Decision(AI if p >= band.ai else REAL if p <= band.real else INCONCLUSIVE, AI if p >= 0.5 else REAL)
 
-# %% ../nbs/api/33_calibration.ipynb #382059b5
+# %% ../nbs/api/33_calibration.ipynb #11dbc4c3
 def _threshold_above(
     scores, # of the clips that should stay below
     limit, # share of new clips that may reach the threshold, below 1
@@ -149,7 +148,7 @@ def _threshold_above(
     k = int(((above + 1)/(len(scores) + 1) <= limit + 1e-9).sum())
     return float(np.nextafter(scores[order][k], np.inf))
 
-# %% ../nbs/api/33_calibration.ipynb #908cd556
+# %% ../nbs/api/33_calibration.ipynb #733b64f6
 def fit_band(
     p, # calibrated probabilities of clips that trained nothing
     y, # their labels
@@ -168,7 +167,7 @@ def fit_band(
     counts = dict(false_alarms=int((p[y == 0] >= ai).sum()), missed=int(((p <= real) & (p < ai))[y == 1].sum()))
     return Band(ai, real, n_real=int((y == 0).sum()), n_ai=int(y.sum()), coverage=float(((p >= ai) | (p <= real)).mean()), **counts)
 
-# %% ../nbs/api/33_calibration.ipynb #2ba45ae5
+# %% ../nbs/api/33_calibration.ipynb #70b12972
 @lru_cache(maxsize=8)
 def _sketch(dim, k):
     "The plan (dim, k): in each row one ±1, the same on every machine (splitmix64 of the row's number)"
@@ -182,10 +181,10 @@ def _sketch(dim, k):
     plan.flags.writeable = False
     return plan
 
-# %% ../nbs/api/33_calibration.ipynb #f01ab7e0
+# %% ../nbs/api/33_calibration.ipynb #5fbd4229
 def _pack(a): return {"shape": list(np.shape(a)), "float32": base64.b64encode(np.ascontiguousarray(a, dtype="<f4").tobytes()).decode()}
 
-# %% ../nbs/api/33_calibration.ipynb #86923d7f
+# %% ../nbs/api/33_calibration.ipynb #eb9c60ab
 def _unpack(d):
     "The array of `_pack`; `ValueError` where bytes and shape don't fit or a number is not finite"
     if not isinstance(d, dict) or set(d) != {"shape", "float32"}: raise ValueError("an array lacks its shape or its float32")
@@ -193,7 +192,7 @@ def _unpack(d):
     if not np.isfinite(a).all(): raise ValueError("an array holds values that are not finite")
     return a.astype(np.float32)
 
-# %% ../nbs/api/33_calibration.ipynb #6d652efa
+# %% ../nbs/api/33_calibration.ipynb #5ea37934
 @dataclass(frozen=True, eq=False)
 class OodGate:
     "How far a clip's features are from those of the training clips, and from where on that is too far"
@@ -212,14 +211,14 @@ class OodGate:
     @classmethod
     def from_json(cls, d:dict): return _from_json(cls, d, ("mean", "spread", "whiten"))
 
-# %% ../nbs/api/33_calibration.ipynb #95c4c5e7
+# %% ../nbs/api/33_calibration.ipynb #eeca2329
 def _whitened(gate, features):
     "Sketch of the standardised features, whitened: (n, k)"
     x = np.atleast_2d(np.asarray(features, dtype=np.float32))
     if x.ndim != 2 or x.shape[1] != len(gate.mean): raise ConfigError("features", f"have shape {np.shape(features)}, and the gate was fitted on {len(gate.mean)} a clip", "Pool a clip's features as in training")
     return np.clip((x - gate.mean)/gate.spread, -30, 30) @ _sketch(len(gate.mean), len(gate.whiten)) @ gate.whiten
 
-# %% ../nbs/api/33_calibration.ipynb #29af6cc4
+# %% ../nbs/api/33_calibration.ipynb #fd4a77e8
 def ood_distance(
     gate:OodGate,
     features, # pooled over a clip's frames: (dim,), or (n, dim)
@@ -229,7 +228,7 @@ def ood_distance(
     far = np.sqrt((w**2).mean(1))
     return np.where(np.isfinite(np.atleast_2d(features)).all(1), far, np.inf)
 
-# %% ../nbs/api/33_calibration.ipynb #fa7d7aca
+# %% ../nbs/api/33_calibration.ipynb #cb22a15e
 def is_ood(
     gate:OodGate,
     features, # pooled over a clip's frames: (dim,), or (n, dim)
@@ -237,7 +236,7 @@ def is_ood(
     "Which clips are unlike anything in training"
     return ood_distance(gate, features) >= gate.threshold
 
-# %% ../nbs/api/33_calibration.ipynb #67893fe8
+# %% ../nbs/api/33_calibration.ipynb #74d3ec53
 def fit_ood(
     features, # of training clips, real and AI, pooled over frames: (n, dim)
     held_out, # of clips that trained nothing: (m, dim)
@@ -257,7 +256,7 @@ def fit_ood(
     far = ood_distance(gate, held)
     return OodGate(mean, spread, gate.whiten, float(np.quantile(far, quantile, method="higher")) + 1e-6, quantile, len(held))
 
-# %% ../nbs/api/33_calibration.ipynb #3f73705f
+# %% ../nbs/api/33_calibration.ipynb #4332ffff
 def _check_features(x, held):
     "Refuse features that don't fit one another, are too few or not finite"
     if x.ndim != 2 or held.ndim != 2 or x.shape[1] != held.shape[1]: raise ConfigError("features", f"have shapes {x.shape} and {held.shape}", "Pass (n, dim) and (m, dim)")
