@@ -6,19 +6,19 @@
 __all__ = ['REAL_COLOR', 'AI_COLOR', 'INK', 'FAINT', 'CURVE_COLORS', 'CURVE_LINES', 'new_axes', 'save_figure', 'plot_confusion',
            'plot_roc', 'plot_reliability', 'plot_risk_coverage', 'plot_scores', 'plot_history', 'plot_timeline']
 
-# %% ../nbs/api/52_plots.ipynb #3528e731
+# %% ../nbs/api/52_plots.ipynb #7fdf04e3
 from pathlib import Path
 
 from .core import ConfigError, VideoError, atomic_write
 from .calibration import Band
-from .metrics import as_scores, auc, confusion, ece, reliability_table, risk_coverage
+from .metrics import as_scores, auc, ece, reliability_table, risk_coverage, wilson_interval
 
-# %% ../nbs/api/52_plots.ipynb #61840f8f
+# %% ../nbs/api/52_plots.ipynb #58b2a750
 REAL_COLOR, AI_COLOR, INK, FAINT = "#0072B2", "#D55E00", "#222222", "#9a9a9a"
 CURVE_COLORS = (AI_COLOR, REAL_COLOR, "#000000", "#009E73", "#CC79A7", "#8a6d00")
 CURVE_LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
 
-# %% ../nbs/api/52_plots.ipynb #02402bb7
+# %% ../nbs/api/52_plots.ipynb #b040671d
 def new_axes(
     ax=None, # axes to draw on; a new figure is made where there are none
     size=(5, 4), # of a new figure, inches
@@ -27,7 +27,7 @@ def new_axes(
     from matplotlib.figure import Figure
     return ax if ax is not None else Figure(figsize=size, layout="constrained").subplots()
 
-# %% ../nbs/api/52_plots.ipynb #896b9329
+# %% ../nbs/api/52_plots.ipynb #a6cc1173
 def _dress(ax, title, xlabel, ylabel, square=False):
     "Title, labels, a light grid, no box; `square` sets both axes to 0 … 1"
     ax.set_title(title, loc="left", fontsize=11, color=INK)
@@ -38,12 +38,12 @@ def _dress(ax, title, xlabel, ylabel, square=False):
     if square: ax.set(xlim=(-.02, 1.02), ylim=(-.02, 1.02), aspect="equal")
     return ax
 
-# %% ../nbs/api/52_plots.ipynb #fca563fb
+# %% ../nbs/api/52_plots.ipynb #836c3ac9
 def _step(ax, i, x, y, label):
     "The i-th stepped curve of a picture: colour and line style both differ from its neighbours'"
     ax.plot(x, y, drawstyle="steps-post", color=CURVE_COLORS[i % 6], linestyle=CURVE_LINES[i % 5], linewidth=1.8, label=label)
 
-# %% ../nbs/api/52_plots.ipynb #26a1da38
+# %% ../nbs/api/52_plots.ipynb #6a5ec034
 def save_figure(
     ax, # axes, or a figure
     path, # .png, .svg or .pdf
@@ -56,7 +56,7 @@ def save_figure(
     with atomic_write(path) as tmp: getattr(ax, "figure", ax).savefig(tmp, dpi=dpi, metadata=dateless[path.suffix])
     return path
 
-# %% ../nbs/api/52_plots.ipynb #cc6bfdfd
+# %% ../nbs/api/52_plots.ipynb #f1c26cea
 def plot_confusion(
     matrix, # 2 × 2 counts: rows are what clips are (real, AI), columns what they were called
     title:str="Confusion matrix",
@@ -76,7 +76,7 @@ def plot_confusion(
     ax.tick_params(length=0)
     return ax
 
-# %% ../nbs/api/52_plots.ipynb #d92af2c6
+# %% ../nbs/api/52_plots.ipynb #63ec2b7b
 def plot_roc(
     curves:dict, # name → (labels, scores)
     mark:float=0.05, # false-alarm rate to mark
@@ -97,7 +97,7 @@ def plot_roc(
     ax.legend(loc="lower right", frameon=False, fontsize=9)
     return _dress(ax, title, "real clips called AI", "AI clips found", square=True)
 
-# %% ../nbs/api/52_plots.ipynb #779637bd
+# %% ../nbs/api/52_plots.ipynb #0b49be13
 def plot_reliability(
     y, # labels
     p, # probabilities
@@ -106,7 +106,6 @@ def plot_reliability(
     ax=None, # where to draw
 ): # axes
     "Observed against predicted share of AI clips, with intervals and the clips in each bin"
-    from aivd_nb.metrics import wilson_interval
     ax, t = new_axes(ax, (4.6, 4.6)), reliability_table(y, p, bins)
     ax.bar(t.low, .2*t.n/t.n.max(), 1/bins, align="edge", color="#dddddd", edgecolor="white", label="clips in the bin")
     t = t[t.n > 0]
@@ -117,7 +116,7 @@ def plot_reliability(
     ax.legend(loc="upper left", frameon=False, fontsize=9)
     return _dress(ax, title, "predicted probability of AI", "share that is AI", square=True)
 
-# %% ../nbs/api/52_plots.ipynb #8446f281
+# %% ../nbs/api/52_plots.ipynb #ae254777
 def plot_risk_coverage(
     curves:dict, # name → (labels, probabilities)
     threshold:float=0.5, # from here upwards a clip is called AI
@@ -135,7 +134,7 @@ def plot_risk_coverage(
     ax.legend(loc="upper left", frameon=False, fontsize=9)
     return _dress(ax, title, "clips answered, the surest first", "wrong among them")
 
-# %% ../nbs/api/52_plots.ipynb #c1bc172c
+# %% ../nbs/api/52_plots.ipynb #72d6689c
 def plot_scores(
     y, # labels
     p, # probabilities
@@ -155,13 +154,13 @@ def plot_scores(
     ax.legend(loc="upper center", frameon=False, fontsize=9)
     return _dress(ax, title, "probability of AI", "clips")
 
-# %% ../nbs/api/52_plots.ipynb #3e2f2f1b
+# %% ../nbs/api/52_plots.ipynb #2db7e734
 def _shade_band(span, line, band):
     "The band where no verdict is given, along either axis"
     span(max(band.real, 0), min(band.ai, 1), color="#000000", alpha=.07, linewidth=0, label="inconclusive")
     for at in {band.real, band.ai}: line(at, color="#666666", linewidth=1, linestyle="--")
 
-# %% ../nbs/api/52_plots.ipynb #bc935894
+# %% ../nbs/api/52_plots.ipynb #151c09c2
 def plot_history(
     history:dict, # Keras' `History.history`: name → one value an epoch, `val_name` beside it
     metrics=("loss", "accuracy"), # what to draw, each in its own axes; those that are not there are left out
@@ -180,7 +179,7 @@ def plot_history(
         _dress(ax, f"{title}: {m}", "epoch", m)
     return axes
 
-# %% ../nbs/api/52_plots.ipynb #f3b16aac
+# %% ../nbs/api/52_plots.ipynb #5586be06
 def plot_timeline(
     timeline, # of a verdict: mappings or objects with start_s, end_s, probability
     band:Band|None=None, # shaded where given
@@ -200,19 +199,19 @@ def plot_timeline(
     ax.set(ylim=(-.03, 1.03), xlim=_span(rows), yticks=[0, .5, 1], yticklabels=["0 Real", "½", "AI 1"])
     return _dress(ax, title, "seconds", "probability of AI")
 
-# %% ../nbs/api/52_plots.ipynb #3b0aac38
+# %% ../nbs/api/52_plots.ipynb #390b7a72
 def _window(w):
     "(start, end, probability) of a window, whether it is a mapping (JSON) or an object"
     get = w.__getitem__ if hasattr(w, "keys") else lambda name: getattr(w, name)
     return tuple(float(get(name)) for name in ("start_s", "end_s", "probability"))
 
-# %% ../nbs/api/52_plots.ipynb #e05d8729
+# %% ../nbs/api/52_plots.ipynb #4369f237
 def _side(p, band):
     "Colour and marker: triangle up for AI, circle for Real, square for neither"
     low, high = (band.real, band.ai) if band else (.5, .5)
     return (AI_COLOR, "^") if p >= high else (REAL_COLOR, "o") if p <= low else ("#555555", "s")
 
-# %% ../nbs/api/52_plots.ipynb #d4b210a4
+# %% ../nbs/api/52_plots.ipynb #6af985bf
 def _span(rows):
     "Limits of the time axis, with some room even for a clip of one instant"
     start, end = min(r[0] for r in rows), max(r[1] for r in rows)
