@@ -1,0 +1,35 @@
+"""What the tests share: the checkout, a copy of it that may be written to, and the programs of this virtual environment."""
+import os, shutil, subprocess, sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent # not resolved: the virtual environment's folder, not the interpreter's
+
+
+def repo_files() -> list[Path]:
+    "Files of the checkout that git keeps or would keep, relative to it"
+    out = subprocess.run(["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return [Path(p) for p in sorted(set(out.split("\0"))) if p and os.path.lexists(ROOT/p)]
+
+
+def copy_repo(to:Path) -> Path:
+    "The checkout's files in another folder, links as links"
+    for p in repo_files():
+        (to/p).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT/p, to/p, follow_symlinks=False)
+    return to
+
+
+def run(*cmd, cwd, timeout=600, env=None, check=True):
+    "Run a program of this environment; what it said is shown where it fails"
+    env = {**(os.environ if env is None else env)}
+    env["PATH"] = f"{BIN}{os.pathsep}{env.get('PATH', '')}"
+    done = subprocess.run([str(c) for c in cmd], cwd=cwd, env=env, timeout=timeout, capture_output=True, text=True)
+    if check: assert done.returncode == 0, f"{' '.join(map(str, cmd))}: exit {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+    return done
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory): return copy_repo(tmp_path_factory.mktemp("copy")/"aivd-nb")
