@@ -6,7 +6,7 @@
 __all__ = ['Limits', 'sniff', 'Packets', 'packets', 'VideoInfo', 'VideoReader', 'probe', 'every_nth', 'every_seconds', 'Sampling',
            'Window', 'plan_windows', 'Frame', 'read_frames']
 
-# %% ../nbs/api/10_video.ipynb #39232e89
+# %% ../nbs/api/10_video.ipynb #cb09cf9c
 import math
 import os
 import struct
@@ -20,7 +20,7 @@ import numpy as np
 from fastcore.basics import patch
 from .core import ConfigError, VideoError
 
-# %% ../nbs/api/10_video.ipynb #d2a16c02
+# %% ../nbs/api/10_video.ipynb #0e624b06
 def _quiet():
     "Keep FFmpeg and OpenCV from writing to the terminal"
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -28,7 +28,7 @@ def _quiet():
 
 _quiet()
 
-# %% ../nbs/api/10_video.ipynb #962a1d74
+# %% ../nbs/api/10_video.ipynb #1c899aa0
 @dataclass(frozen=True)
 class Limits:
     "What a video may ask of the machine"
@@ -37,14 +37,14 @@ class Limits:
     open_timeout_s:float = 10 # for opening the file (slow network drives)
     read_timeout_s:float = 10 # for reading on to the next frame
 
-# %% ../nbs/api/10_video.ipynb #7780f7bf
+# %% ../nbs/api/10_video.ipynb #0eec2e62
 _AUDIO = (b"ID3", b"fLaC", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"\xff\xf9", b"#!AMR", b"MThd")
 _IMAGE = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*", b"\0\0\1\0")
 _PLAIN = {b"GIF87a": "gif", b"GIF89a": "gif", b"FLV\x01": "flv", b"OggS": "ogg", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11": "wmv",
     b"\0\0\x01\xba": "mpeg", b"\0\0\x01\xb3": "mpeg"}
 _STILL = (b"heic", b"heix", b"mif1", b"avif", b"crx ")
 
-# %% ../nbs/api/10_video.ipynb #eb370da4
+# %% ../nbs/api/10_video.ipynb #628d7ce8
 def _riff_or_boxes(head):
     "Kind of a RIFF or an ISO/QuickTime file, else None"
     if head[:4] == b"RIFF": return {b"AVI ": "avi", b"WAVE": "audio", b"WEBP": "image"}.get(head[8:12])
@@ -53,7 +53,7 @@ def _riff_or_boxes(head):
         return "mov" if head[8:12] == b"qt  " else "audio" if head[8:11] in (b"M4A", b"M4B") else "mp4"
     return "mov" if head[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot") else None
 
-# %% ../nbs/api/10_video.ipynb #cd6c415a
+# %% ../nbs/api/10_video.ipynb #5b6a022c
 def sniff(
     head:bytes, # the first 512 bytes of a file
 ) -> str|None: # mp4, mov, avi, mkv, webm, gif, flv, ogg, wmv, mpeg, ts; or "audio", "image"; None for anything else
@@ -65,7 +65,7 @@ def sniff(
     if len(head) > 400 and any(head[i] == head[i+188+s] == 0x47 for i, s in ((0, 0), (4, 4))): return "ts"
     return "audio" if head.startswith(_AUDIO) else "image" if head.startswith(_IMAGE) else None
 
-# %% ../nbs/api/10_video.ipynb #bd99bcc0
+# %% ../nbs/api/10_video.ipynb #f6c3fbb8
 _EXPORT = "Export it again from its source, for example as an .mp4 with H.264"
 
 def _stat(path):
@@ -78,7 +78,7 @@ def _stat(path):
     if not info.st_size: raise VideoError(path, "is empty (0 bytes)", "Copy or download it again", "empty")
     return info
 
-# %% ../nbs/api/10_video.ipynb #647d52ed
+# %% ../nbs/api/10_video.ipynb #4b8195ca
 def _kind(path):
     "The container, or the error that says what the file is instead"
     try:
@@ -92,10 +92,10 @@ def _kind(path):
         raise VideoError(path, "is named like a pattern for a series of images", "Rename it, for example to clip.mp4", "unreadable")
     return kind
 
-# %% ../nbs/api/10_video.ipynb #4f954b3a
+# %% ../nbs/api/10_video.ipynb #1837d346
 _SUFFIXES = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".gif", ".wmv", ".asf", ".flv", ".ogv", ".ogg", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ""}
 
-# %% ../nbs/api/10_video.ipynb #23e45215
+# %% ../nbs/api/10_video.ipynb #f8337960
 def _boxes(
     data, # content of a box
 ): # yields (name, content)
@@ -110,7 +110,7 @@ def _boxes(
         yield name, data[i+head:i+size]
         i += size
 
-# %% ../nbs/api/10_video.ipynb #b5dd4cdd
+# %% ../nbs/api/10_video.ipynb #19e16411
 def _moov(path):
     "Content of the table of contents, or None where the file has none"
     with open(path, "rb") as f:
@@ -123,7 +123,7 @@ def _moov(path):
             if size < skip: return None
             f.seek(size - skip, 1)
 
-# %% ../nbs/api/10_video.ipynb #885df973
+# %% ../nbs/api/10_video.ipynb #39dbef41
 class _Track(NamedTuple):
     "What a track of an mp4 says about itself"
     handler: bytes # b"vide", b"soun", …
@@ -136,13 +136,13 @@ def _find(data, *names):
     for name in names: data = next((c for n, c in _boxes(data) if n == name), b"")
     return data
 
-# %% ../nbs/api/10_video.ipynb #b13e99ac
+# %% ../nbs/api/10_video.ipynb #f4b434b6
 def _times(box):
     "(time scale, duration) of an `mvhd` or `mdhd` box"
     if len(box) < 32 and box[:1] == b"\1" or len(box) < 20: return 1, 0
     return struct.unpack_from(">IQ", box, 20) if box[0] == 1 else struct.unpack_from(">II", box, 12)
 
-# %% ../nbs/api/10_video.ipynb #6aad3ff4
+# %% ../nbs/api/10_video.ipynb #702f1dfe
 def _edits(elst):
     "(duration, start) of each edit that shows something, in the scale of the movie and of the media"
     wide = elst[:1] == b"\1"
@@ -150,7 +150,7 @@ def _edits(elst):
     found = [struct.unpack_from(form, elst, i) for i in range(8, len(elst) - step + 1, step)]
     return [e for e in found if e[1] >= 0]
 
-# %% ../nbs/api/10_video.ipynb #bb272bdb
+# %% ../nbs/api/10_video.ipynb #e5081779
 def _trims(edits, movie, media, slack=0.25):
     "Whether an edit list hides frames"
     if not edits: return False
@@ -164,7 +164,7 @@ def _track(trak, movie):
     edits, media = _edits(_find(trak, b"edts", b"elst")), _times(_find(mdia, b"mdhd"))
     return _Track(_find(mdia, b"hdlr")[8:12], *size, _trims(edits, movie, media))
 
-# %% ../nbs/api/10_video.ipynb #20fe425d
+# %% ../nbs/api/10_video.ipynb #51b4f1c5
 def _video_track(path, limits):
     "The video track of an mp4 or mov that is whole, shows a picture and is small enough"
     moov = _moov(path)
@@ -172,28 +172,30 @@ def _video_track(path, limits):
     movie = _times(_find(moov, b"mvhd"))
     tracks = [_track(c, (movie[0] or 1, movie[1])) for n, c in _boxes(moov) if n == b"trak"]
     tracks = [t for t in tracks if t.handler == b"vide"]
-    if not tracks: raise VideoError(path, "holds no video track", "Give a file with a picture", "no_video")
+    if not tracks: raise VideoError(path, "holds sound but no picture", "Give a file with a video track", "no_video")
     _check_pixels(path, tracks[0].width, tracks[0].height, limits)
     return tracks[0]
 
-# %% ../nbs/api/10_video.ipynb #646d315b
+# %% ../nbs/api/10_video.ipynb #0d63d12f
 def _check_pixels(path, width, height, limits):
     "Refuse a frame over the cap"
     if width*height > limits.max_pixels:
         raise VideoError(path, f"has frames of {width}×{height} pixels, over the limit of {limits.max_pixels:,}",
             "Scale it down, or raise Limits(max_pixels=…)", "too_many_pixels")
 
-# %% ../nbs/api/10_video.ipynb #6836ff6a
-_MARKS = {"avi": b"vids", "mkv": b"V_", "webm": b"V_", "ogg": b"theora", "wmv": bytes.fromhex("c0ef19bc4d5bcf11a8fd00805f5c442b")}
+# %% ../nbs/api/10_video.ipynb #c2f3bb88
+_MARKS = {"avi": (b"vids", b"auds"), "mkv": (b"V_", b"A_"), "webm": (b"V_", b"A_"), "ogg": (b"theora", b"OggS"),
+    "wmv": tuple(bytes.fromhex(i + "4d5bcf11a8fd00805f5c442b") for i in ("c0ef19bc", "409e69f8"))} # of a video and a sound track
 
 def _open_error(path, kind):
-    "Why a file could not be opened: no picture in it, or damaged"
+    "Why a file could not be opened: sound alone, or damaged"
     with open(path, "rb") as f: head = f.read(1 << 20)
-    if kind in _MARKS and _MARKS[kind] not in head or kind == "flv" and len(head) > 4 and not head[4] & 1:
-        return VideoError(path, "holds no video track", "Give a file with a picture", "no_video")
+    video, sound = _MARKS.get(kind, (b"", b""))
+    if sound and sound in head and video not in head or kind == "flv" and head[4:5] == b"\x04":
+        return VideoError(path, "holds sound but no picture", "Give a file with a video track", "no_video")
     return VideoError(path, f"can't be read as {kind}: it is damaged or cut off", f"Copy it again. {_EXPORT}", "unreadable")
 
-# %% ../nbs/api/10_video.ipynb #c7305996
+# %% ../nbs/api/10_video.ipynb #7efd80e2
 def _open(path, kind, limits, packets=False):
     "An open `VideoCapture`; with `packets`, one that reads packets without decoding them"
     asked = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(1000*limits.open_timeout_s), cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(1000*limits.read_timeout_s)]
@@ -208,7 +210,7 @@ def _open(path, kind, limits, packets=False):
 
 def _size(cap): return int(cap.get(cv2.CAP_PROP_FRAME_WIDTH)), int(cap.get(cv2.CAP_PROP_FRAME_HEIGHT))
 
-# %% ../nbs/api/10_video.ipynb #ce071e10
+# %% ../nbs/api/10_video.ipynb #5114d885
 class Packets(NamedTuple):
     "The packets of a video stream in the order in which they are shown"
     times: np.ndarray # (n,) milliseconds
@@ -218,7 +220,7 @@ class Packets(NamedTuple):
         i = int(np.searchsorted(self.times, ms - 0.05))
         return i if i < len(self.times) and abs(self.times[i] - ms) < 0.05 else None
 
-# %% ../nbs/api/10_video.ipynb #7d20e583
+# %% ../nbs/api/10_video.ipynb #c8b670a2
 @lru_cache(8)
 def _packets_of(path, size, modified):
     "Read the packets of a file; kept for the last few files as long as they don't change"
@@ -231,7 +233,7 @@ def _packets_of(path, size, modified):
     order = np.argsort(np.array(times), kind="stable")
     return Packets(np.array(times)[order], np.flatnonzero(np.array(keys, bool)[order]))
 
-# %% ../nbs/api/10_video.ipynb #2011fae6
+# %% ../nbs/api/10_video.ipynb #9022ab62
 def packets(
     path, # a video
 ) -> Packets: # empty where the stream has none
@@ -240,7 +242,7 @@ def packets(
     _kind(path)
     return _packets_of(os.path.abspath(path), info.st_size, info.st_mtime_ns)
 
-# %% ../nbs/api/10_video.ipynb #5d009353
+# %% ../nbs/api/10_video.ipynb #42468385
 @dataclass(frozen=True)
 class VideoInfo:
     "What a video is, as found in the file and not as its name or head claims"
@@ -256,7 +258,7 @@ class VideoInfo:
     duration_s: float
     size_bytes: int
 
-# %% ../nbs/api/10_video.ipynb #5f7f1b9e
+# %% ../nbs/api/10_video.ipynb #e807201e
 _CLAIMS = ("mp4", "mov", "avi") # containers that state a number of frames; the others state a length, from which OpenCV guesses
 _INDEXED = ("mp4", "mov", "mkv", "webm") # containers whose packets tell the frames
 
@@ -270,7 +272,7 @@ def _codec(cap):
     code = int(cap.get(cv2.CAP_PROP_FOURCC)) & 0xffffffff
     return code.to_bytes(4, "little").decode("latin1").strip("\0 ")
 
-# %% ../nbs/api/10_video.ipynb #8225ffef
+# %% ../nbs/api/10_video.ipynb #b2b525ec
 class VideoReader:
     "An open video: `info` says what it is, `frames` reads; closes itself as a context manager"
     def __init__(self,
@@ -287,7 +289,7 @@ class VideoReader:
     def __enter__(self): return self
     def __exit__(self, *_): self.close()
 
-# %% ../nbs/api/10_video.ipynb #b31e695a
+# %% ../nbs/api/10_video.ipynb #ab03c9c2
 @patch
 def _at(self:VideoReader): return self.cap.get(cv2.CAP_PROP_POS_MSEC)
 
@@ -303,7 +305,7 @@ def _forward(self:VideoReader, to):
     while self.index < to and self.cap.grab(): self.index += 1
     return self.index == to
 
-# %% ../nbs/api/10_video.ipynb #e6ab21a0
+# %% ../nbs/api/10_video.ipynb #a0545faa
 @patch
 def _start(self:VideoReader):
     "Decode the first frame, or say why that can't be done"
@@ -313,7 +315,7 @@ def _start(self:VideoReader):
     else: problem = f"holds no frame that can be decoded ({codec} in {self.kind})"
     raise VideoError(self.path, problem, "Convert it, for example: ffmpeg -i IN -c:v libx264 OUT.mp4", "unreadable")
 
-# %% ../nbs/api/10_video.ipynb #ac498fea
+# %% ../nbs/api/10_video.ipynb #bc887db9
 @patch
 def _exact(self:VideoReader):
     "The packets where they are the frames, and the frame grabbed last proves it; else None"
@@ -322,7 +324,7 @@ def _exact(self:VideoReader):
     self.trusted = self.packets.index(self._at()) == self.index
     return self.packets if self.trusted else None
 
-# %% ../nbs/api/10_video.ipynb #a3ac7032
+# %% ../nbs/api/10_video.ipynb #5f589274
 def _false_count(path, claim, but):
     return VideoError(path, f"claims {claim:,} frames, but {but}", f"The file is damaged or made to mislead. {_EXPORT}", "false_frame_count")
 
@@ -334,7 +336,7 @@ def _claim(self:VideoReader):
     if self.kind in _CLAIMS and claim > max(self.size//4, 64): raise _false_count(self.path, int(claim), f"{self.size:,} bytes can't hold them")
     return int(claim)
 
-# %% ../nbs/api/10_video.ipynb #fefaf06e
+# %% ../nbs/api/10_video.ipynb #d2ad438e
 @patch
 def _count(self:VideoReader):
     "(frames, frames a second), counted from packets where they are the frames, else by decoding"
@@ -348,7 +350,7 @@ def _count(self:VideoReader):
     while self.cap.grab(): self.index += 1
     return self.index + 1, fps
 
-# %% ../nbs/api/10_video.ipynb #1ffb1c07
+# %% ../nbs/api/10_video.ipynb #7e4bf2c5
 @patch
 def _check_count(self:VideoReader, n, fps, claim):
     "Refuse a count that is too small, by itself or beside the claim"
@@ -360,7 +362,7 @@ def _check_count(self:VideoReader, n, fps, claim):
         problem = "holds a single frame" if n == 1 else f"holds {n} frames"
         raise VideoError(self.path, f"{problem}, fewer than the {self.limits.min_frames} that a verdict needs", "Give a longer clip", "too_few_frames")
 
-# %% ../nbs/api/10_video.ipynb #ea19712f
+# %% ../nbs/api/10_video.ipynb #e1844925
 @patch
 def info(self:VideoReader,
     count:bool=True, # count the frames (reads the whole file, decodes little of it); else believe the claim where there is one
@@ -373,7 +375,7 @@ def info(self:VideoReader,
     self._check_count(n, fps, claim)
     return VideoInfo(self.path, self.kind, codec, width, height, turn, fps, n, counted, n/fps, self.size)
 
-# %% ../nbs/api/10_video.ipynb #1c45127d
+# %% ../nbs/api/10_video.ipynb #67c5938d
 def probe(
     path, # a video file
     count:bool=True, # count the frames (reads the whole file, decodes little of it); else believe the claim where there is one
@@ -382,7 +384,7 @@ def probe(
     "What a video is; raises `VideoError` with the code of what is wrong with it"
     with VideoReader(path, limits) as video: return video.info(count)
 
-# %% ../nbs/api/10_video.ipynb #6323e62f
+# %% ../nbs/api/10_video.ipynb #c2aea78e
 def every_nth(
     n_frames:int, # of the clip
     step:int=3, # 1 takes every frame
@@ -391,7 +393,7 @@ def every_nth(
     if step < 1 or step != int(step): raise ConfigError("step", f"is {step}", "Give a whole number of frames, 1 or more")
     return list(range(0, n_frames, int(step)))
 
-# %% ../nbs/api/10_video.ipynb #2ba297b6
+# %% ../nbs/api/10_video.ipynb #051abddb
 def every_seconds(
     n_frames:int, # of the clip
     fps:float, # its frames a second
@@ -403,7 +405,7 @@ def every_seconds(
     found = np.unique(np.floor(at + 0.5).astype(int))
     return found[found < n_frames].tolist()
 
-# %% ../nbs/api/10_video.ipynb #e6d59a03
+# %% ../nbs/api/10_video.ipynb #56d20123
 @dataclass(frozen=True)
 class Sampling:
     "Which frames of a clip are looked at; part of what a trained bundle records"
@@ -420,7 +422,7 @@ class Window(NamedTuple):
     "One run of frames that becomes one sequence"
     indices: tuple
 
-# %% ../nbs/api/10_video.ipynb #cab83b43
+# %% ../nbs/api/10_video.ipynb #c7b4c502
 def _starts(n, length, windows):
     "Where windows begin in a grid of n: one after the other, the last at the end, thinned to at most `windows`"
     starts = list(range(0, n - length + 1, length)) or [0]
@@ -429,7 +431,7 @@ def _starts(n, length, windows):
     if windows == 1: return [starts[len(starts)//2]]
     return [starts[round(i)] for i in np.linspace(0, len(starts) - 1, windows)]
 
-# %% ../nbs/api/10_video.ipynb #10e4ef94
+# %% ../nbs/api/10_video.ipynb #e85bdd49
 def plan_windows(
     n_frames:int, # of the clip
     fps:float, # its frames a second
@@ -440,14 +442,14 @@ def plan_windows(
     grid = every_nth(n_frames, s.step) if s.unit == "frames" else every_seconds(n_frames, fps, s.step)
     return tuple(Window(tuple(grid[i:i+s.length])) for i in _starts(len(grid), s.length, s.windows)) if grid else ()
 
-# %% ../nbs/api/10_video.ipynb #0befbc0d
+# %% ../nbs/api/10_video.ipynb #4312fde3
 class Frame(NamedTuple):
     "One decoded frame"
     index: int # as asked for
     time_s: float # when it is shown
     image: np.ndarray # RGB uint8 (height, width, 3), upright
 
-# %% ../nbs/api/10_video.ipynb #6f341695
+# %% ../nbs/api/10_video.ipynb #add33a92
 @patch
 def _frame(self:VideoReader):
     "The frame that was grabbed last, as RGB"
@@ -457,12 +459,12 @@ def _frame(self:VideoReader):
     time_s = self.index/_fps(self.cap) if self.kind in ("avi", "mpeg") else self._at()/1000
     return Frame(self.index, time_s, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
 
-# %% ../nbs/api/10_video.ipynb #d7b329c6
+# %% ../nbs/api/10_video.ipynb #96c726ce
 _JUMP = 12 # cost of a jump itself, in grabs
 _EARLY = 16 # frames by which OpenCV's seek starts early
 _NEAR = 32 # a gap under which a jump never pays, so that packets need not be read
 
-# %% ../nbs/api/10_video.ipynb #51f18fba
+# %% ../nbs/api/10_video.ipynb #1836dde7
 @patch
 def _jump(self:VideoReader, to):
     "Seek towards a frame where that is cheaper than grabbing; never lands behind it"
@@ -474,7 +476,7 @@ def _jump(self:VideoReader, to):
     key = int(found.keys[early]) if early >= 0 else 0
     if key - self.index > _JUMP: self._seek(key, to)
 
-# %% ../nbs/api/10_video.ipynb #3c1fb971
+# %% ../nbs/api/10_video.ipynb #1d55cd18
 @patch
 def _seek(self:VideoReader, key, to):
     "Land on a frame from `key` to `to`, by a seek whose place is verified, else start over"
@@ -492,32 +494,38 @@ def _distrust(self:VideoReader):
     self.trusted = False
     self._reopen()
 
-# %% ../nbs/api/10_video.ipynb #2bf851a3
+# %% ../nbs/api/10_video.ipynb #d49f68f6
 @patch
 def _go(self:VideoReader, to):
-    "Grab frame `to`; False where the video ends shortly before it, an error where it ends long before"
+    "Grab frame `to`; False where the video ends before it"
     if to < self.index: self._reopen()
     self._jump(to)
     done = self._forward(to)
     if self.packets and self.trusted and not (done and self._exact()):
         self._distrust()
         done = self._forward(to)
-    self._start()
-    if not done and self.index + 1 < 0.9*(to + 1):
-        raise VideoError(self.path, f"ends after {self.index + 1} frames; frame {to} was asked for", "Copy or download it again", "truncated")
     return done
 
-# %% ../nbs/api/10_video.ipynb #6c698a37
+# %% ../nbs/api/10_video.ipynb #708177a9
+@patch
+def _ended(self:VideoReader, last):
+    "Accept an end shortly before the last frame wanted, refuse one long before"
+    self._start()
+    if self.index + 1 < 0.9*(last + 1):
+        raise VideoError(self.path, f"ends after {self.index + 1} frames; frame {last} was asked for", "Copy or download it again", "truncated")
+
+# %% ../nbs/api/10_video.ipynb #6d4ef944
 @patch
 def frames(self:VideoReader,
     indices:Iterable, # of frames, in the order of showing
 ) -> Iterator: # of `Frame`, in rising order, each once
     "The frames with these indices, one at a time; stops at the last one"
-    for to in sorted(set(indices)):
-        if not self._go(to): return
+    wanted = sorted(set(indices))
+    for to in wanted:
+        if not self._go(to): return self._ended(wanted[-1])
         yield self._frame()
 
-# %% ../nbs/api/10_video.ipynb #4fb7addf
+# %% ../nbs/api/10_video.ipynb #accf8c23
 def read_frames(
     path, # a video file
     indices:Iterable, # of frames, in the order of showing
