@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['main', 'predict', 'probe', 'frames', 'labels', 'train']
 
-# %% ../nbs/api/62_cli.ipynb #0c5fbfd8
+# %% ../nbs/api/62_cli.ipynb #fedd07ec
 import json
 import sys
 import click
 
-# %% ../nbs/api/62_cli.ipynb #b3226195
+# %% ../nbs/api/62_cli.ipynb #0745bf2a
 class _Group(click.Group):
     "A group of commands in which errors that a person can mend are told in one line"
     def invoke(self, ctx):
@@ -25,7 +25,7 @@ class _Group(click.Group):
 def main():
     "Is this video real or AI-generated, and how sure can I be?"
 
-# %% ../nbs/api/62_cli.ipynb #37462406
+# %% ../nbs/api/62_cli.ipynb #5019b740
 def _bar(p, width=20):
     "A probability as a bar"
     return "█"*round(p*width) + "░"*(width - round(p*width))
@@ -39,7 +39,7 @@ def _for_people(r):
     if len(r.timeline) > 1: lines.append("  over time " + "  ".join(f"{w['start_s']:.1f}–{w['end_s']:.1f} s {w['probability']:.2f}" for w in r.timeline))
     return "\n".join(lines + [f"  note: {w}" for w in r.warnings])
 
-# %% ../nbs/api/62_cli.ipynb #324cef0e
+# %% ../nbs/api/62_cli.ipynb #8ac16291
 @main.command()
 @click.argument("clips", nargs=-1, required=True)
 @click.option("--bundle", "-b", help="Bundle folder or shipped name; else the best whose weights are at hand.")
@@ -59,7 +59,7 @@ def predict(clips, bundle, weights, engine, as_json, cache):
     if not as_json: click.echo(f"[{detector.bundle.name}] One signal, not proof.")
     sys.exit(2 if failed else 0)
 
-# %% ../nbs/api/62_cli.ipynb #5fa8eb00
+# %% ../nbs/api/62_cli.ipynb #105cf2e7
 @main.command()
 @click.argument("clips", nargs=-1, required=True)
 def probe(clips):
@@ -77,7 +77,7 @@ def frames(clips, out, every):
     from aivd_nb.frames import store_frames
     for c in clips: click.echo(store_frames(c, out, every=every))
 
-# %% ../nbs/api/62_cli.ipynb #baaf5c24
+# %% ../nbs/api/62_cli.ipynb #8d8587f9
 @main.command()
 @click.argument("data")
 @click.option("--out", help="CSV to write; else labels.csv in the data folder.")
@@ -90,7 +90,7 @@ def labels(data, out):
     write_labels(df, out)
     click.echo(f"{out}: {(df.label == 0).sum()} real, {(df.label == 1).sum()} AI")
 
-# %% ../nbs/api/62_cli.ipynb #c873f57c
+# %% ../nbs/api/62_cli.ipynb #16f1f30f
 @main.command()
 @click.argument("labels_csv")
 @click.option("--out", required=True, help="Folder of the bundle.")
@@ -108,7 +108,7 @@ def train(**options):
     "Train a detector on your own clips and save it as a bundle."
     _train(**options)
 
-# %% ../nbs/api/62_cli.ipynb #934a2208
+# %% ../nbs/api/62_cli.ipynb #3d77b593
 def _configs(settings):
     "HeadConfig and TrainConfig with the given fields set"
     from dataclasses import fields
@@ -125,7 +125,7 @@ def _configs(settings):
         except (ValueError, KeyError) as e: raise ConfigError(f"--set {s}", f"needs a value of type {kind.__name__}", f"For example {name}={getattr(cls(), name)}") from e
     return tuple(cls(**kw) for cls, kw in found.items())
 
-# %% ../nbs/api/62_cli.ipynb #f4b601a4
+# %% ../nbs/api/62_cli.ipynb #7a308060
 def _train(labels_csv, out, backbone, views, taps, weights, step, unit, length, windows, folds, settings):
     "The `train` command's work"
     from aivd_nb.cache import FeatureCache
@@ -141,5 +141,6 @@ def _train(labels_csv, out, backbone, views, taps, weights, step, unit, length, 
     m = result.bundle.metrics
     click.echo(f"{out}: trained on {len(df)} clips; on {m['n']} {m['on']}: " + ", ".join(f"{k} {m[k][0]:.3f} ({m[k][1]:.3f}–{m[k][2]:.3f})" for k in ("accuracy", "auc") if len(m[k]) == 3))
 
-# %% ../nbs/api/62_cli.ipynb #7e084a24
+# %% ../nbs/api/62_cli.ipynb #f635c9bb
+#| eval: false
 if __name__ == "__main__": main()

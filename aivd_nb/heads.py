@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['CELLS', 'HeadConfig', 'check_head', 'fit_projection', 'build_head', 'average_heads', 'load_head']
 
-# %% ../nbs/api/30_heads.ipynb #7916b67f
+# %% ../nbs/api/30_heads.ipynb #a3563dfc
 import os
 from dataclasses import asdict, dataclass
 import numpy as np
 from .core import ConfigError, WeightsError, seed_everything
 
-# %% ../nbs/api/30_heads.ipynb #f6179aba
+# %% ../nbs/api/30_heads.ipynb #5fcbf55c
 CELLS = ("simplernn", "gru", "lstm", "logistic")
 
 @dataclass(frozen=True)
@@ -24,10 +24,11 @@ class HeadConfig:
     rnn_dropout: float = 0.2 # on the inputs of the recurrence
     feature_dropout: float = 0.0 # on the standardised features
     projection: int = 0 # principal components kept; 0: all features as they are
-    pool: str = "last" # "last" state, or "last+mean" with the features' mean over time beside it
-    l2: float = 0.0 # weight penalty of all trained kernels
+    l2: float = 0.0 # weight penalty of the recurrence and the ReLU layer
+    mean: bool = False # add a linear term in the mean over time of all standardised features
+    mean_l2: float = 0.3 # weight penalty of that term, and of "logistic"
 
-# %% ../nbs/api/30_heads.ipynb #f3d57efe
+# %% ../nbs/api/30_heads.ipynb #3694c0ef
 def check_head(
     cfg:HeadConfig, # settings to check
 ) -> HeadConfig:
@@ -35,13 +36,12 @@ def check_head(
     def need(ok, name, remedy):
         if not ok: raise ConfigError(f"HeadConfig.{name}", f"{getattr(cfg, name)!r} has no meaning here", remedy)
     need(cfg.cell in CELLS, "cell", f"Choose one of: {', '.join(CELLS)}")
-    need(cfg.pool in ("last", "last+mean"), "pool", "Choose 'last' or 'last+mean'")
     for n in ("units", "dense"): need(getattr(cfg, n) >= 1, n, "Give a whole number of at least 1")
     for n in ("dropout", "rnn_dropout", "feature_dropout"): need(0 <= getattr(cfg, n) < 1, n, "Give a share in [0, 1)")
-    for n in ("projection", "l2"): need(getattr(cfg, n) >= 0, n, "Give 0 or more")
+    for n in ("projection", "l2", "mean_l2"): need(getattr(cfg, n) >= 0, n, "Give 0 or more")
     return cfg
 
-# %% ../nbs/api/30_heads.ipynb #c08c23d9
+# %% ../nbs/api/30_heads.ipynb #2727391d
 def fit_projection(
     x, # (sequences, length, dim) training features
     projection:int=0, # components kept; 0: none
@@ -56,7 +56,7 @@ def fit_projection(
     z = np.clip((flat - mean) / scale, -6, 6) * np.sqrt(fw)[:, None]
     return mean, scale, _principal_axes(z, projection)
 
-# %% ../nbs/api/30_heads.ipynb #44e54d57
+# %% ../nbs/api/30_heads.ipynb #b9253b66
 def _principal_axes(z, k):
     "Axes of the k largest components, each scaled so that its scores have unit variance"
     if k > min(z.shape): raise ConfigError("HeadConfig.projection", f"{k} components can't be had from {z.shape[0]} frames of {z.shape[1]} features", "Give a smaller number")
@@ -64,7 +64,7 @@ def _principal_axes(z, k):
     else: val, u = np.linalg.eigh(z @ z.T); val = val[::-1][:k]; vec = z.T @ u[:, ::-1][:, :k] / np.sqrt(np.maximum(val, 1e-12))
     return vec / np.sqrt(np.maximum(val, 1e-8))
 
-# %% ../nbs/api/30_heads.ipynb #19a33e6f
+# %% ../nbs/api/30_heads.ipynb #612608fc
 def build_head(
     cfg:HeadConfig, # settings
     length:int, # frames in a sequence
@@ -78,27 +78,25 @@ def build_head(
     check_head(cfg)
     keras.utils.set_random_seed(seed)
     inputs = keras.Input((length, dim), name="sequence")
-    x = _scaled(inputs, projection)
-    if cfg.feature_dropout: x = keras.layers.SpatialDropout1D(cfg.feature_dropout)(x)
-    hidden = _summary(cfg, x)
-    out = keras.layers.Dense(1, activation="sigmoid", name="probability", kernel_regularizer=_l2(cfg))(hidden)
-    return keras.Model(inputs, out, name=f"{cfg.cell}_head")
+    z = _standardised(inputs, projection)
+    if cfg.feature_dropout: z = keras.layers.SpatialDropout1D(cfg.feature_dropout)(z)
+    terms = _terms(cfg, z, projection)
+    logit = keras.layers.Add(name="logit")(terms) if len(terms) > 1 else terms[0]
+    return keras.Model(inputs, keras.layers.Activation("sigmoid", name="probability")(logit), name=f"{cfg.cell}_head")
 
-def _l2(cfg):
+def _l2(value):
     import keras
-    return keras.regularizers.L2(cfg.l2) if cfg.l2 else None
+    return keras.regularizers.L2(value) if value else None
 
-# %% ../nbs/api/30_heads.ipynb #1bb8e714
-def _scaled(x, projection):
-    "Standardise, clip and project with constants"
+# %% ../nbs/api/30_heads.ipynb #2a954397
+def _standardised(x, projection):
+    "Standardise and clip with constants"
     import keras
     if projection is None: return x
-    mean, scale, axes = projection
+    mean, scale, _ = projection
     x = _frozen(keras.layers.BatchNormalization(center=False, scale=False, epsilon=0.0, trainable=False, name="standardise"), x, mean, scale**2)
     x = keras.layers.ReLU(max_value=12.0, name="clip")(keras.layers.Rescaling(1.0, 6.0)(x))
-    x = keras.layers.Rescaling(1.0, -6.0)(x)
-    if axes is None: return x
-    return _frozen(keras.layers.Dense(axes.shape[1], use_bias=False, trainable=False, name="project"), x, axes)
+    return keras.layers.Rescaling(1.0, -6.0)(x)
 
 def _frozen(layer, x, *weights):
     "The layer applied, with the given constants as its weights"
@@ -106,20 +104,30 @@ def _frozen(layer, x, *weights):
     layer.set_weights([w.astype("float32") for w in weights])
     return y
 
-# %% ../nbs/api/30_heads.ipynb #0c29ad11
-def _summary(cfg, x):
-    "What the last layer sees: the mean over time (logistic), or the recurrence and the ReLU layer"
+# %% ../nbs/api/30_heads.ipynb #e028f864
+def _terms(cfg, z, projection):
+    "The terms whose sum is the logit: the recurrence with its ReLU layer, the linear term in the mean"
+    import keras
+    terms = []
+    if cfg.mean or cfg.cell == "logistic":
+        linear = keras.layers.Dense(1, kernel_initializer="zeros", kernel_regularizer=_l2(cfg.mean_l2), name="mean_logit")
+        terms.append(linear(keras.layers.GlobalAveragePooling1D(name="mean")(z)))
+    if cfg.cell != "logistic": terms.append(_recurrence(cfg, z, projection))
+    return terms
+
+# %% ../nbs/api/30_heads.ipynb #c39c849c
+def _recurrence(cfg, z, projection):
+    "Projection, recurrence, dropout, ReLU layer, dropout, linear"
     import keras
     L = keras.layers
-    mean = L.GlobalAveragePooling1D(name="mean")(x)
-    if cfg.cell == "logistic": return mean
+    axes = projection[2] if projection is not None else None
+    if axes is not None: z = _frozen(L.Dense(axes.shape[1], use_bias=False, trainable=False, name="project"), z, axes)
     cell = {"simplernn": L.SimpleRNN, "gru": L.GRU, "lstm": L.LSTM}[cfg.cell]
-    state = cell(cfg.units, dropout=cfg.rnn_dropout, kernel_regularizer=_l2(cfg), name=cfg.cell)(x)
-    if cfg.pool == "last+mean": state = L.Concatenate()([state, mean])
-    state = L.Dropout(cfg.dropout)(state)
-    return L.Dropout(cfg.dropout)(L.Dense(cfg.dense, activation="relu", kernel_regularizer=_l2(cfg), name="dense")(state))
+    state = cell(cfg.units, dropout=cfg.rnn_dropout, kernel_regularizer=_l2(cfg.l2), name=cfg.cell)(z)
+    hidden = L.Dense(cfg.dense, activation="relu", kernel_regularizer=_l2(cfg.l2), name="dense")(L.Dropout(cfg.dropout)(state))
+    return L.Dense(1, name="state_logit")(L.Dropout(cfg.dropout)(hidden))
 
-# %% ../nbs/api/30_heads.ipynb #4343e95b
+# %% ../nbs/api/30_heads.ipynb #680c240f
 def average_heads(
     heads, # Keras heads with equal inputs
 ):
@@ -134,13 +142,9 @@ def average_heads(
 def _as_logit(head, i):
     "The head without its sigmoid"
     import keras
-    last = head.layers[-1]
-    linear = keras.layers.Dense(1, name="logit")
-    model = keras.Model(head.input, linear(last.input), name=f"head_{i}")
-    linear.set_weights(last.get_weights())
-    return model
+    return keras.Model(head.input, head.layers[-1].input, name=f"head_{i}")
 
-# %% ../nbs/api/30_heads.ipynb #de70f72a
+# %% ../nbs/api/30_heads.ipynb #cc0def9b
 def load_head(
     path, # head.h5
 ):
