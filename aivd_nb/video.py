@@ -6,10 +6,11 @@
 __all__ = ['Limits', 'sniff', 'Packets', 'packets', 'VideoInfo', 'VideoReader', 'probe', 'every_nth', 'every_seconds', 'Sampling',
            'Window', 'plan_windows', 'Frame', 'read_frames']
 
-# %% ../nbs/api/10_video.ipynb #cb09cf9c
+# %% ../nbs/api/10_video.ipynb #5e3882b4
 import math
 import os
 import struct
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +21,7 @@ import numpy as np
 from fastcore.basics import patch
 from .core import ConfigError, VideoError
 
-# %% ../nbs/api/10_video.ipynb #0e624b06
+# %% ../nbs/api/10_video.ipynb #c45cc756
 def _quiet():
     "Keep FFmpeg and OpenCV from writing to the terminal"
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -28,7 +29,7 @@ def _quiet():
 
 _quiet()
 
-# %% ../nbs/api/10_video.ipynb #1c899aa0
+# %% ../nbs/api/10_video.ipynb #583dfbab
 @dataclass(frozen=True)
 class Limits:
     "What a video may ask of the machine"
@@ -37,14 +38,14 @@ class Limits:
     open_timeout_s:float = 10 # for opening the file (slow network drives)
     read_timeout_s:float = 10 # for reading on to the next frame
 
-# %% ../nbs/api/10_video.ipynb #0eec2e62
+# %% ../nbs/api/10_video.ipynb #0933d717
 _AUDIO = (b"ID3", b"fLaC", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"\xff\xf9", b"#!AMR", b"MThd")
 _IMAGE = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*", b"\0\0\1\0")
 _PLAIN = {b"GIF87a": "gif", b"GIF89a": "gif", b"FLV\x01": "flv", b"OggS": "ogg", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11": "wmv",
     b"\0\0\x01\xba": "mpeg", b"\0\0\x01\xb3": "mpeg"}
 _STILL = (b"heic", b"heix", b"mif1", b"avif", b"crx ")
 
-# %% ../nbs/api/10_video.ipynb #628d7ce8
+# %% ../nbs/api/10_video.ipynb #569ed8a8
 def _riff_or_boxes(head):
     "Kind of a RIFF or an ISO/QuickTime file, else None"
     if head[:4] == b"RIFF": return {b"AVI ": "avi", b"WAVE": "audio", b"WEBP": "image"}.get(head[8:12])
@@ -53,7 +54,7 @@ def _riff_or_boxes(head):
         return "mov" if head[8:12] == b"qt  " else "audio" if head[8:11] in (b"M4A", b"M4B") else "mp4"
     return "mov" if head[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot") else None
 
-# %% ../nbs/api/10_video.ipynb #5b6a022c
+# %% ../nbs/api/10_video.ipynb #358f2ba0
 def sniff(
     head:bytes, # the first 512 bytes of a file
 ) -> str|None: # mp4, mov, avi, mkv, webm, gif, flv, ogg, wmv, mpeg, ts; or "audio", "image"; None for anything else
@@ -65,11 +66,13 @@ def sniff(
     if len(head) > 400 and any(head[i] == head[i+188+s] == 0x47 for i, s in ((0, 0), (4, 4))): return "ts"
     return "audio" if head.startswith(_AUDIO) else "image" if head.startswith(_IMAGE) else None
 
-# %% ../nbs/api/10_video.ipynb #f6c3fbb8
+# %% ../nbs/api/10_video.ipynb #52b0ca96
 _EXPORT = "Export it again from its source, for example as an .mp4 with H.264"
 
 def _stat(path):
     "Size of an existing regular file, or the error that says what it is instead"
+    shown = os.fsencode(path).decode(errors="backslashreplace")
+    if shown != os.fsdecode(path): raise VideoError(shown, "has a name that is not valid text (UTF-8)", "Rename it", "unreadable")
     try: info = os.stat(path)
     except (OSError, ValueError) as e:
         raise VideoError(path, f"can't be found ({getattr(e, 'strerror', None) or e})", "Check the path", "missing") from e
@@ -78,7 +81,7 @@ def _stat(path):
     if not info.st_size: raise VideoError(path, "is empty (0 bytes)", "Copy or download it again", "empty")
     return info
 
-# %% ../nbs/api/10_video.ipynb #4b8195ca
+# %% ../nbs/api/10_video.ipynb #62bb117a
 def _kind(path):
     "The container, or the error that says what the file is instead"
     try:
@@ -92,10 +95,10 @@ def _kind(path):
         raise VideoError(path, "is named like a pattern for a series of images", "Rename it, for example to clip.mp4", "unreadable")
     return kind
 
-# %% ../nbs/api/10_video.ipynb #1837d346
+# %% ../nbs/api/10_video.ipynb #46526421
 _SUFFIXES = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".gif", ".wmv", ".asf", ".flv", ".ogv", ".ogg", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ""}
 
-# %% ../nbs/api/10_video.ipynb #f8337960
+# %% ../nbs/api/10_video.ipynb #d5d66f82
 def _boxes(
     data, # content of a box
 ): # yields (name, content)
@@ -110,7 +113,7 @@ def _boxes(
         yield name, data[i+head:i+size]
         i += size
 
-# %% ../nbs/api/10_video.ipynb #19e16411
+# %% ../nbs/api/10_video.ipynb #92e46f23
 def _moov(path):
     "Content of the table of contents, or None where the file has none"
     with open(path, "rb") as f:
@@ -123,7 +126,7 @@ def _moov(path):
             if size < skip: return None
             f.seek(size - skip, 1)
 
-# %% ../nbs/api/10_video.ipynb #39dbef41
+# %% ../nbs/api/10_video.ipynb #51882a48
 class _Track(NamedTuple):
     "What a track of an mp4 says about itself"
     handler: bytes # b"vide", b"soun", …
@@ -136,13 +139,14 @@ def _find(data, *names):
     for name in names: data = next((c for n, c in _boxes(data) if n == name), b"")
     return data
 
-# %% ../nbs/api/10_video.ipynb #f4b434b6
+# %% ../nbs/api/10_video.ipynb #13cb5cc9
 def _times(box):
     "(time scale, duration) of an `mvhd` or `mdhd` box"
-    if len(box) < 32 and box[:1] == b"\1" or len(box) < 20: return 1, 0
-    return struct.unpack_from(">IQ", box, 20) if box[0] == 1 else struct.unpack_from(">II", box, 12)
+    if len(box) < (32 if box[:1] == b"\1" else 20): return 1, 0
+    scale, length = struct.unpack_from(">IQ", box, 20) if box[0] == 1 else struct.unpack_from(">II", box, 12)
+    return scale or 1, length
 
-# %% ../nbs/api/10_video.ipynb #702f1dfe
+# %% ../nbs/api/10_video.ipynb #bbe49fd8
 def _edits(elst):
     "(duration, start) of each edit that shows something, in the scale of the movie and of the media"
     wide = elst[:1] == b"\1"
@@ -150,7 +154,7 @@ def _edits(elst):
     found = [struct.unpack_from(form, elst, i) for i in range(8, len(elst) - step + 1, step)]
     return [e for e in found if e[1] >= 0]
 
-# %% ../nbs/api/10_video.ipynb #e5081779
+# %% ../nbs/api/10_video.ipynb #ea2d0208
 def _trims(edits, movie, media, slack=0.25):
     "Whether an edit list hides frames"
     if not edits: return False
@@ -164,26 +168,26 @@ def _track(trak, movie):
     edits, media = _edits(_find(trak, b"edts", b"elst")), _times(_find(mdia, b"mdhd"))
     return _Track(_find(mdia, b"hdlr")[8:12], *size, _trims(edits, movie, media))
 
-# %% ../nbs/api/10_video.ipynb #51b4f1c5
+# %% ../nbs/api/10_video.ipynb #0c72a5fa
 def _video_track(path, limits):
     "The video track of an mp4 or mov that is whole, shows a picture and is small enough"
     moov = _moov(path)
     if not moov: raise VideoError(path, "ends before its table of contents (moov): it was cut off", "Copy or download it again", "truncated")
     movie = _times(_find(moov, b"mvhd"))
-    tracks = [_track(c, (movie[0] or 1, movie[1])) for n, c in _boxes(moov) if n == b"trak"]
+    tracks = [_track(c, movie) for n, c in _boxes(moov) if n == b"trak"]
     tracks = [t for t in tracks if t.handler == b"vide"]
     if not tracks: raise VideoError(path, "holds sound but no picture", "Give a file with a video track", "no_video")
     _check_pixels(path, tracks[0].width, tracks[0].height, limits)
     return tracks[0]
 
-# %% ../nbs/api/10_video.ipynb #0d63d12f
+# %% ../nbs/api/10_video.ipynb #a842d88b
 def _check_pixels(path, width, height, limits):
     "Refuse a frame over the cap"
     if width*height > limits.max_pixels:
         raise VideoError(path, f"has frames of {width}×{height} pixels, over the limit of {limits.max_pixels:,}",
             "Scale it down, or raise Limits(max_pixels=…)", "too_many_pixels")
 
-# %% ../nbs/api/10_video.ipynb #c2f3bb88
+# %% ../nbs/api/10_video.ipynb #dda49c32
 _MARKS = {"avi": (b"vids", b"auds"), "mkv": (b"V_", b"A_"), "webm": (b"V_", b"A_"), "ogg": (b"theora", b"OggS"),
     "wmv": tuple(bytes.fromhex(i + "4d5bcf11a8fd00805f5c442b") for i in ("c0ef19bc", "409e69f8"))} # of a video and a sound track
 
@@ -195,7 +199,7 @@ def _open_error(path, kind):
         return VideoError(path, "holds sound but no picture", "Give a file with a video track", "no_video")
     return VideoError(path, f"can't be read as {kind}: it is damaged or cut off", f"Copy it again. {_EXPORT}", "unreadable")
 
-# %% ../nbs/api/10_video.ipynb #7efd80e2
+# %% ../nbs/api/10_video.ipynb #24a76f3c
 def _open(path, kind, limits, packets=False):
     "An open `VideoCapture`; with `packets`, one that reads packets without decoding them"
     asked = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(1000*limits.open_timeout_s), cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(1000*limits.read_timeout_s)]
@@ -210,7 +214,7 @@ def _open(path, kind, limits, packets=False):
 
 def _size(cap): return int(cap.get(cv2.CAP_PROP_FRAME_WIDTH)), int(cap.get(cv2.CAP_PROP_FRAME_HEIGHT))
 
-# %% ../nbs/api/10_video.ipynb #5114d885
+# %% ../nbs/api/10_video.ipynb #1667dbee
 class Packets(NamedTuple):
     "The packets of a video stream in the order in which they are shown"
     times: np.ndarray # (n,) milliseconds
@@ -220,20 +224,21 @@ class Packets(NamedTuple):
         i = int(np.searchsorted(self.times, ms - 0.05))
         return i if i < len(self.times) and abs(self.times[i] - ms) < 0.05 else None
 
-# %% ../nbs/api/10_video.ipynb #c8b670a2
+# %% ../nbs/api/10_video.ipynb #a7e95694
 @lru_cache(8)
 def _packets_of(path, size, modified):
     "Read the packets of a file; kept for the last few files as long as they don't change"
     cap = _open(path, _kind(path), Limits(max_pixels=1 << 40), packets=True)
-    times, keys = [], []
+    times, keys = array("d"), bytearray()
     while cap.grab():
         times.append(cap.get(cv2.CAP_PROP_POS_MSEC))
         keys.append(cap.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME) > 0)
     cap.release()
-    order = np.argsort(np.array(times), kind="stable")
-    return Packets(np.array(times)[order], np.flatnonzero(np.array(keys, bool)[order]))
+    times, keys = np.array(times), np.frombuffer(keys, bool)
+    order = np.argsort(times, kind="stable")
+    return Packets(times[order], np.flatnonzero(keys[order]))
 
-# %% ../nbs/api/10_video.ipynb #9022ab62
+# %% ../nbs/api/10_video.ipynb #fca3b6bc
 def packets(
     path, # a video
 ) -> Packets: # empty where the stream has none
@@ -242,7 +247,7 @@ def packets(
     _kind(path)
     return _packets_of(os.path.abspath(path), info.st_size, info.st_mtime_ns)
 
-# %% ../nbs/api/10_video.ipynb #42468385
+# %% ../nbs/api/10_video.ipynb #bbf6dc20
 @dataclass(frozen=True)
 class VideoInfo:
     "What a video is, as found in the file and not as its name or head claims"
@@ -258,9 +263,9 @@ class VideoInfo:
     duration_s: float
     size_bytes: int
 
-# %% ../nbs/api/10_video.ipynb #e807201e
+# %% ../nbs/api/10_video.ipynb #ac59470f
 _CLAIMS = ("mp4", "mov", "avi") # containers that state a number of frames; the others state a length, from which OpenCV guesses
-_INDEXED = ("mp4", "mov", "mkv", "webm") # containers whose packets tell the frames
+_INDEXED = ("mp4", "mov", "mkv", "webm", "avi") # containers whose packets tell the frames
 
 def _fps(cap):
     "Frames a second as the file claims; 25 where it claims nonsense"
@@ -272,7 +277,7 @@ def _codec(cap):
     code = int(cap.get(cv2.CAP_PROP_FOURCC)) & 0xffffffff
     return code.to_bytes(4, "little").decode("latin1").strip("\0 ")
 
-# %% ../nbs/api/10_video.ipynb #b2b525ec
+# %% ../nbs/api/10_video.ipynb #0f27417f
 class VideoReader:
     "An open video: `info` says what it is, `frames` reads; closes itself as a context manager"
     def __init__(self,
@@ -289,7 +294,7 @@ class VideoReader:
     def __enter__(self): return self
     def __exit__(self, *_): self.close()
 
-# %% ../nbs/api/10_video.ipynb #ab03c9c2
+# %% ../nbs/api/10_video.ipynb #cbdcfc9b
 @patch
 def _at(self:VideoReader): return self.cap.get(cv2.CAP_PROP_POS_MSEC)
 
@@ -305,7 +310,7 @@ def _forward(self:VideoReader, to):
     while self.index < to and self.cap.grab(): self.index += 1
     return self.index == to
 
-# %% ../nbs/api/10_video.ipynb #a0545faa
+# %% ../nbs/api/10_video.ipynb #0ea182c3
 @patch
 def _start(self:VideoReader):
     "Decode the first frame, or say why that can't be done"
@@ -315,7 +320,7 @@ def _start(self:VideoReader):
     else: problem = f"holds no frame that can be decoded ({codec} in {self.kind})"
     raise VideoError(self.path, problem, "Convert it, for example: ffmpeg -i IN -c:v libx264 OUT.mp4", "unreadable")
 
-# %% ../nbs/api/10_video.ipynb #bc887db9
+# %% ../nbs/api/10_video.ipynb #fc4c0113
 @patch
 def _exact(self:VideoReader):
     "The packets where they are the frames, and the frame grabbed last proves it; else None"
@@ -324,7 +329,7 @@ def _exact(self:VideoReader):
     self.trusted = self.packets.index(self._at()) == self.index
     return self.packets if self.trusted else None
 
-# %% ../nbs/api/10_video.ipynb #5f589274
+# %% ../nbs/api/10_video.ipynb #b36f84a6
 def _false_count(path, claim, but):
     return VideoError(path, f"claims {claim:,} frames, but {but}", f"The file is damaged or made to mislead. {_EXPORT}", "false_frame_count")
 
@@ -336,7 +341,7 @@ def _claim(self:VideoReader):
     if self.kind in _CLAIMS and claim > max(self.size//4, 64): raise _false_count(self.path, int(claim), f"{self.size:,} bytes can't hold them")
     return int(claim)
 
-# %% ../nbs/api/10_video.ipynb #d2ad438e
+# %% ../nbs/api/10_video.ipynb #ff5886bb
 @patch
 def _count(self:VideoReader):
     "(frames, frames a second), counted from packets where they are the frames, else by decoding"
@@ -350,7 +355,7 @@ def _count(self:VideoReader):
     while self.cap.grab(): self.index += 1
     return self.index + 1, fps
 
-# %% ../nbs/api/10_video.ipynb #7e4bf2c5
+# %% ../nbs/api/10_video.ipynb #d8c9dc58
 @patch
 def _check_count(self:VideoReader, n, fps, claim):
     "Refuse a count that is too small, by itself or beside the claim"
@@ -362,7 +367,7 @@ def _check_count(self:VideoReader, n, fps, claim):
         problem = "holds a single frame" if n == 1 else f"holds {n} frames"
         raise VideoError(self.path, f"{problem}, fewer than the {self.limits.min_frames} that a verdict needs", "Give a longer clip", "too_few_frames")
 
-# %% ../nbs/api/10_video.ipynb #e1844925
+# %% ../nbs/api/10_video.ipynb #2e40d4a0
 @patch
 def info(self:VideoReader,
     count:bool=True, # count the frames (reads the whole file, decodes little of it); else believe the claim where there is one
@@ -375,7 +380,7 @@ def info(self:VideoReader,
     self._check_count(n, fps, claim)
     return VideoInfo(self.path, self.kind, codec, width, height, turn, fps, n, counted, n/fps, self.size)
 
-# %% ../nbs/api/10_video.ipynb #67c5938d
+# %% ../nbs/api/10_video.ipynb #f2841b99
 def probe(
     path, # a video file
     count:bool=True, # count the frames (reads the whole file, decodes little of it); else believe the claim where there is one
@@ -384,7 +389,7 @@ def probe(
     "What a video is; raises `VideoError` with the code of what is wrong with it"
     with VideoReader(path, limits) as video: return video.info(count)
 
-# %% ../nbs/api/10_video.ipynb #c2aea78e
+# %% ../nbs/api/10_video.ipynb #8d3041fe
 def every_nth(
     n_frames:int, # of the clip
     step:int=3, # 1 takes every frame
@@ -393,7 +398,7 @@ def every_nth(
     if step < 1 or step != int(step): raise ConfigError("step", f"is {step}", "Give a whole number of frames, 1 or more")
     return list(range(0, n_frames, int(step)))
 
-# %% ../nbs/api/10_video.ipynb #051abddb
+# %% ../nbs/api/10_video.ipynb #8a8f2e0e
 def every_seconds(
     n_frames:int, # of the clip
     fps:float, # its frames a second
@@ -405,7 +410,7 @@ def every_seconds(
     found = np.unique(np.floor(at + 0.5).astype(int))
     return found[found < n_frames].tolist()
 
-# %% ../nbs/api/10_video.ipynb #56d20123
+# %% ../nbs/api/10_video.ipynb #ba1d09ff
 @dataclass(frozen=True)
 class Sampling:
     "Which frames of a clip are looked at; part of what a trained bundle records"
@@ -422,7 +427,7 @@ class Window(NamedTuple):
     "One run of frames that becomes one sequence"
     indices: tuple
 
-# %% ../nbs/api/10_video.ipynb #c7b4c502
+# %% ../nbs/api/10_video.ipynb #faff654a
 def _starts(n, length, windows):
     "Where windows begin in a grid of n: one after the other, the last at the end, thinned to at most `windows`"
     starts = list(range(0, n - length + 1, length)) or [0]
@@ -431,7 +436,7 @@ def _starts(n, length, windows):
     if windows == 1: return [starts[len(starts)//2]]
     return [starts[round(i)] for i in np.linspace(0, len(starts) - 1, windows)]
 
-# %% ../nbs/api/10_video.ipynb #e85bdd49
+# %% ../nbs/api/10_video.ipynb #863f069e
 def plan_windows(
     n_frames:int, # of the clip
     fps:float, # its frames a second
@@ -442,14 +447,14 @@ def plan_windows(
     grid = every_nth(n_frames, s.step) if s.unit == "frames" else every_seconds(n_frames, fps, s.step)
     return tuple(Window(tuple(grid[i:i+s.length])) for i in _starts(len(grid), s.length, s.windows)) if grid else ()
 
-# %% ../nbs/api/10_video.ipynb #4312fde3
+# %% ../nbs/api/10_video.ipynb #fd6b3a33
 class Frame(NamedTuple):
     "One decoded frame"
     index: int # as asked for
     time_s: float # when it is shown
     image: np.ndarray # RGB uint8 (height, width, 3), upright
 
-# %% ../nbs/api/10_video.ipynb #add33a92
+# %% ../nbs/api/10_video.ipynb #a3c035fd
 @patch
 def _frame(self:VideoReader):
     "The frame that was grabbed last, as RGB"
@@ -459,12 +464,12 @@ def _frame(self:VideoReader):
     time_s = self.index/_fps(self.cap) if self.kind in ("avi", "mpeg") else self._at()/1000
     return Frame(self.index, time_s, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
 
-# %% ../nbs/api/10_video.ipynb #96c726ce
+# %% ../nbs/api/10_video.ipynb #ddbb161a
 _JUMP = 12 # cost of a jump itself, in grabs
 _EARLY = 16 # frames by which OpenCV's seek starts early
 _NEAR = 32 # a gap under which a jump never pays, so that packets need not be read
 
-# %% ../nbs/api/10_video.ipynb #1836dde7
+# %% ../nbs/api/10_video.ipynb #f4088f03
 @patch
 def _jump(self:VideoReader, to):
     "Seek towards a frame where that is cheaper than grabbing; never lands behind it"
@@ -476,7 +481,7 @@ def _jump(self:VideoReader, to):
     key = int(found.keys[early]) if early >= 0 else 0
     if key - self.index > _JUMP: self._seek(key, to)
 
-# %% ../nbs/api/10_video.ipynb #1d55cd18
+# %% ../nbs/api/10_video.ipynb #73f511f5
 @patch
 def _seek(self:VideoReader, key, to):
     "Land on a frame from `key` to `to`, by a seek whose place is verified, else start over"
@@ -494,7 +499,7 @@ def _distrust(self:VideoReader):
     self.trusted = False
     self._reopen()
 
-# %% ../nbs/api/10_video.ipynb #d49f68f6
+# %% ../nbs/api/10_video.ipynb #c53aa40d
 @patch
 def _go(self:VideoReader, to):
     "Grab frame `to`; False where the video ends before it"
@@ -506,7 +511,7 @@ def _go(self:VideoReader, to):
         done = self._forward(to)
     return done
 
-# %% ../nbs/api/10_video.ipynb #708177a9
+# %% ../nbs/api/10_video.ipynb #b0d806dc
 @patch
 def _ended(self:VideoReader, last):
     "Accept an end shortly before the last frame wanted, refuse one long before"
@@ -514,7 +519,7 @@ def _ended(self:VideoReader, last):
     if self.index + 1 < 0.9*(last + 1):
         raise VideoError(self.path, f"ends after {self.index + 1} frames; frame {last} was asked for", "Copy or download it again", "truncated")
 
-# %% ../nbs/api/10_video.ipynb #6d4ef944
+# %% ../nbs/api/10_video.ipynb #4be13f4d
 @patch
 def frames(self:VideoReader,
     indices:Iterable, # of frames, in the order of showing
@@ -525,7 +530,7 @@ def frames(self:VideoReader,
         if not self._go(to): return self._ended(wanted[-1])
         yield self._frame()
 
-# %% ../nbs/api/10_video.ipynb #accf8c23
+# %% ../nbs/api/10_video.ipynb #70e0bf9d
 def read_frames(
     path, # a video file
     indices:Iterable, # of frames, in the order of showing
