@@ -29,8 +29,8 @@ def home(dist, tmp_path_factory):
     python = home/"venv"/BIN.name/Path(sys.executable).name
     site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=home).stdout.strip())
     run(sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", next(dist.glob("*.whl")), cwd=home)
-    (site/"lent.pth").write_text("\n".join(p for p in sys.path if p.endswith("site-packages")) + "\n")
-    (site/"sitecustomize.py").write_text(NO_NETWORK)
+    (site/"no_network.py").write_text(NO_NETWORK) # not sitecustomize.py: Debian's Python brings one that comes first
+    (site/"lent.pth").write_text("\n".join(["import no_network", *(p for p in sys.path if p.endswith("site-packages"))]) + "\n")
     return home
 
 
