@@ -6,7 +6,7 @@
 __all__ = ['VIEWS', 'resized', 'square', 'crop', 'make_views', 'prefetch', 'VideoFeatures', 'code_digest', 'features_key',
            'video_features']
 
-# %% ../nbs/api/23_pipeline.ipynb #d1e70c28
+# %% ../nbs/api/23_pipeline.ipynb #065ca9f3
 import queue
 import threading
 import time
@@ -20,9 +20,9 @@ from .cache import FeatureCache, cache_key
 from .core import ConfigError, VideoError, file_digest
 from .featurizers import Featurizer
 from .sequences import to_sequence
-from .video import Limits, Sampling, VideoInfo, plan_windows, probe, read_frames
+from .video import Limits, Sampling, VideoInfo, VideoReader, plan_windows
 
-# %% ../nbs/api/23_pipeline.ipynb #a6bf18a2
+# %% ../nbs/api/23_pipeline.ipynb #cfd1a2f4
 def _resize(image, width, height):
     "Area interpolation on the way down, linear on the way up"
     down = width * height <= image.shape[0] * image.shape[1]
@@ -32,7 +32,7 @@ def resized(image, size):
     "The whole frame, squeezed to a square"
     return _resize(image, size, size)
 
-# %% ../nbs/api/23_pipeline.ipynb #60ff043f
+# %% ../nbs/api/23_pipeline.ipynb #0e4ee465
 def square(image, size):
     "The central square of the frame, resized"
     h, w = image.shape[:2]
@@ -40,7 +40,7 @@ def square(image, size):
     y, x = (h - s)//2, (w - s)//2
     return _resize(image[y:y+s, x:x+s], size, size)
 
-# %% ../nbs/api/23_pipeline.ipynb #36f55daa
+# %% ../nbs/api/23_pipeline.ipynb #fd3203a2
 def crop(image, size):
     "The middle of the frame, its short side brought to at most 8/7 of `size`"
     h, w = image.shape[:2]
@@ -51,7 +51,7 @@ def crop(image, size):
 
 VIEWS = {"crop": crop, "resized": resized, "square": square}
 
-# %% ../nbs/api/23_pipeline.ipynb #f1e7a480
+# %% ../nbs/api/23_pipeline.ipynb #8cbe7434
 def make_views(
     image, # RGB uint8 (height, width, 3)
     views, # names in VIEWS
@@ -62,7 +62,7 @@ def make_views(
     if unknown: raise ConfigError(unknown[0], "is no known view", f"Choose from: {', '.join(sorted(VIEWS))}")
     return np.stack([VIEWS[v](image, size) for v in views])
 
-# %% ../nbs/api/23_pipeline.ipynb #e55878a4
+# %% ../nbs/api/23_pipeline.ipynb #e77fd582
 def prefetch(
     iterable, # what to run ahead in a thread
     ahead:int=2, # items that may wait
@@ -82,7 +82,7 @@ def prefetch(
         except BaseException as e: put("error", e)
     return _drain(q, stop, threading.Thread(target=work, daemon=True))
 
-# %% ../nbs/api/23_pipeline.ipynb #aa75b2df
+# %% ../nbs/api/23_pipeline.ipynb #818a68bd
 def _drain(q, stop, thread):
     "Hand out the queue's items; stop the thread whatever happens"
     thread.start()
@@ -96,7 +96,7 @@ def _drain(q, stop, thread):
         stop.set()
         thread.join()
 
-# %% ../nbs/api/23_pipeline.ipynb #00b6e656
+# %% ../nbs/api/23_pipeline.ipynb #b30288b0
 @dataclass
 class VideoFeatures:
     "What the head reads of a clip, and what a person wants to know beside it"
@@ -107,7 +107,7 @@ class VideoFeatures:
     timings_ms: dict # decode, cnn
     cached: bool = False
 
-# %% ../nbs/api/23_pipeline.ipynb #659a835e
+# %% ../nbs/api/23_pipeline.ipynb #ea208d3e
 _CODE = ("video", "augment", "featurizers", "sequences", "pipeline")
 
 def code_digest() -> str: # 64 hexadecimal digits
@@ -119,7 +119,7 @@ def features_key(path, featurizer:Featurizer, sampling:Sampling, alter=None) -> 
     "Cache key of a clip's features"
     return cache_key(video=file_digest(path), identity=featurizer.identity, spec=asdict(featurizer.spec), sampling=asdict(sampling), alter=repr(alter), code=code_digest())
 
-# %% ../nbs/api/23_pipeline.ipynb #70c6ba97
+# %% ../nbs/api/23_pipeline.ipynb #61b6f94b
 def video_features(
     path, # the clip
     featurizer:Featurizer, # backbone, taps and views
@@ -131,21 +131,22 @@ def video_features(
     alter=None, # RGB uint8 frame → frame before the views, such as an `Augment`; its `repr` must tell it whole, for the cache
 ) -> VideoFeatures:
     "Sequences of features of a clip, windows spread over its length"
-    info = probe(path, limits=limits)
-    key = features_key(path, featurizer, sampling, alter) if cache else None
-    hit = cache.get(key) if key else None
-    if hit: return VideoFeatures(hit["sequences"], hit["spans"], int(hit["frames"]), info, {"decode": 0.0, "cnn": 0.0}, True)
-    windows = plan_windows(info.n_frames, info.fps, sampling)
-    result = _compute(path, featurizer, sampling, windows, info, limits, batch, progress, alter)
+    with VideoReader(path, limits) as reader:
+        info = reader.info()
+        key = features_key(path, featurizer, sampling, alter) if cache else None
+        hit = cache.get(key) if key else None
+        if hit: return VideoFeatures(hit["sequences"], hit["spans"], int(hit["frames"]), info, {"decode": 0.0, "cnn": 0.0}, True)
+        windows = plan_windows(info.n_frames, info.fps, sampling)
+        result = _compute(reader, featurizer, sampling, windows, info, batch, progress, alter)
     if key: cache.put(key, sequences=result.sequences, spans=result.spans, frames=np.int64(result.frames))
     return result
 
-# %% ../nbs/api/23_pipeline.ipynb #8916e986
-def _squares(path, indices, featurizer, limits, batch, alter, clock):
+# %% ../nbs/api/23_pipeline.ipynb #83f5c6b5
+def _squares(reader, indices, featurizer, batch, alter, clock):
     "Batches of (frame numbers, times, squares) ready for the CNN; the clock counts the time spent"
     numbers, times, squares = [], [], []
     start = time.perf_counter()
-    for f in read_frames(path, indices, limits=limits):
+    for f in reader.frames(indices):
         image = f.image if alter is None else alter(f.image)
         numbers.append(f.index); times.append(f.time_s); squares.append(make_views(image, featurizer.spec.views, featurizer.size))
         if len(squares) * len(featurizer.spec.views) >= batch:
@@ -156,12 +157,12 @@ def _squares(path, indices, featurizer, limits, batch, alter, clock):
     clock["decode"] += time.perf_counter() - start
     if squares: yield numbers, times, np.concatenate(squares)
 
-# %% ../nbs/api/23_pipeline.ipynb #1b575bbc
-def _compute(path, featurizer, sampling, windows, info, limits, batch, progress, alter):
+# %% ../nbs/api/23_pipeline.ipynb #a462a6ce
+def _compute(reader, featurizer, sampling, windows, info, batch, progress, alter):
     "Decode, featurize and assemble"
     indices = sorted({i for w in windows for i in w.indices})
     clock, features, times = {"decode": 0.0, "cnn": 0.0}, {}, {}
-    for numbers, at, squares in prefetch(_squares(path, indices, featurizer, limits, batch, alter, clock)):
+    for numbers, at, squares in prefetch(_squares(reader, indices, featurizer, batch, alter, clock)):
         start = time.perf_counter()
         rows = featurizer(squares.astype(np.float32) * np.float32(1/255)).reshape(len(numbers), -1)
         clock["cnn"] += time.perf_counter() - start

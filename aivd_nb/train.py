@@ -6,7 +6,7 @@
 __all__ = ['TrainConfig', 'Sequences', 'extract', 'augmented', 'clip_weights', 'train_head', 'train_heads', 'head_logits',
            'out_of_fold', 'Fit', 'fit']
 
-# %% ../nbs/api/34_train.ipynb #0ae95c56
+# %% ../nbs/api/34_train.ipynb #8403f679
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import numpy as np
@@ -22,7 +22,7 @@ from .pipeline import video_features
 from .splits import grouped_folds, grouped_split, stratified_split
 from .video import Sampling
 
-# %% ../nbs/api/34_train.ipynb #3f18c624
+# %% ../nbs/api/34_train.ipynb #007e2d8f
 @dataclass(frozen=True)
 class TrainConfig:
     "How a head is trained"
@@ -33,12 +33,12 @@ class TrainConfig:
     early_stop: int = 0 # epochs without a better validation loss until the end; 0: all epochs
     label_smoothing: float = 0.0
     test_size: float = 0.2 # share of the clips (or sources) that validates
-    balance: bool = False # every source of a class counts alike; needs the column `group`
+    balance: bool = False # a source counts by the square root of its clips; needs the column `group`
     augment: int = 0 # altered copies of each training clip
     seeds: int = 1 # heads trained with different seeds and averaged
     seed: int = 0
 
-# %% ../nbs/api/34_train.ipynb #f848aa63
+# %% ../nbs/api/34_train.ipynb #e3fa7dc5
 @dataclass
 class Sequences:
     "Sequences of many clips, and which clip each belongs to"
@@ -52,7 +52,7 @@ class Sequences:
         m = self.x.mean(1)
         return np.stack([m[self.clip == i].mean(0) for i in range(self.n_clips)])
 
-# %% ../nbs/api/34_train.ipynb #10a7a550
+# %% ../nbs/api/34_train.ipynb #6d5384c5
 def extract(
     df, # labels as from `read_labels`, paths absolute in `path`
     featurizer:Featurizer,
@@ -71,23 +71,23 @@ def extract(
     clip = np.repeat(np.arange(len(found)), [sum(map(len, f)) for f in found])
     return Sequences(np.concatenate([s for f in found for s in f]), clip, len(found))
 
-# %% ../nbs/api/34_train.ipynb #f8467a6e
+# %% ../nbs/api/34_train.ipynb #fa8baf8a
 def augmented(seed, copies):
     "For `extract`: `copies` random alterations of each clip, the same for the same seed"
     return lambda row: [draw_augment(np.random.default_rng([seed, row, k])) for k in range(copies)]
 
-# %% ../nbs/api/34_train.ipynb #0dc609a9
+# %% ../nbs/api/34_train.ipynb #a5b59b28
 def clip_weights(
     y, # labels (n,)
-    groups=None, # sources (n,); given, every source of a class counts alike
+    groups=None, # sources (n,); given, a source counts by the square root of its clips
 ) -> np.ndarray: # (n,), mean 1, both classes equal in sum
     "Weights of clips in training"
     y = np.asarray(y)
-    w = group_weights(y, groups) if groups is not None else np.ones(len(y))
+    w = np.sqrt(group_weights(y, groups)) if groups is not None else np.ones(len(y))
     for c in (0, 1): w[y == c] *= len(y) / (2*max(w[y == c].sum(), 1e-9))
     return w
 
-# %% ../nbs/api/34_train.ipynb #342a410d
+# %% ../nbs/api/34_train.ipynb #067fc79b
 def train_head(
     cfg:HeadConfig,
     train:TrainConfig,
@@ -111,7 +111,7 @@ def train_head(
     if not np.isfinite(h.history["loss"]).all(): raise TrainError("training", "the loss is not finite", "Use a smaller learning rate")
     return head, {k: [float(v) for v in vs] for k, vs in h.history.items()}
 
-# %% ../nbs/api/34_train.ipynb #6d229398
+# %% ../nbs/api/34_train.ipynb #aca2db06
 def train_heads(cfg, train, x, y, weights=None, validation=None, verbose=0): # (head, history of the first)
     "Train `train.seeds` heads and average them"
     runs = [train_head(cfg, train, x, y, weights, validation, train.seed*1000 + k, verbose) for k in range(train.seeds)]
@@ -119,7 +119,7 @@ def train_heads(cfg, train, x, y, weights=None, validation=None, verbose=0): # (
 
 def head_logits(head, x): return logit(head.predict(x, batch_size=256, verbose=0)[:, 0])
 
-# %% ../nbs/api/34_train.ipynb #77c65737
+# %% ../nbs/api/34_train.ipynb #1b0d9604
 def out_of_fold(
     cfg, train, seq:Sequences, df, # table with `label` and `group`
     k:int=5, # folds
@@ -139,7 +139,7 @@ def _scatter(head, seq, rows):
     z[m] = head_logits(head, seq.x[m])
     return z
 
-# %% ../nbs/api/34_train.ipynb #186dcb0b
+# %% ../nbs/api/34_train.ipynb #c467bd0c
 def _fit_rows(cfg, train, seq, extra, df, rows, watch=None, verbose=0):
     "Train on the clips in `rows`, with their altered copies"
     y = df["label"].to_numpy()
@@ -152,7 +152,7 @@ def _fit_rows(cfg, train, seq, extra, df, rows, watch=None, verbose=0):
     sw = w[clip] / np.bincount(clip, minlength=len(df))[clip]
     return train_heads(cfg, train, x, y[clip], sw / sw.mean(), validation, verbose)
 
-# %% ../nbs/api/34_train.ipynb #4423f96c
+# %% ../nbs/api/34_train.ipynb #4b733dc2
 @dataclass
 class Fit:
     "What training leaves behind"
@@ -161,7 +161,7 @@ class Fit:
     history: dict # of the Keras fit
     held_out: object # table of the clips that were scored without having trained: file_path, label, probability
 
-# %% ../nbs/api/34_train.ipynb #f8ed2aca
+# %% ../nbs/api/34_train.ipynb #48df11d0
 def fit(
     df, # labels as from `read_labels`; with the column `group`, whole sources are held out
     featurizer:Featurizer,
@@ -186,7 +186,7 @@ def fit(
     save_bundle(bundle, out, model, cnn)
     return Fit(Path(out), load_bundle(out), history, table)
 
-# %% ../nbs/api/34_train.ipynb #640e28d6
+# %% ../nbs/api/34_train.ipynb #ed91d200
 def _check(df, train, folds):
     "Refuse tables and settings that can't be trained on"
     for c in (0, 1):
@@ -195,7 +195,7 @@ def _check(df, train, folds):
     for n in ("epochs", "batch", "seeds"):
         if getattr(train, n) < 1: raise ConfigError(f"TrainConfig.{n}", f"{getattr(train, n)!r} has no meaning here", "Give a whole number of at least 1")
 
-# %% ../nbs/api/34_train.ipynb #be872003
+# %% ../nbs/api/34_train.ipynb #90f1a077
 def _fit_split(head, train, seq, extra, df, folds, verbose):
     "One 80/20 split; the 20 are scored"
     split = grouped_split if "group" in df else stratified_split
@@ -210,7 +210,7 @@ def _fit_folds(head, train, seq, extra, df, folds, verbose):
     model, history = _fit_rows(head, train, seq, extra, df, rows, None, verbose)
     return model, history, rows, z
 
-# %% ../nbs/api/34_train.ipynb #489dfc57
+# %% ../nbs/api/34_train.ipynb #cb95dffd
 def _calibrated(name, featurizer, sampling, head, seq, df, rows, z, all_rows):
     "The bundle's settings with calibration, band, gate and figures from the held-out logits"
     held, y = df.iloc[rows], df["label"].to_numpy()[rows]
@@ -225,7 +225,7 @@ def _calibrated(name, featurizer, sampling, head, seq, df, rows, z, all_rows):
     bundle = Bundle(name, featurizer.spec, sampling, head, featurizer.dim, tuple(featurizer.fingerprint), calibrator, fit_band(p, y, groups=groups), gate, data, metrics, tool_versions())
     return bundle, held.assign(probability=p)[[c for c in ("file_path", "label", "group", "generator", "probability") if c in held or c == "probability"]]
 
-# %% ../nbs/api/34_train.ipynb #00947007
+# %% ../nbs/api/34_train.ipynb #daf3b5b3
 def _figures(y, p, groups):
     "Figures with 95 % intervals, as plain numbers"
     found = evaluate_intervals(y, p, groups=groups)
