@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['CELLS', 'HeadConfig', 'check_head', 'fit_projection', 'build_head', 'average_heads', 'load_head']
 
-# %% ../nbs/api/30_heads.ipynb #a3563dfc
+# %% ../nbs/api/30_heads.ipynb #e0e0aaa2
 import os
 from dataclasses import asdict, dataclass
 import numpy as np
 from .core import ConfigError, WeightsError, seed_everything
 
-# %% ../nbs/api/30_heads.ipynb #5fcbf55c
+# %% ../nbs/api/30_heads.ipynb #ffba9e62
 CELLS = ("simplernn", "gru", "lstm", "logistic")
 
 @dataclass(frozen=True)
@@ -24,11 +24,10 @@ class HeadConfig:
     rnn_dropout: float = 0.2 # on the inputs of the recurrence
     feature_dropout: float = 0.0 # on the standardised features
     projection: int = 0 # principal components kept; 0: all features as they are
-    l2: float = 0.0 # weight penalty of the recurrence and the ReLU layer
-    mean: bool = False # add a linear term in the mean over time of all standardised features
-    mean_l2: float = 0.3 # weight penalty of that term, and of "logistic"
+    pool: str = "last" # what the ReLU layer sees: the "last" state, or "last+mean" with the features' mean over time beside it
+    l2: float = 0.0 # weight penalty of all trained kernels but the last
 
-# %% ../nbs/api/30_heads.ipynb #3694c0ef
+# %% ../nbs/api/30_heads.ipynb #b1e78a91
 def check_head(
     cfg:HeadConfig, # settings to check
 ) -> HeadConfig:
@@ -36,12 +35,13 @@ def check_head(
     def need(ok, name, remedy):
         if not ok: raise ConfigError(f"HeadConfig.{name}", f"{getattr(cfg, name)!r} has no meaning here", remedy)
     need(cfg.cell in CELLS, "cell", f"Choose one of: {', '.join(CELLS)}")
+    need(cfg.pool in ("last", "last+mean"), "pool", "Choose 'last' or 'last+mean'")
     for n in ("units", "dense"): need(getattr(cfg, n) >= 1, n, "Give a whole number of at least 1")
     for n in ("dropout", "rnn_dropout", "feature_dropout"): need(0 <= getattr(cfg, n) < 1, n, "Give a share in [0, 1)")
-    for n in ("projection", "l2", "mean_l2"): need(getattr(cfg, n) >= 0, n, "Give 0 or more")
+    for n in ("projection", "l2"): need(getattr(cfg, n) >= 0, n, "Give 0 or more")
     return cfg
 
-# %% ../nbs/api/30_heads.ipynb #2727391d
+# %% ../nbs/api/30_heads.ipynb #47527f56
 def fit_projection(
     x, # (sequences, length, dim) training features
     projection:int=0, # components kept; 0: none
@@ -56,7 +56,7 @@ def fit_projection(
     z = np.clip((flat - mean) / scale, -6, 6) * np.sqrt(fw)[:, None]
     return mean, scale, _principal_axes(z, projection)
 
-# %% ../nbs/api/30_heads.ipynb #b9253b66
+# %% ../nbs/api/30_heads.ipynb #7f750487
 def _principal_axes(z, k):
     "Axes of the k largest components, each scaled so that its scores have unit variance"
     if k > min(z.shape): raise ConfigError("HeadConfig.projection", f"{k} components can't be had from {z.shape[0]} frames of {z.shape[1]} features", "Give a smaller number")
@@ -64,7 +64,7 @@ def _principal_axes(z, k):
     else: val, u = np.linalg.eigh(z @ z.T); val = val[::-1][:k]; vec = z.T @ u[:, ::-1][:, :k] / np.sqrt(np.maximum(val, 1e-12))
     return vec / np.sqrt(np.maximum(val, 1e-8))
 
-# %% ../nbs/api/30_heads.ipynb #612608fc
+# %% ../nbs/api/30_heads.ipynb #8962a35f
 def build_head(
     cfg:HeadConfig, # settings
     length:int, # frames in a sequence
@@ -78,25 +78,25 @@ def build_head(
     check_head(cfg)
     keras.utils.set_random_seed(seed)
     inputs = keras.Input((length, dim), name="sequence")
-    z = _standardised(inputs, projection)
-    if cfg.feature_dropout: z = keras.layers.SpatialDropout1D(cfg.feature_dropout)(z)
-    terms = _terms(cfg, z, projection)
-    logit = keras.layers.Add(name="logit")(terms) if len(terms) > 1 else terms[0]
+    x = _scaled(inputs, projection)
+    if cfg.feature_dropout: x = keras.layers.SpatialDropout1D(cfg.feature_dropout)(x)
+    logit = keras.layers.Dense(1, name="logit", kernel_regularizer=_l2(cfg.l2) if cfg.cell == "logistic" else None)(_summary(cfg, x))
     return keras.Model(inputs, keras.layers.Activation("sigmoid", name="probability")(logit), name=f"{cfg.cell}_head")
 
 def _l2(value):
     import keras
     return keras.regularizers.L2(value) if value else None
 
-# %% ../nbs/api/30_heads.ipynb #2a954397
-def _standardised(x, projection):
-    "Standardise and clip with constants"
+# %% ../nbs/api/30_heads.ipynb #e72261e1
+def _scaled(x, projection):
+    "Standardise, clip and project with constants"
     import keras
     if projection is None: return x
-    mean, scale, _ = projection
+    mean, scale, axes = projection
     x = _frozen(keras.layers.BatchNormalization(center=False, scale=False, epsilon=0.0, trainable=False, name="standardise"), x, mean, scale**2)
     x = keras.layers.ReLU(max_value=12.0, name="clip")(keras.layers.Rescaling(1.0, 6.0)(x))
-    return keras.layers.Rescaling(1.0, -6.0)(x)
+    x = keras.layers.Rescaling(1.0, -6.0)(x)
+    return x if axes is None else _frozen(keras.layers.Dense(axes.shape[1], use_bias=False, trainable=False, name="project"), x, axes)
 
 def _frozen(layer, x, *weights):
     "The layer applied, with the given constants as its weights"
@@ -104,30 +104,20 @@ def _frozen(layer, x, *weights):
     layer.set_weights([w.astype("float32") for w in weights])
     return y
 
-# %% ../nbs/api/30_heads.ipynb #e028f864
-def _terms(cfg, z, projection):
-    "The terms whose sum is the logit: the recurrence with its ReLU layer, the linear term in the mean"
-    import keras
-    terms = []
-    if cfg.mean or cfg.cell == "logistic":
-        linear = keras.layers.Dense(1, kernel_initializer="zeros", kernel_regularizer=_l2(cfg.mean_l2), name="mean_logit")
-        terms.append(linear(keras.layers.GlobalAveragePooling1D(name="mean")(z)))
-    if cfg.cell != "logistic": terms.append(_recurrence(cfg, z, projection))
-    return terms
-
-# %% ../nbs/api/30_heads.ipynb #c39c849c
-def _recurrence(cfg, z, projection):
-    "Projection, recurrence, dropout, ReLU layer, dropout, linear"
+# %% ../nbs/api/30_heads.ipynb #6ab78949
+def _summary(cfg, x):
+    "What the last layer sees: the mean over time (logistic), or recurrence, dropout, ReLU layer, dropout"
     import keras
     L = keras.layers
-    axes = projection[2] if projection is not None else None
-    if axes is not None: z = _frozen(L.Dense(axes.shape[1], use_bias=False, trainable=False, name="project"), z, axes)
+    mean = L.GlobalAveragePooling1D(name="mean")(x)
+    if cfg.cell == "logistic": return mean
     cell = {"simplernn": L.SimpleRNN, "gru": L.GRU, "lstm": L.LSTM}[cfg.cell]
-    state = cell(cfg.units, dropout=cfg.rnn_dropout, kernel_regularizer=_l2(cfg.l2), name=cfg.cell)(z)
-    hidden = L.Dense(cfg.dense, activation="relu", kernel_regularizer=_l2(cfg.l2), name="dense")(L.Dropout(cfg.dropout)(state))
-    return L.Dense(1, name="state_logit")(L.Dropout(cfg.dropout)(hidden))
+    state = cell(cfg.units, dropout=cfg.rnn_dropout, kernel_regularizer=_l2(cfg.l2), name=cfg.cell)(x)
+    if cfg.pool == "last+mean": state = L.Concatenate()([state, mean])
+    state = L.Dropout(cfg.dropout)(state)
+    return L.Dropout(cfg.dropout)(L.Dense(cfg.dense, activation="relu", kernel_regularizer=_l2(cfg.l2), name="dense")(state))
 
-# %% ../nbs/api/30_heads.ipynb #680c240f
+# %% ../nbs/api/30_heads.ipynb #48b17892
 def average_heads(
     heads, # Keras heads with equal inputs
 ):
@@ -144,7 +134,7 @@ def _as_logit(head, i):
     import keras
     return keras.Model(head.input, head.layers[-1].input, name=f"head_{i}")
 
-# %% ../nbs/api/30_heads.ipynb #cc0def9b
+# %% ../nbs/api/30_heads.ipynb #1495c55c
 def load_head(
     path, # head.h5
 ):
