@@ -28,6 +28,7 @@ def _resize(image, width, height):
     down = width * height <= image.shape[0] * image.shape[1]
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if down else cv2.INTER_LINEAR)
 
+# %% ../nbs/api/23_pipeline.ipynb #6003b8fc
 def resized(image, size):
     "The whole frame, squeezed to a square"
     return _resize(image, size, size)
@@ -49,6 +50,7 @@ def crop(image, size):
     y, x = (image.shape[0] - size)//2, (image.shape[1] - size)//2
     return image[y:y+size, x:x+size]
 
+# %% ../nbs/api/23_pipeline.ipynb #4e435b7e
 VIEWS = {"crop": crop, "resized": resized, "square": square}
 
 # %% ../nbs/api/23_pipeline.ipynb #8cbe7434
@@ -115,6 +117,7 @@ def code_digest() -> str: # 64 hexadecimal digits
     here = Path(aivd_nb.__file__).parent
     return cache_key(opencv=cv2.__version__, **{m: file_digest(here/f"{m}.py") for m in _CODE})
 
+# %% ../nbs/api/23_pipeline.ipynb #b52fec2e
 def features_key(path, featurizer:Featurizer, sampling:Sampling, alter=None) -> str:
     "Cache key of a clip's features"
     return cache_key(video=file_digest(path), identity=featurizer.identity, spec=asdict(featurizer.spec), sampling=asdict(sampling), alter=repr(alter), code=code_digest())
