@@ -14,6 +14,7 @@ from .core import ConfigError, WeightsError, seed_everything
 # %% ../nbs/api/30_heads.ipynb #ffba9e62
 CELLS = ("simplernn", "gru", "lstm", "logistic")
 
+# %% ../nbs/api/30_heads.ipynb #8e9a2af9
 @dataclass(frozen=True)
 class HeadConfig:
     "Shape and regularisation of a head"
@@ -83,6 +84,7 @@ def build_head(
     logit = keras.layers.Dense(1, name="logit", kernel_regularizer=_l2(cfg.l2) if cfg.cell == "logistic" else None)(_summary(cfg, x))
     return keras.Model(inputs, keras.layers.Activation("sigmoid", name="probability")(logit), name=f"{cfg.cell}_head")
 
+# %% ../nbs/api/30_heads.ipynb #247a7405
 def _l2(value):
     import keras
     return keras.regularizers.L2(value) if value else None
@@ -98,6 +100,7 @@ def _scaled(x, projection):
     x = keras.layers.Rescaling(1.0, -6.0)(x)
     return x if axes is None else _frozen(keras.layers.Dense(axes.shape[1], use_bias=False, trainable=False, name="project"), x, axes)
 
+# %% ../nbs/api/30_heads.ipynb #ee0e0243
 def _frozen(layer, x, *weights):
     "The layer applied, with the given constants as its weights"
     y = layer(x)
@@ -129,6 +132,7 @@ def average_heads(
     out = keras.layers.Activation("sigmoid", name="probability")(keras.layers.Average()(logits))
     return keras.Model(x, out, name="averaged_head")
 
+# %% ../nbs/api/30_heads.ipynb #2da909e4
 def _as_logit(head, i):
     "The head without its sigmoid"
     import keras
