@@ -117,6 +117,7 @@ def train_heads(cfg, train, x, y, weights=None, validation=None, verbose=0): # (
     runs = [train_head(cfg, train, x, y, weights, validation, train.seed*1000 + k, verbose) for k in range(train.seeds)]
     return average_heads([h for h, _ in runs]), runs[0][1]
 
+# %% ../nbs/api/34_train.ipynb #f89da6f1
 def head_logits(head, x): return logit(head.predict(x, batch_size=256, verbose=0)[:, 0])
 
 # %% ../nbs/api/34_train.ipynb #1b0d9604
@@ -133,6 +134,7 @@ def out_of_fold(
         z[b] = seq.clip_logits(_scatter(head, seq, b))[b]
     return z
 
+# %% ../nbs/api/34_train.ipynb #cc6461cd
 def _scatter(head, seq, rows):
     "Logits of the sequences of these clips, zero elsewhere"
     z, m = np.zeros(len(seq.x)), seq.of(rows)
@@ -203,6 +205,7 @@ def _fit_split(head, train, seq, extra, df, folds, verbose):
     model, history = _fit_rows(head, train, seq, extra, df, a, b, verbose)
     return model, history, b, seq.clip_logits(_scatter(model, seq, b))[b]
 
+# %% ../nbs/api/34_train.ipynb #11a1cd73
 def _fit_folds(head, train, seq, extra, df, folds, verbose):
     "Scores from grouped folds, the head from all clips"
     z = out_of_fold(head, train, seq, df, folds, extra)
