@@ -20,6 +20,7 @@ class _Group(click.Group):
             click.echo(f"aivd: {e}", err=True)
             ctx.exit(2)
 
+# %% ../nbs/api/62_cli.ipynb #baebbca5
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="aivd-nb", prog_name="aivd")
 def main():
@@ -30,6 +31,7 @@ def _bar(p, width=20):
     "A probability as a bar"
     return "█"*round(p*width) + "░"*(width - round(p*width))
 
+# %% ../nbs/api/62_cli.ipynb #8e6bd0d2
 def _for_people(r):
     "One result as lines of text"
     if not hasattr(r, "label"): return f"✗ {r.message}"
@@ -68,6 +70,7 @@ def probe(clips):
     from aivd_nb.video import probe as look
     for c in clips: click.echo(json.dumps(asdict(look(c)), ensure_ascii=False))
 
+# %% ../nbs/api/62_cli.ipynb #1cdca121
 @main.command()
 @click.argument("clips", nargs=-1, required=True)
 @click.option("--out", default="frames", show_default=True, help="Folder that gets <video_name>/frame_0001.jpg …")
