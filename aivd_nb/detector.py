@@ -61,7 +61,7 @@ def decline_reason(
     return None
 
 # %% ../nbs/api/40_detector.ipynb #954e0af9
-_PREFERENCE = ("inceptionv3", "mobilenetv2", "embedded")
+_PREFERENCE = ("mobilenetv2", "embedded")
 
 # %% ../nbs/api/40_detector.ipynb #da9b9256
 def default_bundle() -> str: # name of a shipped bundle

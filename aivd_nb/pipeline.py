@@ -113,9 +113,11 @@ class VideoFeatures:
 _CODE = ("video", "augment", "featurizers", "sequences", "pipeline")
 
 def code_digest() -> str: # 64 hexadecimal digits
-    "Digest of the modules that features depend on"
+    "Digest of the code that features depend on; nbdev's cell marks don't count"
     here = Path(aivd_nb.__file__).parent
-    return cache_key(opencv=cv2.__version__, **{m: file_digest(here/f"{m}.py") for m in _CODE})
+    return cache_key(opencv=cv2.__version__, **{m: _without_comments((here/f"{m}.py").read_text(encoding="utf-8")) for m in _CODE})
+
+def _without_comments(source): return "\n".join(l for l in source.splitlines() if l and not l.startswith("#"))
 
 # %% ../nbs/api/23_pipeline.ipynb #b52fec2e
 def features_key(path, featurizer:Featurizer, sampling:Sampling, alter=None) -> str:
