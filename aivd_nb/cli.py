@@ -98,9 +98,9 @@ def labels(data, out):
 @click.argument("labels_csv")
 @click.option("--out", required=True, help="Folder of the bundle.")
 @click.option("--backbone", default="mobilenetv2", show_default=True)
-@click.option("--view", "views", multiple=True, default=["resized"], show_default=True, help="resized or crop; may be given twice.")
+@click.option("--view", "views", multiple=True, default=["resized"], show_default=True, help="resized, square or crop; may be given twice.")
 @click.option("--tap", "taps", multiple=True, help="Inner layer to read, 'name' or 'name:mean'; else the last layer.")
-@click.option("--weights", help="CNN weights, file or folder; else AIVD_WEIGHTS, Keras' folder, Keras' download.")
+@click.option("--weights", help="CNN weights, file or folder; else AIVD_WEIGHTS, Keras' folder, Keras' download; for embedded, the CNN that ships.")
 @click.option("--step", default=3.0, show_default=True, help="Distance between frames.")
 @click.option("--unit", type=click.Choice(["frames", "seconds"]), default="frames", show_default=True)
 @click.option("--length", default=20, show_default=True, help="Frames in a sequence.")
@@ -131,16 +131,21 @@ def _configs(settings):
 # %% ../nbs/api/62_cli.ipynb #7a308060
 def _train(labels_csv, out, backbone, views, taps, weights, step, unit, length, windows, folds, settings):
     "The `train` command's work"
+    from pathlib import Path
+    from aivd_nb.bundle import shipped_cnn
     from aivd_nb.cache import FeatureCache
     from aivd_nb.featurizers import FeatureSpec, create
     from aivd_nb.labels import read_labels
+    from aivd_nb.plots import plot_history, save_figure
     from aivd_nb.train import fit
     from aivd_nb.video import Sampling
     head, cfg = _configs(settings)
     sampling = Sampling(step, unit, length, windows)
     df = read_labels(labels_csv)
-    f = create(FeatureSpec(backbone, tuple(views), tuple(taps)), weights)
-    result = fit(df, f, out, sampling, head, cfg, folds, FeatureCache())
+    cnn = weights or shipped_cnn() if backbone == "embedded" else None
+    f = create(FeatureSpec(backbone, tuple(views), tuple(taps)), cnn or weights)
+    result = fit(df, f, out, sampling, head, cfg, folds, FeatureCache(), cnn)
+    save_figure(plot_history(result.history)[0], Path(out)/"history.png")
     m = result.bundle.metrics
     click.echo(f"{out}: trained on {len(df)} clips; on {m['n']} {m['on']}: " + ", ".join(f"{k} {m[k][0]:.3f} ({m[k][1]:.3f}–{m[k][2]:.3f})" for k in ("accuracy", "auc") if len(m[k]) == 3))
 
