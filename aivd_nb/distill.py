@@ -7,7 +7,7 @@ __all__ = ['Recipe', 'need', 'build_bank', 'Bank', 'hold_out', 'draw_crop', 'deg
            'Teacher', 'fit_targets', 'build_student', 'export_student', 'sample_targets', 'learning_rate',
            'unexplained', 'train_student', 'distill', 'main']
 
-# %% ../nbs/api/35_distill.ipynb #455a051e
+# %% ../nbs/api/35_distill.ipynb #ccc0d39d
 import hashlib
 import json
 import os
@@ -24,7 +24,7 @@ from .featurizers import find_weights
 from .labels import read_labels
 from .video import VideoReader
 
-# %% ../nbs/api/35_distill.ipynb #7a1a7c7c
+# %% ../nbs/api/35_distill.ipynb #b1ebe973
 @dataclass(frozen=True)
 class Recipe:
     "How the student is built and taught"
@@ -33,7 +33,7 @@ class Recipe:
     depths: tuple = (1, 2, 3, 3, 1) # convolutions of each stage
     taps: tuple = ("block_3_expand_relu", "block_6_expand_relu", "block_13_expand_relu", "out_relu") # teacher's layers for the stages after the first
     channels: tuple = (144, 192, 192, 192) # predicted for each; fewer than the layer has: its leading principal components
-    pooled: tuple = ("", "", "mean std", "mean") # what of each predicted map stands in the output
+    pooled: tuple = ("mean std", "mean std", "mean std", "mean") # what of each predicted map stands in the output
     batch: int = 32
     rate: float = 2.5e-3 # learning rate at its highest
     minutes: float = 120.0 # the rate falls along half a cosine over this time
@@ -43,11 +43,11 @@ class Recipe:
         if len({len(self.widths), len(self.depths), *(len(v) + 1 for v in (self.taps, self.channels, self.pooled))}) > 1:
             raise ConfigError("recipe", "names stages and taps in different numbers", "Give each stage after the first one tap, its channels and what is pooled of it")
 
-# %% ../nbs/api/35_distill.ipynb #fcaa6cef
+# %% ../nbs/api/35_distill.ipynb #7b481e4a
 @patch(as_prop=True)
 def dim(self:Recipe): return sum(c*len(p.split()) for c, p in zip(self.channels, self.pooled))
 
-# %% ../nbs/api/35_distill.ipynb #03e85f56
+# %% ../nbs/api/35_distill.ipynb #ac3d4852
 def need(
     module:str, # torch or openvino
 ):
@@ -57,7 +57,7 @@ def need(
     except ImportError as e:
         raise ConfigError(module, "is needed to train the embedded CNN and is not installed", 'Install the extra: pip install "aivd-nb[train]"') from e
 
-# %% ../nbs/api/35_distill.ipynb #a2284496
+# %% ../nbs/api/35_distill.ipynb #0903d1c6
 def build_bank(
     df, # labels with `path`; the rows to train on
     folder, # gets frames.u8 and bank.json
@@ -75,7 +75,7 @@ def build_bank(
     with atomic_write(folder/"bank.json") as tmp: tmp.write_text(json.dumps({"key": key, "rows": rows}))
     return folder
 
-# %% ../nbs/api/35_distill.ipynb #bca8f1cf
+# %% ../nbs/api/35_distill.ipynb #28dfc2f0
 def _clip(path, short):
     "All frames of a clip, reduced"
     import cv2
@@ -84,7 +84,7 @@ def _clip(path, short):
             h, w = frame.image.shape[:2]; s = min(1, short/min(h, w))
             yield frame.image if s == 1 else cv2.resize(frame.image, (round(w*s), round(h*s)), interpolation=cv2.INTER_AREA)
 
-# %% ../nbs/api/35_distill.ipynb #ad26dc84
+# %% ../nbs/api/35_distill.ipynb #155c0273
 class Bank:
     "Frames of the clips by row, and how often each row is drawn"
     def __init__(self,
@@ -96,7 +96,7 @@ class Bank:
         keys = df.groupby(["group" if "group" in df else "path", "label"]).label.transform("size").to_numpy()**-0.5
         self.weight = keys / df.assign(k=keys).groupby("label").k.transform("sum").to_numpy() / df.label.nunique()
 
-# %% ../nbs/api/35_distill.ipynb #341de73a
+# %% ../nbs/api/35_distill.ipynb #867244d1
 @patch
 def frame(self:Bank,
     row:int, # clip, counted from 0
@@ -106,7 +106,7 @@ def frame(self:Bank,
     n, h, w, start = self.rows[row]
     return self.data[start + t*h*w*3:start + (t + 1)*h*w*3].reshape(h, w, 3)
 
-# %% ../nbs/api/35_distill.ipynb #ab4c2539
+# %% ../nbs/api/35_distill.ipynb #4c1e94d5
 def hold_out(
     df, # labels
 ): # boolean array, True where the row trains nothing
@@ -116,12 +116,12 @@ def hold_out(
     chosen = {g for g in df.group.unique() if g != largest and int(hashlib.sha256(str(g).encode()).hexdigest(), 16) % 5 == 0}
     return df.group.isin(chosen).to_numpy()
 
-# %% ../nbs/api/35_distill.ipynb #b8a49c51
+# %% ../nbs/api/35_distill.ipynb #7becea69
 def _sized(image, size):
     import cv2
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if min(image.shape[:2]) >= size else cv2.INTER_LINEAR)
 
-# %% ../nbs/api/35_distill.ipynb #d6d39de5
+# %% ../nbs/api/35_distill.ipynb #17ba486e
 def draw_crop(
     image, # RGB uint8
     size:int, # of the result
@@ -134,34 +134,34 @@ def draw_crop(
     y, x = rng.integers(0, h - ch + 1), rng.integers(0, w - cw + 1)
     return _sized(image[y:y + ch, x:x + cw], size)
 
-# %% ../nbs/api/35_distill.ipynb #0d7ad5f5
+# %% ../nbs/api/35_distill.ipynb #6b09cdbe
 def _resample(a, rng):
     import cv2
     n = int(len(a)*rng.uniform(0.4, 0.95))
     return cv2.resize(cv2.resize(a, (n, n), interpolation=cv2.INTER_AREA), a.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
-# %% ../nbs/api/35_distill.ipynb #e091d6cd
+# %% ../nbs/api/35_distill.ipynb #699d10b4
 def _compress(a, rng):
     import cv2
     return cv2.imdecode(cv2.imencode(".jpg", a, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 95))])[1], cv2.IMREAD_COLOR)
 
-# %% ../nbs/api/35_distill.ipynb #aea1f61c
+# %% ../nbs/api/35_distill.ipynb #d05bce4b
 def _soften(a, rng):
     import cv2
     return cv2.GaussianBlur(a, (0, 0), rng.uniform(0.4, 1.5))
 
-# %% ../nbs/api/35_distill.ipynb #725efefb
+# %% ../nbs/api/35_distill.ipynb #12a5affc
 def _colour(a, rng):
     import cv2
     curve = np.arange(256)[:, None]*rng.uniform(0.7, 1.3)*rng.uniform(0.92, 1.08, 3) + rng.uniform(-25, 25)
     return cv2.LUT(a, np.clip(curve, 0, 255).astype(np.uint8)[None])
 
-# %% ../nbs/api/35_distill.ipynb #8846f231
+# %% ../nbs/api/35_distill.ipynb #3a0f60da
 def _noise(a, rng): return np.clip(a + rng.normal(0, rng.uniform(1, 6), a.shape), 0, 255).astype(np.uint8)
 
 def _grey(a, rng): return np.repeat(a.mean(2, keepdims=True).astype(np.uint8), 3, 2)
 
-# %% ../nbs/api/35_distill.ipynb #5d9df4e9
+# %% ../nbs/api/35_distill.ipynb #8b3ac799
 def degrade(
     image, # RGB uint8
     rng, # NumPy generator
@@ -172,7 +172,7 @@ def degrade(
         if rng.random() < chance: image = step(np.ascontiguousarray(image), rng)
     return image
 
-# %% ../nbs/api/35_distill.ipynb #dd255b27
+# %% ../nbs/api/35_distill.ipynb #eabb22d4
 def mix(
     x, # RGB uint8 (n, size, size, 3)
     rng, # NumPy generator
@@ -188,7 +188,7 @@ def mix(
         elif r < 0.45: m = rng.uniform(0.2, 0.8); a[:] = np.rint(a*m + b*(1 - m))
     return out
 
-# %% ../nbs/api/35_distill.ipynb #284f448b
+# %% ../nbs/api/35_distill.ipynb #3b39ead3
 def draw_batch(
     bank:Bank, # the clips
     recipe:Recipe, # batch and size
@@ -199,7 +199,7 @@ def draw_batch(
     one = lambda i: degrade(draw_crop(bank.frame(i, int(rng.integers(bank.rows[i][0]))), recipe.size, rng), rng)
     return mix(np.stack([one(i) for i in rows]), rng)
 
-# %% ../nbs/api/35_distill.ipynb #e48bd527
+# %% ../nbs/api/35_distill.ipynb #8a202310
 def export_teacher(
     path, # .onnx file to write
     recipe:Recipe, # size and taps
@@ -216,7 +216,7 @@ def export_teacher(
     with atomic_write(path) as tmp: tmp.write_bytes(proto.SerializeToString())
     return Path(path)
 
-# %% ../nbs/api/35_distill.ipynb #517b4c3d
+# %% ../nbs/api/35_distill.ipynb #b6ba73e5
 class Teacher:
     "The teacher ready to run on one thread: uint8 pictures → a list of maps (n, c, h, w), float32"
     def __init__(self,
@@ -228,7 +228,7 @@ class Teacher:
         out = self.model([x.astype(np.float32)/255])
         return [np.ascontiguousarray(out[i].transpose(0, 3, 1, 2)) for i in range(len(out))]
 
-# %% ../nbs/api/35_distill.ipynb #8a29ffe8
+# %% ../nbs/api/35_distill.ipynb #a989dd8c
 def fit_targets(
     maps, # for each tap, an array of positions (n, c)
     channels, # for each tap, how many to keep
@@ -236,7 +236,7 @@ def fit_targets(
     "Standardisation, and principal components where fewer channels are kept"
     return [_fit_target(np.asarray(m, np.float64), k) for m, k in zip(maps, channels)]
 
-# %% ../nbs/api/35_distill.ipynb #0517419f
+# %% ../nbs/api/35_distill.ipynb #4a1679b3
 def _fit_target(m, k):
     mean, std = m.mean(0), m.std(0) + 1e-2
     w = np.diag(1/std)
@@ -247,7 +247,7 @@ def _fit_target(m, k):
         w = w @ (v*variance**-0.25/np.sqrt((variance**0.5).mean()))
     return w.astype(np.float32), -(mean @ w).astype(np.float32)
 
-# %% ../nbs/api/35_distill.ipynb #85c06945
+# %% ../nbs/api/35_distill.ipynb #8e252453
 @cache
 def _block():
     "The class of one convolution with its batch normalisation"
@@ -262,7 +262,7 @@ def _block():
             return torch.relu(self.bn(self.conv(x)) + x)
     return Block
 
-# %% ../nbs/api/35_distill.ipynb #e2d75d12
+# %% ../nbs/api/35_distill.ipynb #3a792a51
 @cache
 def _student_class():
     "The class of the student: pictures → the maps it predicts"
@@ -282,7 +282,7 @@ def _student_class():
             return maps
     return Student
 
-# %% ../nbs/api/35_distill.ipynb #c67db27f
+# %% ../nbs/api/35_distill.ipynb #e3991465
 def build_student(
     recipe:Recipe, # size of every part, and the seed
 ): # torch module: float32 (n, 3, size, size) in [0, 1] → list of predicted maps
@@ -291,7 +291,7 @@ def build_student(
     torch.manual_seed(recipe.seed)
     return _student_class()(recipe).to(memory_format=torch.channels_last)
 
-# %% ../nbs/api/35_distill.ipynb #e1740d23
+# %% ../nbs/api/35_distill.ipynb #ae35c840
 @cache
 def _pooled_class():
     import torch
@@ -308,7 +308,7 @@ def _pooled_class():
             return torch.cat(out, 1)
     return Pooled
 
-# %% ../nbs/api/35_distill.ipynb #5b91a6c5
+# %% ../nbs/api/35_distill.ipynb #88fe15c7
 def export_student(
     weights, # the student's state
     recipe:Recipe, # it was built by
@@ -323,7 +323,7 @@ def export_student(
             input_names=["frames"], output_names=["features"], dynamic_axes={"frames": {0: "n"}, "features": {0: "n"}}, opset_version=17, dynamo=False)
     return Path(path)
 
-# %% ../nbs/api/35_distill.ipynb #5aa7f06f
+# %% ../nbs/api/35_distill.ipynb #8102ea7d
 def _produce(out, stop, bank, teacher, fitted, recipe, seed):
     "Fill a queue with (pictures, offset, targets) until told to stop; an error is handed over instead"
     rng = np.random.default_rng(seed)
@@ -338,12 +338,12 @@ def _produce(out, stop, bank, teacher, fitted, recipe, seed):
                 except queue.Full: pass
     except Exception as e: out.put(e)
 
-# %% ../nbs/api/35_distill.ipynb #7939af5f
+# %% ../nbs/api/35_distill.ipynb #1e465439
 def _target(m, w, b):
     "Teacher's map (n, c, h, w) → target (n, k, h, w)"
     return np.moveaxis(np.moveaxis(m, 1, 3) @ w + b, 3, 1)
 
-# %% ../nbs/api/35_distill.ipynb #941b343d
+# %% ../nbs/api/35_distill.ipynb #f704b966
 def sample_targets(
     teacher:Teacher, # asked for maps
     bank:Bank, # clips
@@ -358,13 +358,13 @@ def sample_targets(
             seen.append(flat[rng.choice(len(flat), min(len(flat), 800), replace=False)])
     return fit_targets([np.concatenate(s) for s in found], recipe.channels)
 
-# %% ../nbs/api/35_distill.ipynb #88e46ee3
+# %% ../nbs/api/35_distill.ipynb #a0d9599b
 def _loss(maps, targets):
     "Of each tap, averaged over pictures, channels and places"
     import torch
     return [3*torch.nn.functional.smooth_l1_loss(m.float(), torch.from_numpy(t), beta=3.0) for m, t in zip(maps, targets)]
 
-# %% ../nbs/api/35_distill.ipynb #221da488
+# %% ../nbs/api/35_distill.ipynb #a4c025c7
 def learning_rate(
     recipe:Recipe, # rate at its highest
     step:int, # steps done
@@ -373,13 +373,13 @@ def learning_rate(
     "150 steps up, then half a cosine down"
     return recipe.rate*min(1, (step + 1)/150)*(0.5*(1 + np.cos(np.pi*min(1, share))) + 0.005)
 
-# %% ../nbs/api/35_distill.ipynb #fd370269
+# %% ../nbs/api/35_distill.ipynb #792e89e9
 def _average(mean, state, step):
     "Move the running average of the weights four steps on"
     d = min(0.998, step/(step + 100))**4
     for k, v in state.items(): mean[k] = mean[k]*d + v*(1 - d) if v.is_floating_point() else v.clone()
 
-# %% ../nbs/api/35_distill.ipynb #85aa7271
+# %% ../nbs/api/35_distill.ipynb #7b7df87c
 def unexplained(
     weights, # the student's state
     recipe:Recipe, # it was built by
@@ -399,7 +399,7 @@ def unexplained(
         size = size + np.array([((t - t.mean((0, 2, 3), keepdims=True))**2).sum() for t in true])
     return error/size
 
-# %% ../nbs/api/35_distill.ipynb #84c09e01
+# %% ../nbs/api/35_distill.ipynb #8576570e
 class _State:
     "Everything that a run needs to go on: student, optimiser, running average, targets, steps, seconds"
     def __init__(self, out, recipe):
@@ -409,7 +409,7 @@ class _State:
         self.mean, self.fitted, self.step, self.seconds = {k: v.clone() for k, v in self.net.state_dict().items()}, None, 0, 0.0
         if self.file.is_file(): self._load(torch)
 
-# %% ../nbs/api/35_distill.ipynb #984cb981
+# %% ../nbs/api/35_distill.ipynb #9e1a587a
 @patch
 def _load(self:_State, torch):
     saved = torch.load(self.file, weights_only=False)
@@ -422,7 +422,7 @@ def save(self:_State):
     state = {"recipe": asdict(self.recipe), "net": self.net.state_dict(), "optimiser": self.optimiser.state_dict()}
     with atomic_write(self.file) as tmp: need("torch").save({**state, **{k: getattr(self, k) for k in ("mean", "fitted", "step", "seconds")}}, tmp)
 
-# %% ../nbs/api/35_distill.ipynb #c38165df
+# %% ../nbs/api/35_distill.ipynb #a9428735
 def _train_step(state, item):
     "One step; the loss of each tap"
     import torch
@@ -436,7 +436,7 @@ def _train_step(state, item):
     if state.step % 4 == 0: _average(state.mean, state.net.state_dict(), state.step)
     return [float(v.detach()) for v in losses]
 
-# %% ../nbs/api/35_distill.ipynb #033ed5fc
+# %% ../nbs/api/35_distill.ipynb #d97bb4b7
 def train_student(
     bank:Bank, # clips that teach
     teacher:Teacher, # what they are to be seen as
@@ -455,7 +455,7 @@ def train_student(
     finally: stop.set(); worker.join()
     return Path(out)/"embedded.onnx"
 
-# %% ../nbs/api/35_distill.ipynb #617dfd34
+# %% ../nbs/api/35_distill.ipynb #65b66477
 def _until_done(state, batches, teacher, out, frames):
     "Steps and checkpoints"
     recipe, before, saved, losses = state.recipe, time.monotonic(), time.monotonic(), []
@@ -468,7 +468,7 @@ def _until_done(state, batches, teacher, out, frames):
         if now - saved > recipe.save_every or state.seconds >= recipe.minutes*60:
             _checkpoint(state, teacher, out, frames, np.mean(losses, 0)); losses, before = [], time.monotonic(); saved = before
 
-# %% ../nbs/api/35_distill.ipynb #3cf6279d
+# %% ../nbs/api/35_distill.ipynb #ea579e90
 def _checkpoint(state, teacher, out, frames, loss):
     "Save, export, and add a row to the log"
     state.save()
@@ -477,7 +477,7 @@ def _checkpoint(state, teacher, out, frames, loss):
     if not (out/"log.csv").exists(): (out/"log.csv").write_text("minutes,steps,loss,unexplained\n")
     with open(out/"log.csv", "a") as f: f.write(f"{state.seconds/60:.1f},{state.step},{' '.join(f'{v:.3f}' for v in loss)},{' '.join(f'{v:.3f}' for v in missed)}\n")
 
-# %% ../nbs/api/35_distill.ipynb #8c8644d2
+# %% ../nbs/api/35_distill.ipynb #b9f33452
 def distill(
     labels, # labels CSV; `split` and `group` are used where they are there
     out, # folder for everything that is made
@@ -494,7 +494,7 @@ def distill(
     if not (out/"teacher.onnx").is_file(): export_teacher(out/"teacher.onnx", recipe, weights)
     return train_student(bank, Teacher(out/"teacher.onnx"), out, recipe, _held_frames(df[held], recipe))
 
-# %% ../nbs/api/35_distill.ipynb #b3fcf126
+# %% ../nbs/api/35_distill.ipynb #2a109bdd
 def _held_frames(df, recipe, each=2):
     "Some whole frames of the held-out clips"
     frames = []
@@ -504,7 +504,7 @@ def _held_frames(df, recipe, each=2):
             frames += [_sized(f.image, recipe.size) for f in reader.frames(sorted({(2*k + 1)*n//(2*each) for k in range(each)}))]
     return np.stack(frames) if frames else None
 
-# %% ../nbs/api/35_distill.ipynb #efffb37d
+# %% ../nbs/api/35_distill.ipynb #a8e79ead
 def main(argv=None):
     "Command line: `python -m aivd_nb.distill labels.csv --out FOLDER`"
     import argparse
@@ -517,6 +517,6 @@ def main(argv=None):
     a = p.parse_args(argv)
     print(distill(a.labels, a.out, a.weights, Recipe(minutes=a.minutes, seed=a.seed)))
 
-# %% ../nbs/api/35_distill.ipynb #61da3381
+# %% ../nbs/api/35_distill.ipynb #1d056f88
 #| eval: false
 if __name__ == "__main__": main()
