@@ -180,6 +180,7 @@ def fit(
     "Features, head, calibration, bundle"
     df = df.reset_index(drop=True)
     _check(df, train, folds)
+    _check_out(out)
     seq = extract(df, featurizer, sampling, cache, progress=bool(verbose))
     extra = extract(df, featurizer, sampling, cache, augmented(train.seed, train.augment), bool(verbose)) if train.augment else None
     model, history, rows, z = (_fit_folds if folds else _fit_split)(head, train, seq, extra, df, folds, verbose)
@@ -196,6 +197,14 @@ def _check(df, train, folds):
     if (folds or train.balance) and "group" not in df: raise TrainError("labels", "has no column 'group', which folds and balance need", "Add a column that names each clip's source, or train without")
     for n in ("epochs", "batch", "seeds"):
         if getattr(train, n) < 1: raise ConfigError(f"TrainConfig.{n}", f"{getattr(train, n)!r} has no meaning here", "Give a whole number of at least 1")
+
+# %% ../nbs/api/34_train.ipynb #7b7853ee
+def _check_out(out):
+    "Refuse a folder that can't be made now, not after an hour of training"
+    new = not Path(out).exists()
+    try: Path(out).mkdir(parents=True, exist_ok=True)
+    except OSError as e: raise TrainError(out, f"can't be made ({e.strerror})", "Name a folder that can be written") from e
+    if new: Path(out).rmdir()
 
 # %% ../nbs/api/34_train.ipynb #90f1a077
 def _fit_split(head, train, seq, extra, df, folds, verbose):
