@@ -62,13 +62,22 @@ def predict(clips, bundle, weights, engine, as_json, cache):
     sys.exit(2 if failed else 0)
 
 # %% ../nbs/api/62_cli.ipynb #105cf2e7
+def _each(clips, work):
+    "Say what `work` answers for each clip; a bad one is told on standard error, the others go on, and the exit code is 2"
+    from aivd_nb.core import AivdError
+    failed = False
+    for c in clips:
+        try: click.echo(work(c))
+        except AivdError as e: failed = True; click.echo(f"✗ {e}", err=True)
+    sys.exit(2 if failed else 0)
+
 @main.command()
 @click.argument("clips", nargs=-1, required=True)
 def probe(clips):
     "What a video file is: container, codec, size, rate, frames as counted."
     from dataclasses import asdict
     from aivd_nb.video import probe as look
-    for c in clips: click.echo(json.dumps(asdict(look(c)), ensure_ascii=False))
+    _each(clips, lambda c: json.dumps(asdict(look(c)), ensure_ascii=False))
 
 # %% ../nbs/api/62_cli.ipynb #1cdca121
 @main.command()
@@ -78,7 +87,7 @@ def probe(clips):
 def frames(clips, out, every):
     "Store frames as 224×224 JPEGs."
     from aivd_nb.frames import store_frames
-    for c in clips: click.echo(store_frames(c, out, every=every))
+    _each(clips, lambda c: store_frames(c, out, every=every))
 
 # %% ../nbs/api/62_cli.ipynb #8d8587f9
 @main.command()
@@ -147,7 +156,7 @@ def _train(labels_csv, out, backbone, views, taps, weights, step, unit, length, 
     result = fit(df, f, out, sampling, head, cfg, folds, FeatureCache(), cnn)
     save_figure(plot_history(result.history)[0], Path(out)/"history.png")
     m = result.bundle.metrics
-    click.echo(f"{out}: trained on {len(df)} clips; on {m['n']} {m['on']}: " + ", ".join(f"{k} {m[k][0]:.3f} ({m[k][1]:.3f}–{m[k][2]:.3f})" for k in ("accuracy", "auc") if len(m[k]) == 3))
+    click.echo(f"{out}: trained on {len(df) if folds else len(df) - m['n']} clips; scored on {m['n']} clips ({m['on']}): " + ", ".join(f"{k} {m[k][0]:.3f} ({m[k][1]:.3f}–{m[k][2]:.3f})" for k in ("accuracy", "auc") if len(m[k]) == 3))
 
 # %% ../nbs/api/62_cli.ipynb #f635c9bb
 #| eval: false

@@ -64,17 +64,19 @@ def decline_reason(
 _PREFERENCE = ("mobilenetv2", "embedded")
 
 # %% ../nbs/api/40_detector.ipynb #da9b9256
-def default_bundle() -> str: # name of a shipped bundle
+def default_bundle(
+    weights=None, # where CNN weights are, if not in the usual places
+) -> str: # name of a shipped bundle
     "The best shipped bundle whose weights are at hand without a download"
     shipped = list_bundles()
     if os.environ.get("AIVD_BUNDLE"): return os.environ["AIVD_BUNDLE"]
     for name in _PREFERENCE:
-        if name in shipped and (name == "embedded" or _at_hand(name)): return name
+        if name in shipped and (name == "embedded" or _at_hand(name, weights)): return name
     raise BundleError("aivd_nb", "ships no bundle that can run here", "Name one with --bundle, or put CNN weights into AIVD_WEIGHTS")
 
 # %% ../nbs/api/40_detector.ipynb #86770b1a
-def _at_hand(name):
-    try: find_weights(name, download=False)
+def _at_hand(name, weights):
+    try: find_weights(name, weights, download=False)
     except WeightsError: return False
     return True
 
@@ -97,7 +99,9 @@ class Detector:
         threads:int|None=None, # of the ONNX engine; None: what the process may use
     ):
         "Load a bundle and its CNN, and check that they belong together"
-        b = load_bundle(bundle or default_bundle())
+        for place in (weights, os.environ.get("AIVD_WEIGHTS")):
+            if place and not os.path.exists(place): raise WeightsError(place, "is not there", "Correct the path of the CNN weights, or leave it away")
+        b = load_bundle(bundle or default_bundle(weights))
         own = b.folder/"cnn.onnx"
         featurizer = create(b.spec, own if own.is_file() else weights, engine="onnx" if own.is_file() else engine, threads=threads)
         featurizer.check_fingerprint(b.fingerprint, b.name)

@@ -59,6 +59,7 @@ def write_labels(
         with atomic_write(csv) as tmp: df.to_csv(tmp, index=False, encoding="utf-8", lineterminator="\n")
     except UnicodeEncodeError as e:
         raise LabelsError(csv, f"can't hold the file name {e.object!r}, which is not valid UTF-8", "Rename that file") from e
+    except OSError as e: raise LabelsError(csv, f"can't be written ({e.strerror})", "Name a file in a folder that can be written") from e
     return csv
 
 # %% ../nbs/api/12_labels.ipynb #6c07d03d

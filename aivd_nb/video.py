@@ -359,7 +359,7 @@ def _count(self:VideoReader):
 @patch
 def _check_count(self:VideoReader, n, fps, claim):
     "Refuse a count that is too small, by itself or beside the claim"
-    share = 0.9 if self.kind in _CLAIMS else 0.5
+    share = 0.9 if self.kind in _CLAIMS else 0.8 if self.kind in ("mkv", "webm") else 0.5
     if n < share*claim and n/fps < share*claim/_fps(self.cap):
         if claim > self.size//4: raise _false_count(self.path, claim, f"holds {n:,}")
         raise VideoError(self.path, f"claims {claim:,} frames and holds {n:,}: it was cut off", "Copy or download it again", "truncated")
