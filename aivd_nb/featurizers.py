@@ -9,6 +9,8 @@ __all__ = ['Backbone', 'register', 'list_featurizers', 'get_backbone', 'FeatureS
 
 # %% ../nbs/api/20_featurizers.ipynb #32b16841
 import os
+import sys
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -119,7 +121,9 @@ def _download(backbone):
     if not backbone.application: return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
-    try: getattr(keras.applications, backbone.application)(weights="imagenet", include_top=False, input_shape=(backbone.size, backbone.size, 3))
+    make = getattr(keras.applications, backbone.application)
+    try:
+        with redirect_stdout(sys.stderr): make(weights="imagenet", include_top=False, input_shape=(backbone.size, backbone.size, 3)) # its progress is no result
     except Exception as e: raise _no_weights(backbone, f"can't be downloaded ({str(e).splitlines()[0][:120]})") from e
 
 # %% ../nbs/api/20_featurizers.ipynb #6c40add1

@@ -421,6 +421,7 @@ class Sampling:
 
     def __post_init__(self):
         if self.unit not in ("frames", "seconds"): raise ConfigError("unit", f"is {self.unit!r}", "Choose frames or seconds")
+        if not 0 < self.step < math.inf: raise ConfigError("step", f"is {self.step}", "Give a number above 0")
         if self.length < 1 or self.windows < 1: raise ConfigError("length and windows", f"are {self.length} and {self.windows}", "Give 1 or more")
 
 class Window(NamedTuple):
