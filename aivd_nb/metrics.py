@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['as_scores', 'auc', 'average_precision', 'eer', 'tpr_at_fpr', 'reliability_table', 'ece', 'ece_by_chance', 'brier',
            'confusion', 'evaluate_scores', 'Interval', 'wilson_interval', 'bootstrap_interval', 'evaluate_intervals',
-           'risk_coverage']
+           'paired_interval', 'risk_coverage']
 
 # %% ../nbs/api/31_metrics.ipynb #50e93876
 from collections.abc import Callable
@@ -259,6 +259,24 @@ def evaluate_intervals(
     whole = _figures(y, p, threshold)
     draws = [_figures(y[i], p[i], threshold) for i in _draws(y, groups, n, seed)]
     return {k: Interval(v, *_percentiles(np.array([d[k] for d in draws]), level)) for k, v in whole.items()}
+
+# %% ../nbs/api/31_metrics.ipynb #19ea30a9
+def paired_interval(
+    metric:Callable, # f(y, p) → number
+    y, # labels
+    p, # scores
+    q, # other scores of the same clips
+    groups=None, # the source of each clip
+    n:int=1000, # draws
+    seed:int=0, # same seed, same interval
+    level:float=0.95, # confidence
+) -> Interval: # low and high are NaN where a class has fewer than two groups
+    "metric(y, p) − metric(y, q) and its percentile interval over draws of whole groups"
+    import numpy as np
+    (y, p), (_, q) = as_scores(y, p, probabilities=False), as_scores(y, q, probabilities=False)
+    _check_groups(y, groups)
+    values = np.array([metric(y[i], p[i]) - metric(y[i], q[i]) for i in _draws(y, groups, n, seed)])
+    return Interval(float(metric(y, p) - metric(y, q)), *_percentiles(values, level))
 
 # %% ../nbs/api/31_metrics.ipynb #45912494
 def risk_coverage(
