@@ -6,7 +6,7 @@
 __all__ = ['CLEAN', 'DEGRADATIONS', 'Degradation', 'JpegChain', 'CentreCrop', 'Grey', 'degrade_file', 'sample_sources',
            'robustness_rows', 'robustness_table']
 
-# %% ../nbs/api/51_robustness.ipynb #13ce24c7
+# %% ../nbs/api/51_robustness.ipynb #2b068655
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from .evaluate import clip_sources, score_clips
 from .metrics import auc, bootstrap_interval, ece, paired_interval
 from .synth import ffmpeg
 
-# %% ../nbs/api/51_robustness.ipynb #31010b6d
+# %% ../nbs/api/51_robustness.ipynb #4944f87c
 @dataclass(frozen=True)
 class Degradation:
     "Something that happens to clips on their way"
@@ -31,7 +31,7 @@ class Degradation:
     encode: tuple = () # ffmpeg's output arguments
     alter: Callable|None = None # RGB uint8 frame → frame; its `repr` tells it whole
 
-# %% ../nbs/api/51_robustness.ipynb #d7446507
+# %% ../nbs/api/51_robustness.ipynb #6516673e
 @dataclass(frozen=True)
 class JpegChain:
     "One JPEG compression after the other"
@@ -40,6 +40,7 @@ class JpegChain:
         for q in self.qualities: image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, q])[1], cv2.IMREAD_COLOR)
         return image
 
+# %% ../nbs/api/51_robustness.ipynb #458785a7
 @dataclass(frozen=True)
 class CentreCrop:
     "The middle of the frame"
@@ -49,15 +50,19 @@ class CentreCrop:
         y, x = round(h*(1 - self.share)/2), round(w*(1 - self.share)/2)
         return np.ascontiguousarray(image[y:h-y, x:w-x])
 
+# %% ../nbs/api/51_robustness.ipynb #086f1cf5
 @dataclass(frozen=True)
 class Grey:
     "No colour, three equal channels"
     def __call__(self, image): return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
-# %% ../nbs/api/51_robustness.ipynb #5c4eeb44
+# %% ../nbs/api/51_robustness.ipynb #848587bf
 def _h264(crf, *more): return (*more, "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-crf", str(crf), "-an")
 
+# %% ../nbs/api/51_robustness.ipynb #437947bf
 CLEAN = Degradation("clean", "as it is")
+
+# %% ../nbs/api/51_robustness.ipynb #9c203325
 DEGRADATIONS = (
     Degradation("h264_crf23", "H.264 again, CRF 23", _h264(23)),
     Degradation("h264_crf32", "H.264 again, CRF 32", _h264(32)),
@@ -71,13 +76,14 @@ DEGRADATIONS = (
     Degradation("brighter", "brightness × 1.4", alter=Augment(brightness=1.4)),
     Degradation("darker", "brightness × 0.6", alter=Augment(brightness=0.6)))
 
-# %% ../nbs/api/51_robustness.ipynb #ab553238
+# %% ../nbs/api/51_robustness.ipynb #52ecf7ca
 def _encoder():
     "Version of the encoder, part of the name of what it made"
     try: from imageio_ffmpeg import get_ffmpeg_version
     except ImportError: return "ffmpeg of the system"
     return get_ffmpeg_version()
 
+# %% ../nbs/api/51_robustness.ipynb #9af8d9e8
 def degrade_file(
     path, # a clip
     degradation:Degradation,
@@ -91,7 +97,7 @@ def degrade_file(
         with atomic_write(out) as tmp: ffmpeg("-i", path, *degradation.encode, "-f", "mp4", tmp)
     return out
 
-# %% ../nbs/api/51_robustness.ipynb #4fdb2155
+# %% ../nbs/api/51_robustness.ipynb #54ce8046
 def sample_sources(
     df, # columns label, file_path and, where there are sources, group
     n_per_class:int, # clips of each class; all, where there are fewer
@@ -105,7 +111,7 @@ def sample_sources(
     order = mixed.assign(_turn=turn).sort_values("_turn", kind="stable").groupby("label").head(n_per_class)
     return df.loc[sorted(order.index)]
 
-# %% ../nbs/api/51_robustness.ipynb #0e3fad58
+# %% ../nbs/api/51_robustness.ipynb #a853c795
 def _degraded(df, degradation, folder):
     "(table with the paths of the degraded files, table of the clips that could not be encoded with error and message)"
     paths, lost = {}, {}
@@ -118,7 +124,7 @@ def _degraded(df, degradation, folder):
     ok, bad = df.loc[list(paths)], df.loc[list(lost)].drop(columns="path")
     return ok.assign(path=list(paths.values())), bad.assign(error="encode", message=list(lost.values()))
 
-# %% ../nbs/api/51_robustness.ipynb #c4f99eae
+# %% ../nbs/api/51_robustness.ipynb #aec79d7e
 def robustness_rows(
     df, # labels as from `read_labels`
     detectors:dict, # name → `Detector`
@@ -135,7 +141,7 @@ def robustness_rows(
         if tell: tell(f"{d.name}: {len(files)} clips, {len(detectors)} detectors")
     return pd.concat(found, ignore_index=True)
 
-# %% ../nbs/api/51_robustness.ipynb #84d2bd21
+# %% ../nbs/api/51_robustness.ipynb #6009c636
 def robustness_table(
     rows, # from `robustness_rows`
     draws:int=500, # of the bootstrap over sources
@@ -149,7 +155,7 @@ def robustness_table(
         found[bundle, name] = _line(g.set_index("file_path"), clean, draws, seed)
     return pd.DataFrame(found).T.rename_axis(["bundle", "degradation"]).astype({"n": int, "errors": int, "n_real": int})
 
-# %% ../nbs/api/51_robustness.ipynb #2c660d86
+# %% ../nbs/api/51_robustness.ipynb #5e5574ff
 def _line(g, clean, draws, seed):
     "Figures of one cell of the grid, on the clips that could be read in both"
     both = g.index[g["probability"].notna() & clean.loc[g.index, "probability"].notna()]
