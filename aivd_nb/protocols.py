@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['mission_runs', 'fast_logits', 'fold_logits', 'leave_out_rows', 'leave_out_table', 'real_vs_real']
 
-# %% ../nbs/api/56_protocols.ipynb #77939d72
+# %% ../nbs/api/56_protocols.ipynb #d694e530
 from itertools import combinations
 
 import numpy as np
@@ -16,10 +16,10 @@ from .metrics import Interval, auc, bootstrap_interval
 from .splits import balanced_sample, check_leak, grouped_folds, grouped_split, leave_one_generator_out, stratified_split
 from .train import Sequences, TrainConfig, clip_weights, head_logits, train_heads
 
-# %% ../nbs/api/56_protocols.ipynb #66106cc0
+# %% ../nbs/api/56_protocols.ipynb #bb4c9859
 _CUTS = {"random": stratified_split, "grouped": grouped_split}
 
-# %% ../nbs/api/56_protocols.ipynb #86832de8
+# %% ../nbs/api/56_protocols.ipynb #10431272
 def mission_runs(
     df, # the clips: columns label and group
     seq:Sequences, # their sequences, in the order of `df`
@@ -38,7 +38,7 @@ def mission_runs(
         found.append(b.assign(probability=sigmoid(_fit_and_score(a, b, seq, head, train, seed)), seed=seed))
     return pd.concat(found, ignore_index=True)
 
-# %% ../nbs/api/56_protocols.ipynb #3177a6fb
+# %% ../nbs/api/56_protocols.ipynb #701cd051
 def _fit_and_score(a, b, seq, head, train, seed):
     "Logits of the clips of table `b` from heads trained on table `a`"
     from dataclasses import replace
@@ -52,7 +52,7 @@ def _fit_and_score(a, b, seq, head, train, seed):
     z = np.zeros(len(seq.x)); z[judged] = head_logits(model, seq.x[judged])
     return seq.clip_logits(z)[b.index]
 
-# %% ../nbs/api/56_protocols.ipynb #b7e6694d
+# %% ../nbs/api/56_protocols.ipynb #e0d510ec
 def fast_logits(
     x, # (n, dim) mean features of the clips that teach
     y, # their labels
@@ -66,7 +66,7 @@ def fast_logits(
     scaled = lambda v: np.clip((v - mean)/std, -6, 6)
     return LogisticRegression(C=C, max_iter=300).fit(scaled(x), y, sample_weight=clip_weights(y, groups)).decision_function(scaled(new))
 
-# %% ../nbs/api/56_protocols.ipynb #6e846560
+# %% ../nbs/api/56_protocols.ipynb #24c5fd6b
 def fold_logits(
     df, # columns label and group
     x, # (n, dim) mean features, in the order of `df`
@@ -79,7 +79,7 @@ def fold_logits(
         z[b.index] = fast_logits(x[a.index], a["label"].to_numpy(), x[b.index], a["group"].to_numpy())
     return z
 
-# %% ../nbs/api/56_protocols.ipynb #49ad8754
+# %% ../nbs/api/56_protocols.ipynb #6b55de2d
 def leave_out_rows(
     df, # columns label, generator and group
     x, # (n, dim) mean features, in the order of `df`
@@ -95,7 +95,13 @@ def leave_out_rows(
     if not found: raise SplitError("labels", f"no generator has {min_clips} clips", "Ask for fewer")
     return pd.concat(found, ignore_index=True)
 
-# %% ../nbs/api/56_protocols.ipynb #71159c6b
+# %% ../nbs/api/56_protocols.ipynb #c5593006
+def _left_out(name, g):
+    "The line of one generator"
+    of = g["group"][g["label"] == 1]
+    return {"generator": name, "n": len(of), "sources": of.nunique(), "source": of.mode()[0], "n_real": len(g) - len(of), "auc": auc(g["label"], g["logit"])}
+
+# %% ../nbs/api/56_protocols.ipynb #26caeaca
 def leave_out_table(
     rows, # from `leave_out_rows`
     draws:int=500, # of the bootstrap over the generators' sources
@@ -103,12 +109,11 @@ def leave_out_table(
 ) -> tuple["pandas.DataFrame", Interval]: # one row a generator, and their mean
     "AUC of each generator that was left out, and the mean over generators with its interval over their sources"
     import pandas as pd
-    t = pd.DataFrame([{"generator": n, "n": int(g["label"].sum()), "sources": g["group"][g["label"] == 1].nunique(), "source": g["group"][g["label"] == 1].mode()[0],
-        "n_real": int((g["label"] == 0).sum()), "auc": auc(g["label"], g["logit"])} for n, g in rows.groupby("left_out")])
+    t = pd.DataFrame([_left_out(n, g) for n, g in rows.groupby("left_out")])
     mean = bootstrap_interval(lambda _, v: v.mean(), np.ones(len(t), int), t["auc"].to_numpy(), t["source"].to_numpy(), draws, seed)
     return t.sort_values("auc", ascending=False, ignore_index=True), mean
 
-# %% ../nbs/api/56_protocols.ipynb #d4bb6408
+# %% ../nbs/api/56_protocols.ipynb #12516087
 def real_vs_real(
     scores, # of real clips that trained nothing
     families, # the source family of each
@@ -126,18 +131,18 @@ def real_vs_real(
     t = pd.DataFrame(rows).sort_values("auc", ascending=False, ignore_index=True)
     return t, Interval(float(t["auc"].mean()), *_over_families(t, list(by), rng)), float(t["chance"].mean())
 
-# %% ../nbs/api/56_protocols.ipynb #756daabc
+# %% ../nbs/api/56_protocols.ipynb #2ef466f7
 def _folded(a, b):
     "AUC between two sets of scores, at least one half"
     v = auc(np.repeat([0, 1], [len(a), len(b)]), np.concatenate([a, b]))
     return max(v, 1 - v)
 
-# %% ../nbs/api/56_protocols.ipynb #30cc1647
+# %% ../nbs/api/56_protocols.ipynb #237c8475
 def _by_chance(n, m, shuffles, rng):
     "Mean folded AUC of scores without meaning"
     return float(np.mean([_folded(v[:n], v[n:]) for v in rng.normal(size=(shuffles, n + m))]))
 
-# %% ../nbs/api/56_protocols.ipynb #b20da0da
+# %% ../nbs/api/56_protocols.ipynb #20159920
 def _over_families(t, names, rng, draws=500):
     "95 % interval of the mean over pairs, families drawn with replacement; a family and itself are no pair"
     at = {frozenset(p): v for *p, v in t[["a", "b", "auc"]].itertuples(index=False)}
