@@ -12,7 +12,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
-from .core import atomic_write, cache_dir
+from .core import ConfigError, atomic_write, cache_dir
 
 # %% ../nbs/api/21_cache.ipynb #c7f26686
 def cache_key(
@@ -22,14 +22,20 @@ def cache_key(
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 # %% ../nbs/api/21_cache.ipynb #a0fb3958
-@dataclass(frozen=True)
+@dataclass
 class FeatureCache:
-    "Named arrays on disk, one `.npz` a key"
+    "Named arrays on disk, one `.npz` a key; after a write that failed, it keeps nothing more"
     folder: Path|None = None # None: `features` in the cache folder
+    problem: str|None = None # why nothing can be kept
     def path(self, key): return Path(self.folder or cache_dir()/"features")/key[:2]/f"{key}.npz"
     def get(self, key):
         try:
             with np.load(self.path(key), allow_pickle=False) as z: return {k: z[k] for k in z.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile): return None
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, ConfigError): return None
     def put(self, key, **arrays):
+        if self.problem: return
+        try: self._write(key, arrays)
+        except (OSError, ConfigError) as e: self.problem = f"features can't be kept for the next time: {e}"
+        return self.problem
+    def _write(self, key, arrays):
         with atomic_write(self.path(key)) as tmp, open(tmp, "wb") as f: np.savez(f, **arrays)

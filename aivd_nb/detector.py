@@ -15,9 +15,9 @@ from fastcore.basics import patch
 from .bundle import Bundle, list_bundles, load_bundle
 from .cache import FeatureCache
 from .calibration import INCONCLUSIVE, decide, is_ood, logit
-from .core import AivdError, BundleError, ConfigError, WeightsError
+from .core import AivdError, BundleError, ConfigError, WeightsError, cpu_count
 from .featurizers import Featurizer, create, find_weights, onnx_session
-from .pipeline import video_features
+from .pipeline import CnnThreads, in_order, video_features
 from .video import Limits
 
 # %% ../nbs/api/40_detector.ipynb #d33237b3
@@ -125,10 +125,11 @@ def predict(self:Detector,
     path, # the clip
     progress=None, # called with the share of frames done
     alter=None, # alteration of each frame, for tests of robustness
+    **shared, # `cnn` and `threads` of `video_features`, for many clips at once
 ) -> Verdict:
     "The verdict on one clip; raises `VideoError` where it can't be analysed"
     start = time.perf_counter()
-    v = video_features(path, self.featurizer, self.bundle.sampling, self.cache, self.limits, progress=progress, alter=alter)
+    v = video_features(path, self.featurizer, self.bundle.sampling, self.cache, self.limits, progress=progress, alter=alter, **shared)
     z = logit(self.head(v.sequences))
     p = float(self.bundle.calibrator(z.mean()))
     unusual = bool(self.bundle.gate is not None and is_ood(self.bundle.gate, v.sequences.mean((0, 1)))[0])
@@ -154,14 +155,19 @@ def _warnings(v, sampling):
     found = []
     if v.frames < sampling.length: found.append(f"only {v.frames} of {sampling.length} frames that a sequence holds; the rest is filled by going back in time")
     if v.info.rotation: found.append(f"rotated by {v.info.rotation}° as its metadata asks")
-    return tuple(found)
+    return tuple(found) + v.warnings
 
-# %% ../nbs/api/40_detector.ipynb #4332872e
+# %% ../nbs/api/40_detector.ipynb #13626688
 @patch
 def predict_many(self:Detector,
-    paths:Iterable, # clips
+    paths:Iterable, # clips; asked for as they are needed
 ) -> Iterator: # `Verdict` or `Failure`, in order
     "Verdicts on many clips; a clip that can't be analysed gives a `Failure`"
-    for path in paths:
-        try: yield self.predict(path)
-        except AivdError as e: yield Failure(os.fspath(path), e.code, str(e))
+    threads = max(1, cpu_count()//max(1, len(paths))) if hasattr(paths, "__len__") else 1
+    with CnnThreads(self.featurizer) as cnn:
+        yield from in_order(lambda p: self._answer(p, cnn, threads), paths, cpu_count() + 1, cnn.stop)
+
+@patch
+def _answer(self:Detector, path, cnn, threads):
+    try: return self.predict(path, cnn=cnn, threads=threads)
+    except AivdError as e: return Failure(os.fspath(path), e.code, str(e))

@@ -191,12 +191,13 @@ def export_onnx(
 # %% ../nbs/api/20_featurizers.ipynb #4cfe83e1
 def onnx_session(
     path, # .onnx file
-    threads:int|None=None, # None: as many as the process may use
+    threads:int|None=None, # that share a call; None: as many as the process may use
 ):
     "An ONNX Runtime session on the CPU that respects the container's limits"
     import onnxruntime as ort
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads or cpu_count(), 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0") # a thread that waits leaves its processor to the decoder
     try: return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as e: raise WeightsError(path, "is not a model that ONNX Runtime can load", "Delete it if it lies in the cache, or copy it again") from e
 
@@ -232,6 +233,8 @@ class Featurizer:
     run: object = field(repr=False) # the function itself
     size: int
     identity: str # digest of the weights, layers and engine
+    workers: int = 1 # calls that may run at once
+    batch: int = 32 # squares a call that pay best
     def __call__(self, frames):
         if frames.ndim != 4 or frames.shape[1:] != (self.size, self.size, 3):
             raise ConfigError(self.spec.backbone, f"frames have shape {frames.shape}", f"Give (n, {self.size}, {self.size}, 3)")
@@ -257,7 +260,7 @@ def create(
     spec:FeatureSpec, # backbone and taps
     weights=None, # file or folder; an .onnx file is used as it is
     engine:str="onnx", # "onnx" (serving; TensorFlow only to export once) or "keras" (the reference)
-    threads:int|None=None, # CPU threads of the ONNX engine
+    threads:int|None=None, # calls of the ONNX engine that may run at once; None: as many as the process has processors
 ) -> Featurizer:
     "The featurizer that a spec describes"
     if engine not in ("onnx", "keras"): raise ConfigError(engine, "is no known engine", "Choose 'onnx' or 'keras'")
@@ -269,22 +272,32 @@ def create(
 # %% ../nbs/api/20_featurizers.ipynb #541f2d5f
 def _from_onnx(spec, file, threads, identity=None):
     "Featurizer over an ONNX file; its input says the size"
-    session = onnx_session(file, threads)
+    session = onnx_session(file, 1)
     i, o = session.get_inputs()[0], session.get_outputs()[0].name
     run = lambda x: session.run([o], {i.name: x})[0].astype(np.float32, copy=False)
-    return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}")
+    return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", threads or cpu_count(), 4)
 
 def _identity(spec, file): return f"{file_digest(file)}:{'+'.join(f'{n}:{s:d}' for n, s in spec.layers())}"
 
+# %% ../nbs/api/20_featurizers.ipynb #4a12523f
+def _export_place(name, other):
+    "Where an export lies or may be written: in the cache folder if that can be, else in another"
+    try: file = cache_dir()/"onnx"/name
+    except ConfigError: return other/name
+    return file if file.is_file() or os.access(next(p for p in file.parents if p.exists()), os.W_OK) else other/name
+
 # %% ../nbs/api/20_featurizers.ipynb #51753c1a
 def _cached_onnx(spec, weights, threads):
-    "Featurizer over the cached export, which is made where it is missing"
+    "Featurizer over the cached export, which is made where it is missing; for this process only where the cache can't be written"
     import hashlib
+    from tempfile import TemporaryDirectory
     file, _ = find_weights(spec.backbone, weights)
     identity = _identity(spec, file)
-    onnx = cache_dir()/"onnx"/f"{spec.backbone}-{hashlib.sha256(identity.encode()).hexdigest()[:24]}.onnx"
-    if not onnx.is_file(): export_onnx(keras_model(spec, file), onnx)
-    return _from_onnx(spec, onnx, threads, f"onnx:{identity}")
+    name = f"{spec.backbone}-{hashlib.sha256(identity.encode()).hexdigest()[:24]}.onnx"
+    with TemporaryDirectory() as tmp:
+        onnx = _export_place(name, Path(tmp))
+        if not onnx.is_file(): export_onnx(keras_model(spec, file), onnx)
+        return _from_onnx(spec, onnx, threads, f"onnx:{identity}")
 
 def _from_keras(spec, weights, threads):
     "Featurizer over the Keras model itself"

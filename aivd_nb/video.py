@@ -9,17 +9,17 @@ __all__ = ['Limits', 'sniff', 'Packets', 'packets', 'VideoInfo', 'VideoReader', 
 # %% ../nbs/api/10_video.ipynb #5e3882b4
 import math
 import os
+import re
 import struct
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 import cv2
 import numpy as np
 from fastcore.basics import patch
-from .core import ConfigError, VideoError
+from .core import ConfigError, VideoError, cpu_count
 
 # %% ../nbs/api/10_video.ipynb #c45cc756
 def _quiet():
@@ -36,7 +36,8 @@ class Limits:
     max_pixels:int = 8192*4320 # of one frame, width × height (8K)
     min_frames:int = 2 # a verdict needs motion
     open_timeout_s:float = 10 # for opening the file (slow network drives)
-    read_timeout_s:float = 10 # for reading on to the next frame
+    read_timeout_s:float = 10 # for reading on to the next packet
+    stall_s:float = 30 # without a sign of life of the decoder, after which a clip is given up
 
 # %% ../nbs/api/10_video.ipynb #0933d717
 _AUDIO = (b"ID3", b"fLaC", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"\xff\xf9", b"#!AMR", b"MThd")
@@ -200,9 +201,9 @@ def _open_error(path, kind):
     return VideoError(path, f"can't be read as {kind}: it is damaged or cut off", f"Copy it again. {_EXPORT}", "unreadable")
 
 # %% ../nbs/api/10_video.ipynb #24a76f3c
-def _open(path, kind, limits, packets=False):
+def _open(path, kind, limits, threads=1, packets=False):
     "An open `VideoCapture`; with `packets`, one that reads packets without decoding them"
-    asked = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(1000*limits.open_timeout_s), cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(1000*limits.read_timeout_s)]
+    asked = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(1000*limits.open_timeout_s), cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(1000*limits.read_timeout_s), cv2.CAP_PROP_N_THREADS, threads]
     cap = cv2.VideoCapture(os.path.abspath(path), cv2.CAP_FFMPEG, asked + ([cv2.CAP_PROP_FORMAT, -1] if packets else []))
     if not cap.isOpened(): raise _open_error(path, kind)
     if not packets: cap.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
@@ -214,23 +215,25 @@ def _open(path, kind, limits, packets=False):
 
 def _size(cap): return int(cap.get(cv2.CAP_PROP_FRAME_WIDTH)), int(cap.get(cv2.CAP_PROP_FRAME_HEIGHT))
 
-# %% ../nbs/api/10_video.ipynb #1667dbee
+# %% ../nbs/api/10_video.ipynb #f80691f4
 class Packets(NamedTuple):
     "The packets of a video stream in the order in which they are shown"
     times: np.ndarray # (n,) milliseconds
     keys: np.ndarray # (k,) indices of key frames, rising
+    places: np.ndarray|None = None # (n, 2) place and size in the file, where its table of contents told them
+    prefix: int = 0 # bytes of the lengths that an H.264 or HEVC packet is divided by; 0: unknown
 
     def index(self, ms): # index of the frame shown at this time, or None where there is none
         i = int(np.searchsorted(self.times, ms - 0.05))
         return i if i < len(self.times) and abs(self.times[i] - ms) < 0.05 else None
 
-# %% ../nbs/api/10_video.ipynb #a7e95694
-@lru_cache(8)
-def _packets_of(path, size, modified):
-    "Read the packets of a file; kept for the last few files as long as they don't change"
+# %% ../nbs/api/10_video.ipynb #120cb573
+def _read_packets(path, alive):
+    "Times and flags of the packets, by reading the file through"
     cap = _open(path, _kind(path), Limits(max_pixels=1 << 40), packets=True)
     times, keys = array("d"), bytearray()
     while cap.grab():
+        alive()
         times.append(cap.get(cv2.CAP_PROP_POS_MSEC))
         keys.append(cap.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME) > 0)
     cap.release()
@@ -238,14 +241,84 @@ def _packets_of(path, size, modified):
     order = np.argsort(times, kind="stable")
     return Packets(times[order], np.flatnonzero(keys[order]))
 
-# %% ../nbs/api/10_video.ipynb #fca3b6bc
+# %% ../nbs/api/10_video.ipynb #82f2e34a
+def _spread(box, n):
+    "A table of runs (count, value) as n values; None where it holds another number of them"
+    runs = np.frombuffer(box, ">u4", offset=8)
+    counts, values = runs[0:len(runs)//2*2:2], runs[1::2].view(">i4")
+    return np.repeat(values, counts).astype(np.int64) if counts.sum() == n else None
+
+def _sizes(stsz, most=1 << 24):
+    "Sizes of the samples; None where there are none or absurdly many"
+    if len(stsz) < 12: return None
+    each, n = struct.unpack_from(">II", stsz, 4)
+    if not 0 < n < most: return None
+    sizes = np.full(n, each) if each else np.frombuffer(stsz, ">u4", offset=12)
+    return sizes.astype(np.int64) if len(sizes) == n else None
+
+# %% ../nbs/api/10_video.ipynb #1181a936
+def _offsets(box, sizes):
+    "Where each sample lies in the file; None where the tables disagree"
+    wide = b"co64" in box
+    chunks = np.frombuffer(box[b"co64" if wide else b"stco"], ">u8" if wide else ">u4", offset=8).astype(np.int64)
+    runs = np.frombuffer(box[b"stsc"], ">u4", offset=8).reshape(-1, 3).astype(np.int64)
+    each = np.repeat(runs[:, 1], np.diff(np.append(runs[:, 0], len(chunks) + 1)))
+    if len(each) != len(chunks) or each.sum() != len(sizes): return None
+    before = np.cumsum(sizes) - sizes
+    first = np.cumsum(each) - each
+    return before + np.repeat(chunks - before[first], each)
+
+# %% ../nbs/api/10_video.ipynb #769a7672
+def _prefix(stsd):
+    "Bytes of a length inside the samples of H.264 and HEVC, 0 for other codecs"
+    for name, at in ((b"avcC", 4), (b"hvcC", 21)):
+        i = stsd.find(name)
+        if 0 <= i < len(stsd) - 4 - at: return (stsd[i + 4 + at] & 3) + 1
+    return 0
+
+def _shown(trak, pts, movie, media):
+    "Whether the edit list hides none of the samples"
+    edits = _edits(_find(trak, b"edts", b"elst"))
+    if not edits: return True
+    end = edits[0][1] + edits[0][0]*media[0]/movie[0]
+    return len(edits) == 1 and edits[0][1] <= pts.min() and (not edits[0][0] or end > pts.max())
+
+# %% ../nbs/api/10_video.ipynb #931339d4
+def _table(path, size):
+    "The packets as an mp4's table of contents lists them; None where that is not plain"
+    moov = _moov(path) or b""
+    traks = [c for n, c in _boxes(moov) if n == b"trak" and _find(c, b"mdia", b"hdlr")[8:12] == b"vide"]
+    if not traks or _find(moov, b"mvex"): return None
+    box = dict(_boxes(_find(traks[0], b"mdia", b"minf", b"stbl")))
+    try: found = _samples(traks[0], box, _times(_find(moov, b"mvhd")))
+    except (KeyError, ValueError, IndexError): return None
+    if found is None: return None
+    times, keys, places = (x[found[2].sum(1) <= size] for x in found)
+    order = np.argsort(times, kind="stable")
+    return Packets(times[order], np.flatnonzero(keys[order]), places[order], _prefix(box.get(b"stsd", b""))) if len(times) else None
+
+# %% ../nbs/api/10_video.ipynb #8adca021
+def _samples(trak, box, movie):
+    "(times in ms, key flags, places) of the samples in the order of the file; None where the tables are not plain"
+    sizes, media = _sizes(box[b"stsz"]), _times(_find(trak, b"mdia", b"mdhd"))
+    if sizes is None: return None
+    n = len(sizes)
+    steps, shifts, offsets = _spread(box[b"stts"], n), _spread(box[b"ctts"], n) if b"ctts" in box else 0, _offsets(box, sizes)
+    if steps is None or shifts is None or offsets is None: return None
+    pts = np.cumsum(steps) - steps + shifts
+    if not _shown(trak, pts, movie, media): return None
+    keys = np.full(n, b"stss" not in box)
+    if b"stss" in box: keys[np.frombuffer(box[b"stss"], ">u4", offset=8).astype(np.int64) - 1] = True
+    return (pts - pts.min())*1000/media[0], keys, np.stack([offsets, sizes], 1)
+
+# %% ../nbs/api/10_video.ipynb #2b2e72fc
 def packets(
     path, # a video
+    alive=lambda: None, # called for every packet that is read
 ) -> Packets: # empty where the stream has none
     "Time and key-frame flag of every packet of the video stream, without decoding"
-    info = _stat(path)
-    _kind(path)
-    return _packets_of(os.path.abspath(path), info.st_size, info.st_mtime_ns)
+    size, kind = _stat(path).st_size, _kind(path)
+    return kind in ("mp4", "mov") and _table(path, size) or _read_packets(path, alive)
 
 # %% ../nbs/api/10_video.ipynb #bbf6dc20
 @dataclass(frozen=True)
@@ -283,12 +356,14 @@ class VideoReader:
     def __init__(self,
         path, # a video file
         limits:Limits=Limits(), # what the file may ask for
+        alive=lambda: None, # called at every step of the decoder; what it raises ends the reading
+        threads:int|None=None, # of the decoder; None: as many as the process may use
     ):
-        self.path, self.limits = os.fsdecode(path), limits
+        self.path, self.limits, self.alive, self.threads = os.fsdecode(path), limits, alive, threads or cpu_count()
         self.size, self.kind = _stat(self.path).st_size, _kind(self.path)
         self.trimmed = self.kind in ("mp4", "mov") and _video_track(self.path, limits).trimmed
         self.packets, self.trusted = None, True # the packets once they were needed; whether they have told the truth so far
-        self.cap, self.index = _open(self.path, self.kind, limits), -1 # index of the frame that was grabbed last
+        self.cap, self.index = _open(self.path, self.kind, limits, self.threads), -1 # index of the frame that was grabbed last
 
     def close(self): self.cap.release()
     def __enter__(self): return self
@@ -302,12 +377,20 @@ def _at(self:VideoReader): return self.cap.get(cv2.CAP_PROP_POS_MSEC)
 def _reopen(self:VideoReader):
     "Back to before the first frame"
     self.cap.release()
-    self.cap, self.index = _open(self.path, self.kind, self.limits), -1
+    self.cap, self.index = _open(self.path, self.kind, self.limits, self.threads), -1
+
+@patch
+def _grab(self:VideoReader):
+    "Decode the next frame, with a sign of life"
+    self.alive()
+    done = self.cap.grab()
+    self.index += done
+    return done
 
 @patch
 def _forward(self:VideoReader, to):
     "Grab up to a frame; False where the video ends before it"
-    while self.index < to and self.cap.grab(): self.index += 1
+    while self.index < to and self._grab(): pass
     return self.index == to
 
 # %% ../nbs/api/10_video.ipynb #0ea182c3
@@ -322,11 +405,15 @@ def _start(self:VideoReader):
 
 # %% ../nbs/api/10_video.ipynb #fc4c0113
 @patch
+def _fits(self:VideoReader): return self.packets.index(self._at()) == self.index
+
+@patch
 def _exact(self:VideoReader):
     "The packets where they are the frames, and the frame grabbed last proves it; else None"
     if not self.trusted or self.trimmed or self.kind not in _INDEXED or _codec(self.cap) == "VP80": return None
-    if self.packets is None: self.packets = packets(self.path)
-    self.trusted = self.packets.index(self._at()) == self.index
+    if self.packets is None: self.packets = packets(self.path, self.alive)
+    if self.packets.places is not None and not self._fits(): self.packets = _read_packets(self.path, self.alive)
+    self.trusted = self._fits()
     return self.packets if self.trusted else None
 
 # %% ../nbs/api/10_video.ipynb #b36f84a6
@@ -352,7 +439,7 @@ def _count(self:VideoReader):
         n, length = len(found.times), (found.times[-1] - found.times[0])/1000
         mean = (n - 1)/length if length > 0 else fps
         return n, fps if abs(mean/fps - 1) < 0.02 else mean
-    while self.cap.grab(): self.index += 1
+    while self._grab(): pass
     return self.index + 1, fps
 
 # %% ../nbs/api/10_video.ipynb #d8c9dc58
@@ -457,13 +544,13 @@ class Frame(NamedTuple):
 
 # %% ../nbs/api/10_video.ipynb #a3c035fd
 @patch
-def _frame(self:VideoReader):
-    "The frame that was grabbed last, as RGB"
+def _frame(self:VideoReader, rgb=True):
+    "The frame that was grabbed last"
     ok, image = self.cap.retrieve()
     if not ok: raise VideoError(self.path, f"frame {self.index} can't be decoded", _EXPORT, "unreadable")
     _check_pixels(self.path, image.shape[1], image.shape[0], self.limits)
     time_s = self.index/_fps(self.cap) if self.kind in ("avi", "mpeg") else self._at()/1000
-    return Frame(self.index, time_s, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    return Frame(self.index, time_s, cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if rgb else image)
 
 # %% ../nbs/api/10_video.ipynb #ddbb161a
 _JUMP = 12 # cost of a jump itself, in grabs
@@ -500,12 +587,40 @@ def _distrust(self:VideoReader):
     self.trusted = False
     self._reopen()
 
+# %% ../nbs/api/10_video.ipynb #146f0b50
+_ESCAPED = re.compile(rb"\0\0[\0-\2]")
+
+def _whole(
+    data:bytes, # a packet of H.264 or HEVC
+    prefix:int, # bytes of its lengths
+) -> bool:
+    "Whether a packet is a chain of lengths and contents from its first byte to its last"
+    if prefix == 4 and data[:4] == b"\0\0\0\1": return True # start codes in place of lengths
+    at = 0
+    while at + prefix <= len(data):
+        length, at = int.from_bytes(data[at:at+prefix], "big"), at + prefix
+        if not length or _ESCAPED.search(data, at, at + length): return False
+        at += length
+    return at <= len(data)
+
+# %% ../nbs/api/10_video.ipynb #cc64e5e8
+@patch
+def _check_bytes(self:VideoReader, first, last):
+    "Refuse packets that hold something else than their codec wrote"
+    if not self.packets.prefix: return
+    with open(self.path, "rb", buffering=0) as f:
+        for i, (place, size) in enumerate(self.packets.places[first:last+1].tolist(), first):
+            f.seek(place)
+            if not _whole(f.read(size), self.packets.prefix):
+                raise VideoError(self.path, f"is damaged {self.packets.times[i]/1000:.1f} s after its start", "Copy or download it again", "damaged")
+
 # %% ../nbs/api/10_video.ipynb #c53aa40d
 @patch
 def _go(self:VideoReader, to):
     "Grab frame `to`; False where the video ends before it"
     if to < self.index: self._reopen()
     self._jump(to)
+    if self.packets: self._check_bytes(self.index + 1, to)
     done = self._forward(to)
     if self.packets and self.trusted and not (done and self._exact()):
         self._distrust()
@@ -517,6 +632,7 @@ def _go(self:VideoReader, to):
 def _ended(self:VideoReader, last):
     "Accept an end shortly before the last frame wanted, refuse one long before"
     self._start()
+    if self.packets: self._check_bytes(self.index + 1, last) # what comes next may be why
     if self.index + 1 < 0.9*(last + 1):
         raise VideoError(self.path, f"ends after {self.index + 1} frames; frame {last} was asked for", "Copy or download it again", "truncated")
 
@@ -524,12 +640,13 @@ def _ended(self:VideoReader, last):
 @patch
 def frames(self:VideoReader,
     indices:Iterable, # of frames, in the order of showing
+    rgb:bool=True, # False: as OpenCV gives them, blue first, which saves a pass over pictures that are made small anyway
 ) -> Iterator: # of `Frame`, in rising order, each once
     "The frames with these indices, one at a time; stops at the last one"
     wanted = sorted(set(indices))
     for to in wanted:
         if not self._go(to): return self._ended(wanted[-1])
-        yield self._frame()
+        yield self._frame(rgb)
 
 # %% ../nbs/api/10_video.ipynb #70e0bf9d
 def read_frames(
