@@ -6,7 +6,7 @@
 __all__ = ['CONTAINERS', 'CODECS', 'SandboxLimits', 'check_kind', 'check_caps', 'thumbnail', 'Watch', 'describe', 'load_detector',
            'confine', 'analyse', 'keeper_main', 'child_environment', 'SandboxError', 'checked', 'Sandbox']
 
-# %% ../nbs/api/55_sandbox.ipynb #0f6da1c9
+# %% ../nbs/api/55_sandbox.ipynb #211a284f
 import base64
 import ctypes
 import json
@@ -17,6 +17,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import asdict, dataclass
@@ -29,7 +30,7 @@ from .detector import Detector
 from .synth import generated_frames, write_clip
 from .video import Limits, plan_windows, probe, sniff
 
-# %% ../nbs/api/55_sandbox.ipynb #dcf31aa1
+# %% ../nbs/api/55_sandbox.ipynb #007dc17e
 @dataclass(frozen=True)
 class SandboxLimits:
     "What a clip, and the process that looks at it, may take"
@@ -42,14 +43,14 @@ class SandboxLimits:
     pixels:int = 4096*2304 # of a frame
     start_s:float = 120 # to load the detector
 
-# %% ../nbs/api/55_sandbox.ipynb #8c973afa
+# %% ../nbs/api/55_sandbox.ipynb #6ead2cdb
 CONTAINERS = ("mp4", "mov", "avi", "mkv", "webm", "gif", "flv", "ogg", "wmv", "mpeg", "ts")
 CODECS = ("h264", "hevc", "vp80", "vp90", "av01", "fmp4", "mp4v", "mjpg", "mpg1", "mpg2", "gif", "theo", "wmv1", "wmv2", "wmv3", "flv1", "mp42", "mp43", "h263", "apcn", "apch", "apcs", "apco", "ap4h")
 _DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,gif,flv,ogg,asf,mpeg,mpegvideo,mpegts"
 _DECODERS = "h264,hevc,vp8,vp9,av1,mpeg4,mjpeg,mpeg1video,mpeg2video,gif,theora,wmv1,wmv2,wmv3,flv,msmpeg4v2,msmpeg4,h263,prores"
 _FFMPEG = f"protocol_whitelist;file|format_whitelist;{_DEMUXERS}|codec_whitelist;{_DECODERS}"
 
-# %% ../nbs/api/55_sandbox.ipynb #6d4e74a5
+# %% ../nbs/api/55_sandbox.ipynb #1d40d51e
 def check_kind(
     path, # an upload
 ):
@@ -64,7 +65,7 @@ def check_kind(
         shown = codec if codec.isalnum() and codec.isascii() else "unknown"
         raise VideoError(path, f"uses a codec that is not accepted here ({shown})", "Convert it, for example: ffmpeg -i IN -c:v libx264 OUT.mp4", "codec")
 
-# %% ../nbs/api/55_sandbox.ipynb #86cf2b45
+# %% ../nbs/api/55_sandbox.ipynb #eb9e8cb9
 def check_caps(
     info, # `VideoInfo`
     limits:SandboxLimits,
@@ -74,7 +75,7 @@ def check_caps(
     if info.duration_s > limits.seconds: raise VideoError(info.path, f"is {info.duration_s:,.0f} s long, over the limit of {limits.seconds:,.0f} s", remedy, "too_long")
     if info.n_frames > limits.frames: raise VideoError(info.path, f"has {info.n_frames:,} frames, over the limit of {limits.frames:,}", remedy, "too_long")
 
-# %% ../nbs/api/55_sandbox.ipynb #9761295b
+# %% ../nbs/api/55_sandbox.ipynb #ad545ef8
 def thumbnail(
     image, # RGB uint8
     width:int=480, height:int=320, # box to fit in
@@ -85,7 +86,7 @@ def thumbnail(
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
     return cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 78])[1].tobytes()
 
-# %% ../nbs/api/55_sandbox.ipynb #4d70816a
+# %% ../nbs/api/55_sandbox.ipynb #181856f4
 class Watch:
     "Sees every frame on its way to the CNN: tells how far the work is, keeps the middle frame of each window"
     def __init__(self,
@@ -106,7 +107,7 @@ class Watch:
         if self.seen >= len(self.indices): self.say(stage="features", share=share)
     def frames(self): return [{"time_s": round(i/self.fps, 3), "jpeg": base64.b64encode(self.kept[i]).decode()} for i in self.middles if i in self.kept]
 
-# %% ../nbs/api/55_sandbox.ipynb #3ea2e84e
+# %% ../nbs/api/55_sandbox.ipynb #1775af56
 def describe(
     detector, # a `Detector`, or whatever else has `predict`
 ) -> dict:
@@ -119,21 +120,19 @@ def describe(
     data = {k: b.data[k] for k in ("real", "ai", "sources") if k in b.data}
     return {"name": b.name, "id": f"{b.name}-{file_digest(b.folder/'bundle.json')[:16]}-{aivd_nb.__version__}", "backbone": b.spec.backbone, "band": counted, **rate, "trained_on": data}
 
-# %% ../nbs/api/55_sandbox.ipynb #be33a307
+# %% ../nbs/api/55_sandbox.ipynb #841e9912
 def load_detector(
     bundle=None, # folder or name; None: the best at hand
     weights=None, # CNN weights; None: the usual places
-    folder=None, # where a clip may be written for a moment
+    warm:bool=True, # let it see one drawn clip
 ) -> Detector:
     "A detector with one thread, warmed up"
     detector = Detector.load(bundle, weights, threads=1)
-    if folder:
-        path = write_clip(Path(folder)/"warm-up.mp4", generated_frames(16, (256, 256)))
-        detector.predict(path)
-        path.unlink()
+    if warm:
+        with tempfile.TemporaryDirectory() as folder: detector.predict(write_clip(Path(folder)/"warm-up.mp4", generated_frames(16, (256, 256))))
     return detector
 
-# %% ../nbs/api/55_sandbox.ipynb #8f0d1d55
+# %% ../nbs/api/55_sandbox.ipynb #e2d9b157
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 
 def _prctl(*settings):
@@ -142,7 +141,7 @@ def _prctl(*settings):
     libc = ctypes.CDLL(None)
     for name, value in settings: libc.prctl(name, value, 0, 0, 0)
 
-# %% ../nbs/api/55_sandbox.ipynb #a940c89d
+# %% ../nbs/api/55_sandbox.ipynb #cdf4c196
 class _Ruleset(ctypes.Structure): _fields_ = [("fs", ctypes.c_uint64), ("net", ctypes.c_uint64), ("scoped", ctypes.c_uint64)]
 
 class _Beneath(ctypes.Structure):
@@ -151,7 +150,7 @@ class _Beneath(ctypes.Structure):
 
 _READ = 1 << 2 | 1 << 3 # files, folders
 
-# %% ../nbs/api/55_sandbox.ipynb #442a1934
+# %% ../nbs/api/55_sandbox.ipynb #f74cd8ad
 def _landlock(readable):
     "Allow reading beneath these folders and nothing else of the file system, no TCP, no signals to others; the kernel's version of it, 0 for none"
     if not sys.platform.startswith("linux"): return 0
@@ -166,7 +165,7 @@ def _landlock(readable):
     os.close(fd)
     return abi if done == 0 else 0
 
-# %% ../nbs/api/55_sandbox.ipynb #198216ac
+# %% ../nbs/api/55_sandbox.ipynb #14639833
 def _allow(libc, fd, path):
     "Add one folder or file to a Landlock ruleset"
     try: at = os.open(path, getattr(os, "O_PATH", 0) | os.O_CLOEXEC)
@@ -175,7 +174,7 @@ def _allow(libc, fd, path):
     libc.syscall(445, fd, 1, ctypes.byref(_Beneath(access, at)), 0)
     os.close(at)
 
-# %% ../nbs/api/55_sandbox.ipynb #ced4ba33
+# %% ../nbs/api/55_sandbox.ipynb #b140a9e3
 def _readable(folder):
     "Where Python and its libraries lie, and the folder of the upload"
     own = [p for p in sys.path if p] + [sys.prefix, sys.base_prefix, Path(__file__).parent]
@@ -186,7 +185,7 @@ def _address_space():
     try: return int(Path("/proc/self/statm").read_text().split()[0])*os.sysconf("SC_PAGE_SIZE")
     except OSError: return 2 << 30
 
-# %% ../nbs/api/55_sandbox.ipynb #682e775e
+# %% ../nbs/api/55_sandbox.ipynb #b32088f6
 def confine(
     limits:SandboxLimits,
     folder, # the only one to read uploads from
@@ -200,7 +199,7 @@ def confine(
     _prctl((_PR_SET_PDEATHSIG, signal.SIGKILL), (_PR_SET_DUMPABLE, 0), (_PR_SET_NO_NEW_PRIVS, 1))
     return _landlock(_readable(folder))
 
-# %% ../nbs/api/55_sandbox.ipynb #3c6aee9b
+# %% ../nbs/api/55_sandbox.ipynb #1bc18ee2
 def analyse(
     detector, # has `predict(path, progress=, alter=)`
     path, # the upload
@@ -220,7 +219,7 @@ def analyse(
     facts = {k: v for k, v in asdict(info).items() if k != "path"}
     return {"verdict": verdict.to_dict(), "facts": facts, "frames": watch.frames() if watch else []}
 
-# %% ../nbs/api/55_sandbox.ipynb #2a07e51d
+# %% ../nbs/api/55_sandbox.ipynb #e2f32eef
 def _answer(detector, path, limits, say):
     "Look at one clip and say what came of it"
     try: say(result=analyse(detector, path, limits, say))
@@ -228,7 +227,7 @@ def _answer(detector, path, limits, say):
     except (MemoryError, cv2.error) as e: say(error="memory" if isinstance(e, MemoryError) or "memory" in str(e) else "crash")
     except Exception as e: say(error="memory" if "alloc" in str(e) else "crash", kind=type(e).__name__)
 
-# %% ../nbs/api/55_sandbox.ipynb #6b58b8a7
+# %% ../nbs/api/55_sandbox.ipynb #176ddc88
 def _speaker(fd, every=0.1):
     "A function that writes messages as lines; the same stage again and again is told now and then"
     lock, last = threading.Lock(), [None, 0.0]
@@ -241,7 +240,7 @@ def _speaker(fd, every=0.1):
             while data: data = data[os.write(fd, data):]
     return say
 
-# %% ../nbs/api/55_sandbox.ipynb #efe082f2
+# %% ../nbs/api/55_sandbox.ipynb #dc09c6af
 def _look(detector, path, limits, folder, out):
     "In the fork: confine, answer, end"
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -250,7 +249,7 @@ def _look(detector, path, limits, folder, out):
         _answer(detector, path, limits, _speaker(out))
     finally: os._exit(0)
 
-# %% ../nbs/api/55_sandbox.ipynb #c3680297
+# %% ../nbs/api/55_sandbox.ipynb #0c82c3f8
 def _fork(detector, path, limits, folder, out):
     "Have a fork look at a clip, pass on its lines, then tell how it ended"
     here, there = os.pipe()
@@ -267,7 +266,7 @@ def _write(fd, data):
     view = memoryview(data)
     while view: view = view[os.write(fd, view):]
 
-# %% ../nbs/api/55_sandbox.ipynb #97d9bb6b
+# %% ../nbs/api/55_sandbox.ipynb #340396f6
 def _load(start, say):
     "The detector that the first line asks for, or None and a word on why"
     try: detector = pickle.loads(base64.b64decode(start["loader"]))()
@@ -276,7 +275,7 @@ def _load(start, say):
     if isinstance(detector, Detector): detector.limits = Limits(max_pixels=start["limits"]["pixels"])
     return detector
 
-# %% ../nbs/api/55_sandbox.ipynb #a09f61e2
+# %% ../nbs/api/55_sandbox.ipynb #16d1caa9
 def keeper_main():
     "A keeper's life: load, then one fork after the other until its parent is gone"
     _prctl((_PR_SET_PDEATHSIG, signal.SIGKILL))
@@ -289,7 +288,7 @@ def keeper_main():
     say(ready=describe(detector))
     for line in sys.stdin.buffer: _fork(detector, json.loads(line)["path"], limits, start["folder"], out)
 
-# %% ../nbs/api/55_sandbox.ipynb #bf9677f9
+# %% ../nbs/api/55_sandbox.ipynb #a97ee61a
 _KEEP = ("PATH", "HOME", "LANG", "LC_ALL", "AIVD_WEIGHTS", "AIVD_BUNDLE", "AIVD_CACHE", "KERAS_HOME", "XDG_CACHE_HOME", "LD_LIBRARY_PATH")
 
 def child_environment() -> dict:
@@ -299,7 +298,7 @@ def child_environment() -> dict:
     env |= {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PYTHONDONTWRITEBYTECODE": "1", "MALLOC_ARENA_MAX": "2", "TF_CPP_MIN_LOG_LEVEL": "3"}
     return env | {"OPENCV_FFMPEG_CAPTURE_OPTIONS": _FFMPEG, "OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "SILENT"}
 
-# %% ../nbs/api/55_sandbox.ipynb #8a49c557
+# %% ../nbs/api/55_sandbox.ipynb #eb927669
 _WORDS = {"timeout": "took longer than is allowed here", "memory": "needed more memory than is allowed here", "crash": "made the decoder fail", "cancelled": "was cancelled"}
 
 class SandboxError(AivdError):
@@ -308,7 +307,7 @@ class SandboxError(AivdError):
 
 def _lost(code): return SandboxError("the clip", _WORDS[code], "Try a shorter or smaller export of it, for example as an .mp4 with H.264", code)
 
-# %% ../nbs/api/55_sandbox.ipynb #6df09bd4
+# %% ../nbs/api/55_sandbox.ipynb #400f1f5b
 def _text(x, most=400):
     "A string of bounded length without control characters"
     if not isinstance(x, str): raise ValueError("no text")
@@ -322,7 +321,7 @@ def _windows(rows):
     if not isinstance(rows, list) or not 0 < len(rows) <= 1000: raise ValueError("no timeline")
     return [{"start_s": _number(w["start_s"]), "end_s": _number(w["end_s"]), "probability": _number(w["probability"], 0, 1)} for w in rows]
 
-# %% ../nbs/api/55_sandbox.ipynb #b84e911f
+# %% ../nbs/api/55_sandbox.ipynb #f3b9f45f
 def _verdict(v):
     "A verdict's fields, each of its kind"
     sides = ("Real", "AI-Generated")
@@ -333,7 +332,7 @@ def _verdict(v):
     return {"file": "", "label": v["label"], "leans": v["leans"], "probability": p, "confidence": sure, "reason": reason, "timeline": _windows(v["timeline"]),
         "bundle": _text(v["bundle"], 200), "warnings": [_text(w) for w in v["warnings"][:20]], "timings_ms": timings}
 
-# %% ../nbs/api/55_sandbox.ipynb #6d1d9a36
+# %% ../nbs/api/55_sandbox.ipynb #a095513e
 def _facts(f):
     numbers = {k: _number(f[k]) for k in ("width", "height", "rotation", "fps", "n_frames", "duration_s", "size_bytes")}
     return {"container": _text(f["container"], 20), "codec": _text(f["codec"], 20), **numbers, "counted": f["counted"] is True}
@@ -343,7 +342,7 @@ def _pictures(frames, most=1 << 19):
     if any(not j.startswith(b"\xff\xd8\xff") or len(j) > most for _, j in found): raise ValueError("no JPEG")
     return found
 
-# %% ../nbs/api/55_sandbox.ipynb #fcb71721
+# %% ../nbs/api/55_sandbox.ipynb #aededb2f
 def checked(
     result, # what a fork said
 ) -> dict: # verdict, facts, frames as (seconds, JPEG)
@@ -351,7 +350,7 @@ def checked(
     try: return {"verdict": _verdict(result["verdict"]), "facts": _facts(result["facts"]), "frames": _pictures(result["frames"])}
     except (KeyError, TypeError, ValueError, AttributeError) as e: raise _lost("crash") from e
 
-# %% ../nbs/api/55_sandbox.ipynb #9b671d6c
+# %% ../nbs/api/55_sandbox.ipynb #24f1d247
 class Sandbox:
     "A keeper, whose forks look at one clip at a time"
     def __init__(self,
@@ -366,7 +365,7 @@ class Sandbox:
     def __enter__(self): return self
     def __exit__(self, *_): self.kill()
 
-# %% ../nbs/api/55_sandbox.ipynb #934ed760
+# %% ../nbs/api/55_sandbox.ipynb #0e965b91
 @patch
 def start(self:Sandbox) -> dict: # what `describe` says
     "Start a keeper and wait until it is ready; does nothing where one is"
@@ -383,7 +382,7 @@ def start(self:Sandbox) -> dict: # what `describe` says
     if "file" in message: raise AivdError(message["file"], message["problem"], message["remedy"], message["error"])
     raise ConfigError("the detector's process", "ended while it loaded", "Try the bundle with aivd predict")
 
-# %% ../nbs/api/55_sandbox.ipynb #3466df07
+# %% ../nbs/api/55_sandbox.ipynb #7f8d3ecd
 @patch
 def kill(self:Sandbox):
     "End the keeper and everything that it started"
@@ -394,7 +393,7 @@ def kill(self:Sandbox):
     for pipe in (self.proc.stdin, self.proc.stdout): pipe.close()
     self.proc = None
 
-# %% ../nbs/api/55_sandbox.ipynb #8e377fc8
+# %% ../nbs/api/55_sandbox.ipynb #01df3dc7
 @patch
 def _send(self:Sandbox, **message):
     try:
@@ -402,7 +401,7 @@ def _send(self:Sandbox, **message):
         self.proc.stdin.flush()
     except (BrokenPipeError, ValueError): pass # it has ended: the next receive tells
 
-# %% ../nbs/api/55_sandbox.ipynb #96bb144c
+# %% ../nbs/api/55_sandbox.ipynb #822aeae9
 @patch
 def _line(self:Sandbox, deadline, cancelled, most=33 << 20):
     "The keeper's next line; the code of a loss where none came"
@@ -418,7 +417,7 @@ def _line(self:Sandbox, deadline, cancelled, most=33 << 20):
     line, self._buffer = self._buffer.split(b"\n", 1)
     return line
 
-# %% ../nbs/api/55_sandbox.ipynb #4c6a85d8
+# %% ../nbs/api/55_sandbox.ipynb #f451cfc9
 @patch
 def _receive(self:Sandbox, deadline, cancelled=None):
     "(whether a fork said it, the message); a loss is a message, too"
@@ -429,7 +428,7 @@ def _receive(self:Sandbox, deadline, cancelled=None):
     except ValueError: message = {}
     return forked, message if isinstance(message, dict) else {}
 
-# %% ../nbs/api/55_sandbox.ipynb #b3fd5fa1
+# %% ../nbs/api/55_sandbox.ipynb #bb9fc491
 @patch
 def run(self:Sandbox,
     path, # a file in this sandbox's folder
@@ -446,7 +445,7 @@ def run(self:Sandbox,
         if "stage" not in message: said = message
         elif say: say(*_stage(message))
 
-# %% ../nbs/api/55_sandbox.ipynb #43819cd8
+# %% ../nbs/api/55_sandbox.ipynb #9fddffdf
 _ENDED = {-signal.SIGXCPU: "timeout", -signal.SIGKILL: "memory"}
 
 def _stage(message):
