@@ -6,7 +6,7 @@
 __all__ = ['MEANING', 'inline_png', 'report_plots', 'html_table', 'worst_errors', 'report_html', 'check_report_folder',
            'write_report']
 
-# %% ../nbs/api/54_report.ipynb #975d6119
+# %% ../nbs/api/54_report.ipynb #d5d4964f
 import base64
 import html
 import io
@@ -22,17 +22,17 @@ from .evaluate import Evaluation
 from .metrics import confusion, risk_coverage
 from .plots import plot_confusion, plot_reliability, plot_risk_coverage, plot_roc, plot_scores
 
-# %% ../nbs/api/54_report.ipynb #fb3e1921
+# %% ../nbs/api/54_report.ipynb #e8ba3e4a
 MEANING = {
     "auc": "how often an AI clip scores above a real one; 0.5 is chance", "average_precision": "area under precision over recall; chance is the share of AI clips",
     "eer": "error rate where false alarms and misses are equally frequent", "tpr_at_5_fpr": "share of AI clips found when 5 % of real clips are called AI",
     "accuracy": "share right when an answer is forced", "balanced_accuracy": "mean of the shares right in both classes", "precision": "of the clips called AI, how many are",
     "recall": "of the AI clips, how many are called AI", "f1": "harmonic mean of precision and recall", "false_alarm": "of the real clips, how many are called AI when an answer is forced",
-    "brier": "mean squared error of the probability; 0.25 is always saying ½", "ece": "mean gap between probability and truth; read it against the number of clips",
+    "brier": "mean squared error of the probability; 0.25 is always saying ½", "ece": "mean gap between probability and truth; resampling widens it, so that its interval lies high",
     "coverage": "share of clips that got a verdict and not “Inconclusive”", "verdict_accuracy": "of the verdicts given, how many are right",
     "called_ai": "of the real clips, how many got the verdict “AI-Generated”", "passed_as_real": "of the AI clips, how many got the verdict “Real”"}
 
-# %% ../nbs/api/54_report.ipynb #261f6673
+# %% ../nbs/api/54_report.ipynb #cf434089
 def inline_png(
     ax, # axes or a figure
     alt:str, # what it shows, for those who can't see it
@@ -43,7 +43,7 @@ def inline_png(
     getattr(ax, "figure", ax).savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return f'<img alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
 
-# %% ../nbs/api/54_report.ipynb #e134ffb7
+# %% ../nbs/api/54_report.ipynb #a9e4469f
 def report_plots(
     e:Evaluation,
 ) -> dict: # caption → axes
@@ -54,16 +54,16 @@ def report_plots(
     found = {"Scores": plot_scores(y, p, band), "Reliability": plot_reliability(y, p), "Risk and coverage": plot_risk_coverage({name: (y, p)}, cut)}
     return {"ROC curve": plot_roc({name: (y, p)}), "Confusion matrix": plot_confusion(confusion(y, p, cut)), **found} if 0 < y.sum() < len(y) else found
 
-# %% ../nbs/api/54_report.ipynb #84a60fcc
+# %% ../nbs/api/54_report.ipynb #67c79220
 def _cell(v):
     "A value as a person reads it"
     if v is None or v != v: return "–"
     return f"{v:.3f}" if isinstance(v, float) else html.escape(str(v))
 
-# %% ../nbs/api/54_report.ipynb #f56ebc67
+# %% ../nbs/api/54_report.ipynb #989386c1
 def _rows(df): return "\n".join("<tr>" + "".join(f"<td>{_cell(v)}</td>" for v in row) + "</tr>" for row in df.itertuples(index=False))
 
-# %% ../nbs/api/54_report.ipynb #27278feb
+# %% ../nbs/api/54_report.ipynb #663f34e9
 def html_table(
     df, # its index doesn't show
 ) -> str: # a <table> element
@@ -71,7 +71,7 @@ def html_table(
     head = "".join(f"<th>{html.escape(str(c).replace('_', ' '))}</th>" for c in df.columns)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>\n{_rows(df)}\n</tbody></table></div>'
 
-# %% ../nbs/api/54_report.ipynb #4b4efe8d
+# %% ../nbs/api/54_report.ipynb #0ede88b4
 def worst_errors(
     table, # from `score_clips`
     n:int=20, # rows at most
@@ -82,20 +82,20 @@ def worst_errors(
     columns = [c for c in ("file_path", "label", "generator", "kind", "group", "probability", "verdict") if c in t]
     return t.loc[off[off > .5].sort_values(ascending=False, kind="stable").index[:n], columns]
 
-# %% ../nbs/api/54_report.ipynb #ffb99f55
+# %% ../nbs/api/54_report.ipynb #26ac6790
 _STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}h1{margin-bottom:0}h2{margin-top:2.2rem}
 table{border-collapse:collapse;font-size:.9rem}td,th{padding:.25rem .7rem;text-align:left;border-bottom:1px solid #ddd;font-variant-numeric:tabular-nums}th{white-space:nowrap}
 .wide{overflow-x:auto}.note{border-left:4px solid #D55E00;background:#faf5f0;padding:.6rem 1rem;margin:1rem 0}figure{display:inline-block;margin:.4rem .6rem;vertical-align:top}
 figcaption{font-size:.85rem;color:#555}img{max-width:100%;height:auto}code{background:#f2f2f2;padding:.1rem .3rem}"""
 
-# %% ../nbs/api/54_report.ipynb #45cd9818
+# %% ../nbs/api/54_report.ipynb #758a044e
 def _figures_table(e):
     "All figures with interval, number and meaning"
-    f = e.figures
+    f = e.figures.loc[[k for k in MEANING if k in e.figures.index]]
     rows = f.assign(figure=[n.replace("_", " ") for n in f.index], value=f["value"], interval=[f"{a:.3f} – {b:.3f}" if a == a else "–" for a, b in zip(f["low"], f["high"])], meaning=[MEANING[n] for n in f.index])
     return rows[["figure", "value", "interval", "n", "meaning"]].rename(columns={"interval": "95 % interval", "n": "clips"})
 
-# %% ../nbs/api/54_report.ipynb #9867c713
+# %% ../nbs/api/54_report.ipynb #1e91c7b4
 def _verdicts(t):
     "Clips by what they are and what they were called"
     import pandas as pd
@@ -103,7 +103,7 @@ def _verdicts(t):
     c = pd.crosstab(t["label"].map({0: "real", 1: "AI-generated"}).rename("is"), t["verdict"])
     return c.reindex(columns=[REAL, INCONCLUSIVE, AI], fill_value=0).reset_index()
 
-# %% ../nbs/api/54_report.ipynb #c4520fc4
+# %% ../nbs/api/54_report.ipynb #fdd8a7a1
 def _sections(e):
     "(heading, HTML) of each part of the page that has something to say"
     import pandas as pd
@@ -116,7 +116,7 @@ def _sections(e):
     bad = e.table[e.table["error"].notna()]
     if len(bad): yield "Files that could not be analysed", html_table(bad[["file_path", "error", "message"]])
 
-# %% ../nbs/api/54_report.ipynb #bf97c112
+# %% ../nbs/api/54_report.ipynb #33de8be0
 def report_html(
     e:Evaluation,
     title:str="How well does it tell?",
@@ -130,10 +130,10 @@ def report_html(
     body = "\n".join(f"<h2>{html.escape(h)}</h2>\n{c}" for h, c in _sections(e))
     return f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n<body><h1>{html.escape(title)}</h1>\n<p>{lead}</p>\n{notes}\n{body}\n{again}</body></html>\n'
 
-# %% ../nbs/api/54_report.ipynb #63e20197
+# %% ../nbs/api/54_report.ipynb #f32bae18
 _FILES = ("report.html", "clips.csv", "figures.csv", "by_generator.csv", "by_kind.csv", "risk_coverage.csv", "evaluation.json")
 
-# %% ../nbs/api/54_report.ipynb #1482d2f7
+# %% ../nbs/api/54_report.ipynb #b609fad2
 def check_report_folder(
     out, # folder of the report
 ) -> Path: # absolute
@@ -146,7 +146,7 @@ def check_report_folder(
     if not above.is_dir() or not os.access(above, os.W_OK): raise ConfigError(out, f"can't be made, because {above} can't be written", "Name a folder that can be written")
     return out
 
-# %% ../nbs/api/54_report.ipynb #6cb865d7
+# %% ../nbs/api/54_report.ipynb #9f8a3112
 def write_report(
     e:Evaluation,
     out, # folder; an earlier report in it is replaced
@@ -163,7 +163,7 @@ def write_report(
     finally: shutil.rmtree(tmp, ignore_errors=True)
     return out/"report.html"
 
-# %% ../nbs/api/54_report.ipynb #8facbbe5
+# %% ../nbs/api/54_report.ipynb #7a5e792a
 def _write_files(e, folder, title, command):
     "All files of a report"
     t = e.table[e.table["probability"].notna()]
@@ -172,7 +172,7 @@ def _write_files(e, folder, title, command):
     (folder/"evaluation.json").write_text(json.dumps(e.to_dict(), indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
     (folder/"report.html").write_text(report_html(e, title, command), encoding="utf-8")
 
-# %% ../nbs/api/54_report.ipynb #0107f2cd
+# %% ../nbs/api/54_report.ipynb #f80d3036
 def _put(tmp, out):
     "Move the finished folder to its place; what stood there goes last"
     os.chmod(tmp, 0o755)
