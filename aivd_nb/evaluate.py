@@ -6,16 +6,17 @@
 __all__ = ['score_clips', 'choose_clips', 'clip_sources', 'figures', 'figures_by', 'reasons', 'Evaluation', 'evaluate',
            'evaluate_table']
 
-# %% ../nbs/api/50_evaluate.ipynb #e8142f23
+# %% ../nbs/api/50_evaluate.ipynb #f2256076
 import os
 from dataclasses import dataclass
 
 from .core import AivdError, ConfigError, Label, LabelsError
 from .calibration import AI, INCONCLUSIVE, REAL
+from .detector import Failure
 from .labels import read_labels
 from .metrics import Interval, auc, bootstrap_interval, evaluate_intervals, wilson_interval
 
-# %% ../nbs/api/50_evaluate.ipynb #f6d0d4bc
+# %% ../nbs/api/50_evaluate.ipynb #603fb82c
 def score_clips(
     df, # labels as from `read_labels`
     detector, # a `Detector`, or anything with its `predict`
@@ -25,20 +26,30 @@ def score_clips(
     "Ask the detector about every clip"
     import pandas as pd
     from tqdm.auto import tqdm
-    rows = [_row(path, detector, alter) for path in tqdm(df["path"], desc="clips", disable=not progress, leave=False)]
+    answers = tqdm(_answers(detector, df["path"].tolist(), alter), total=len(df), desc="clips", disable=not progress, leave=False)
+    rows = [_row(path, a) for path, a in zip(df["path"], answers)]
     return pd.concat([df.drop(columns="path").reset_index(drop=True), pd.DataFrame(rows, columns=_RESULT)], axis=1)
 
-# %% ../nbs/api/50_evaluate.ipynb #f40902eb
+# %% ../nbs/api/50_evaluate.ipynb #552f9668
 _RESULT = ["probability", "verdict", "leans", "reason", "error", "message", "ms"]
 
-# %% ../nbs/api/50_evaluate.ipynb #6f7b8b9a
-def _row(path, detector, alter):
-    "What the detector says of one clip; an error is an answer, too"
-    try: v = detector.predict(path, alter=alter)
-    except AivdError as e: return {"error": e.code, "message": str(e).replace(os.path.dirname(path) + os.sep, "")}
-    return {"probability": v.probability, "verdict": v.label, "leans": v.leans, "reason": v.reason, "ms": v.timings_ms.get("total")}
+# %% ../nbs/api/50_evaluate.ipynb #166a8ca9
+def _row(path, a):
+    "One clip's verdict or failure as a row; an error is an answer, too"
+    if not hasattr(a, "label"): return {"error": a.error, "message": a.message.replace(os.path.dirname(path) + os.sep, "")}
+    return {"probability": a.probability, "verdict": a.label, "leans": a.leans, "reason": a.reason, "ms": a.timings_ms.get("total")}
 
-# %% ../nbs/api/50_evaluate.ipynb #96693b29
+# %% ../nbs/api/50_evaluate.ipynb #3c46d83b
+def _answers(detector, paths, alter):
+    "A `Verdict` or `Failure` for each clip, side by side where the detector can do that"
+    if alter is None and hasattr(detector, "predict_many"):
+        yield from detector.predict_many(paths)
+        return
+    for path in paths:
+        try: yield detector.predict(path, alter=alter)
+        except AivdError as e: yield Failure(path, e.code, str(e))
+
+# %% ../nbs/api/50_evaluate.ipynb #d1c83c20
 def choose_clips(
     df, # labels as from `read_labels`
     only:str, # COLUMN=VALUE
@@ -50,7 +61,7 @@ def choose_clips(
     if not len(found): raise ConfigError(only, f"fits no clip (column {column} holds: {', '.join(sorted(set(df[column].dropna().astype(str)))[:8])})", "Write COLUMN=VALUE, for example split=test")
     return found.reset_index(drop=True)
 
-# %% ../nbs/api/50_evaluate.ipynb #2fdc5c4d
+# %% ../nbs/api/50_evaluate.ipynb #b0bff98c
 def clip_sources(
     table, # column `group`, or none
 ) -> "numpy.ndarray|None": # text (n,); None without the column
@@ -59,7 +70,7 @@ def clip_sources(
     own = "clip " + table["file_path"].astype(str)
     return table["group"].astype(object).where(table["group"].notna(), own).astype(str).to_numpy()
 
-# %% ../nbs/api/50_evaluate.ipynb #6336242c
+# %% ../nbs/api/50_evaluate.ipynb #e1a9fea2
 def _verdict_figures(t, groups, n, seed):
     "Coverage, accuracy of the verdicts given, false alarms and misses, each with interval and number of clips"
     y, said = t["label"].to_numpy(), t["verdict"].map({AI: 1, REAL: 0}).fillna(-1).to_numpy()
@@ -71,13 +82,13 @@ def _verdict_figures(t, groups, n, seed):
         if (y == label).any(): found[name] = of(said == call, y == label)
     return found
 
-# %% ../nbs/api/50_evaluate.ipynb #05f30554
+# %% ../nbs/api/50_evaluate.ipynb #e8c21728
 def _mean(v): return float(v.mean()) if len(v) else float("nan")
 
-# %% ../nbs/api/50_evaluate.ipynb #747afce0
+# %% ../nbs/api/50_evaluate.ipynb #203457da
 _ON = {"recall": Label.AI, "false_alarm": Label.REAL, "tpr_at_5_fpr": Label.AI}
 
-# %% ../nbs/api/50_evaluate.ipynb #fba45fd7
+# %% ../nbs/api/50_evaluate.ipynb #c4a32a0e
 def figures(
     table, # from `score_clips`; rows with an error don't count
     threshold:float=0.5, # from here upwards a clip is called AI
@@ -92,7 +103,7 @@ def figures(
     found |= _verdict_figures(t, groups, draws, seed)
     return pd.DataFrame({k: {**i._asdict(), "n": n} for k, (i, n) in found.items()}).T.astype({"n": int}).rename_axis("figure")
 
-# %% ../nbs/api/50_evaluate.ipynb #0f48caf4
+# %% ../nbs/api/50_evaluate.ipynb #911f5dc8
 def figures_by(
     table, # from `score_clips`
     column:str, # such as generator or kind
@@ -107,10 +118,10 @@ def figures_by(
     rows = [_part(table, g, column, value, label, threshold, draws, seed) for (value, label), g in t.groupby([column, "label"])]
     return pd.DataFrame(rows, columns=[column, *_PART]).sort_values(["label", "n", column], ascending=[False, False, True], ignore_index=True)
 
-# %% ../nbs/api/50_evaluate.ipynb #f0419bb2
+# %% ../nbs/api/50_evaluate.ipynb #9cd73b0a
 _PART = ["label", "n", "sources", "right", "right_low", "right_high", "auc", "auc_low", "auc_high", "called_ai", "called_real", "inconclusive"]
 
-# %% ../nbs/api/50_evaluate.ipynb #0b1311ff
+# %% ../nbs/api/50_evaluate.ipynb #855240a5
 def _part(table, g, column, value, label, threshold, draws, seed):
     "One row of `figures_by`"
     import pandas as pd
@@ -121,7 +132,7 @@ def _part(table, g, column, value, label, threshold, draws, seed):
     said = [int((g["verdict"] == v).sum()) for v in (AI, REAL, INCONCLUSIVE)]
     return dict(zip([column, *_PART], [value, int(label), len(g), len(g) if groups is None else len(set(groups)), *right, *a, *said]))
 
-# %% ../nbs/api/50_evaluate.ipynb #f2ac1f39
+# %% ../nbs/api/50_evaluate.ipynb #af1aab12
 def reasons(
     table, # from `score_clips`
 ) -> "pandas.Series": # count of each reason, the commonest first
@@ -130,7 +141,7 @@ def reasons(
     why = table["reason"].dropna().astype(str).str.split(":").str[0].str.replace(r"^the score lies.*", "the score lies in the band", regex=True)
     return pd.concat([why, "error: " + table["error"].dropna().astype(str)]).value_counts().rename("clips")
 
-# %% ../nbs/api/50_evaluate.ipynb #613c271b
+# %% ../nbs/api/50_evaluate.ipynb #8d120308
 @dataclass(frozen=True)
 class Evaluation:
     "What was measured, on what, and how to get it again"
@@ -145,7 +156,7 @@ class Evaluation:
         plain = lambda df: [{k: None if v != v else v for k, v in row.items()} for row in df.reset_index().to_dict("records")]
         return {"about": self.about, "notes": list(self.notes), "figures": plain(self.figures), "reasons": self.reasons.to_dict(), **{f"by_{k}": plain(v.rename_axis("row")) for k, v in self.parts.items()}}
 
-# %% ../nbs/api/50_evaluate.ipynb #ffe08168
+# %% ../nbs/api/50_evaluate.ipynb #8cd9a1eb
 def evaluate(
     labels, # CSV for `read_labels`, or its table
     detector, # a `Detector`
@@ -160,7 +171,7 @@ def evaluate(
     df = labels if hasattr(labels, "columns") else read_labels(labels)
     return evaluate_table(score_clips(df, detector, alter, progress), detector, threshold, draws, seed)
 
-# %% ../nbs/api/50_evaluate.ipynb #9c7e68c7
+# %% ../nbs/api/50_evaluate.ipynb #7134e608
 def evaluate_table(
     table, # from `score_clips`
     detector=None, # whose bundle is named in the report
@@ -176,14 +187,14 @@ def evaluate_table(
     about = {"bundle": getattr(bundle, "name", None), "threshold": threshold, "band": bundle.band.to_json() if bundle else None, "draws": draws, "seed": seed, **_counts(t)}
     return Evaluation(t, figures(t, threshold, draws, seed), parts, reasons(t), about, _notes(t))
 
-# %% ../nbs/api/50_evaluate.ipynb #0aa94060
+# %% ../nbs/api/50_evaluate.ipynb #0aa6d3b2
 def _counts(t):
     "How many clips of each class and how many sources; how long a clip took"
     ok, groups = t[t["probability"].notna()], clip_sources(t)
     return {"clips": len(t), "scored": len(ok), "real": int((ok["label"] == 0).sum()), "ai": int(ok["label"].sum()), "sources": None if groups is None else len(set(groups)),
         "median_ms": round(float(ok["ms"].median()), 1) if ok["ms"].notna().any() else None}
 
-# %% ../nbs/api/50_evaluate.ipynb #78cd4764
+# %% ../nbs/api/50_evaluate.ipynb #134086b0
 def _notes(t):
     "What limits the figures"
     ok, found = t[t["probability"].notna()], []
