@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Service', 'Upload', 'shown_name', 'create_app', 'make_server', 'serve']
 
-# %% ../nbs/api/60_app.ipynb #93e26b0b
+# %% ../nbs/api/60_app.ipynb #e3067f4e
 import hashlib
 import hmac
 import io
@@ -32,7 +32,7 @@ from .openapi import PROBLEMS, job_view, openapi, problem
 from .sandbox import CONTAINERS, load_detector
 from .video import sniff
 
-# %% ../nbs/api/60_app.ipynb #f7d3fcba
+# %% ../nbs/api/60_app.ipynb #1b15fbe9
 @dataclass
 class Service:
     "What the functions behind the addresses share"
@@ -47,13 +47,14 @@ class Service:
         self.jobs.close()
         self.folder.close()
 
-# %% ../nbs/api/60_app.ipynb #3e884778
+# %% ../nbs/api/60_app.ipynb #30b7ee9e
 def _loader(detector, config):
     "What a worker calls to get its detector"
     if callable(detector): return detector
     if isinstance(detector, Detector): return partial(load_detector, os.fspath(detector.bundle.folder), config.weights or None)
     return partial(load_detector, detector or config.bundle or None, config.weights or None)
 
+# %% ../nbs/api/60_app.ipynb #17ef2ad0
 def _service(detector, config, log_to):
     "Start the workers and wait for the first detector"
     metrics, log, folder = Metrics(), JsonLog(log_to), DataFolder(config.folder())
@@ -66,6 +67,7 @@ def _service(detector, config, log_to):
     if jobs.interrupted: log("interrupted", jobs=jobs.interrupted)
     return s
 
+# %% ../nbs/api/60_app.ipynb #8264c467
 def _hear(metrics, log):
     "What happens to jobs goes into numbers; what an operator should know, into a line as well"
     def hear(what, **more):
@@ -73,7 +75,7 @@ def _hear(metrics, log):
         if what in ("start_failed", "unkept", "trouble") or more.get("lost"): log("trouble", what=what, **{k: v for k, v in more.items() if k in ("code", "kind")})
     return hear
 
-# %% ../nbs/api/60_app.ipynb #bee4e1ac
+# %% ../nbs/api/60_app.ipynb #ac5f883d
 class Upload(io.RawIOBase):
     "A file in the private folder, hashed while it is written"
     def __init__(self,
@@ -92,7 +94,7 @@ class Upload(io.RawIOBase):
         if not self._file.closed: self._file.close()
         super().close()
 
-# %% ../nbs/api/60_app.ipynb #f22ee1fe
+# %% ../nbs/api/60_app.ipynb #8ef4b635
 def _request_class(folder):
     "Flask's request, with uploads that go to the private folder"
     from flask import Request
@@ -102,6 +104,7 @@ def _request_class(folder):
             return self.uploads[-1]
     return UploadRequest
 
+# %% ../nbs/api/60_app.ipynb #44c5a2b2
 def _drop(request):
     "Remove what a request has written and nobody took"
     for u in getattr(request, "uploads", []):
@@ -109,7 +112,7 @@ def _drop(request):
         except OSError: pass # the disk is full: what was not written can't be flushed either
         u.path.unlink(missing_ok=True)
 
-# %% ../nbs/api/60_app.ipynb #62cd00b8
+# %% ../nbs/api/60_app.ipynb #249a743f
 def shown_name(
     name, # as the client gave it
 ) -> str:
@@ -117,15 +120,17 @@ def shown_name(
     name = (name or "").replace("\\", "/").rsplit("/", 1)[-1]
     return "".join(c for c in name if c.isprintable())[:120] or "clip"
 
-# %% ../nbs/api/60_app.ipynb #16352d8e
+# %% ../nbs/api/60_app.ipynb #a521966f
 def _problem(code, detail="", headers=(), **more):
     "A problem detail as a response"
     from flask import Response, g
     body = problem(code, detail, request_id=g.get("request_id", ""), **more)
     return Response(json.dumps(body), body["status"], dict(headers), "application/problem+json")
 
+# %% ../nbs/api/60_app.ipynb #eb4bef98
 _HTTP = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method", 411: "length", 413: "too_large", 415: "media_type", 429: "rate"}
 
+# %% ../nbs/api/60_app.ipynb #0031992b
 def _http_error(s, e):
     "What Flask refuses, told as a problem (or, to a person on a page that is not there, as a page)"
     from flask import render_template, request
@@ -135,17 +140,19 @@ def _http_error(s, e):
     headers = {k: v for k, v in e.get_headers() if k in ("Allow", "Retry-After")} if e.get_response is not None else {}
     return _problem(code, details.get(code, ""), headers)
 
-# %% ../nbs/api/60_app.ipynb #21450aa1
+# %% ../nbs/api/60_app.ipynb #289995b3
 def _own_error(s, e):
     "Our own errors, told as problems"
     if isinstance(e, Busy): return _problem("busy", f"{e.remedy}.", {"Retry-After": str(s.jobs.retry_after())})
     if isinstance(e, Stored): return _problem("storage", f"{e.remedy}.")
     return _unforeseen(s, e)
 
+# %% ../nbs/api/60_app.ipynb #2e8574d5
 def _disk_error(s, e):
     if isinstance(e, OSError) and e.errno in FULL or isinstance(e, sqlite3.OperationalError): return _problem("storage", "Try again later.")
     return _unforeseen(s, e)
 
+# %% ../nbs/api/60_app.ipynb #fe8201cd
 def _unforeseen(s, e):
     "What nobody thought of: to the log where it happened, to the client nothing but the request's number"
     from flask import g
@@ -153,20 +160,23 @@ def _unforeseen(s, e):
     s.log("error", id=g.get("request_id", ""), kind=type(e).__name__, where=where)
     return _problem("internal", "It was logged under the request's number.")
 
-# %% ../nbs/api/60_app.ipynb #dc4282fc
+# %% ../nbs/api/60_app.ipynb #e12853f3
 def _foreign(request):
     "Whether another site asks for a change"
     if request.method in ("GET", "HEAD", "OPTIONS"): return False
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     return site not in (None, "same-origin", "none") or origin is not None and urlsplit(origin).netloc != request.host
 
+# %% ../nbs/api/60_app.ipynb #9a636dcb
 def _has_key(request, key):
     "Whether a request brings the key, where one is asked for"
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
     return not key or kind.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), key.encode())
 
+# %% ../nbs/api/60_app.ipynb #8181f11f
 _OPEN = ("static", "page", "health", "version", "openapi") # what needs no key
 
+# %% ../nbs/api/60_app.ipynb #ea1978a6
 def _guard(s):
     "Before a request: number it, refuse foreign ones and those without a key"
     from flask import g, request
@@ -176,11 +186,12 @@ def _guard(s):
     if request.endpoint and name not in _OPEN and not _has_key(request, s.config.api_key):
         return _problem("unauthorized", "Send it as Authorization: Bearer KEY.", {"WWW-Authenticate": "Bearer"})
 
-# %% ../nbs/api/60_app.ipynb #6941c35d
+# %% ../nbs/api/60_app.ipynb #6b63f4ea
 _CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 _HEADERS = {"Content-Security-Policy": _CSP, "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin", "Permissions-Policy": "camera=(), geolocation=(), microphone=()"}
 
+# %% ../nbs/api/60_app.ipynb #936180ba
 def _dress(s, response):
     "After a request: headers, numbers, a line in the log"
     from flask import g, request
@@ -194,11 +205,13 @@ def _dress(s, response):
     s.log("request", id=g.get("request_id", ""), method=request.method[:10], route=route, status=response.status_code, ms=round(ms, 1), bytes=request.content_length or 0)
     return response
 
+# %% ../nbs/api/60_app.ipynb #84d92f7e
 _METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
 
-# %% ../nbs/api/60_app.ipynb #6f199ca6
+# %% ../nbs/api/60_app.ipynb #cb43f4da
 _NO_VIDEO = {"audio": "It holds sound but no picture.", "image": "It is a still image.", None: "It is not a video, whatever its name says."}
 
+# %% ../nbs/api/60_app.ipynb #1bf8e17b
 def _received(s, request):
     "The upload of a request, or the problem with it"
     found = request.files.get("file")
@@ -210,6 +223,7 @@ def _received(s, request):
     if kind not in CONTAINERS: return None, _problem("not_a_video", f"{_NO_VIDEO.get(kind, _NO_VIDEO[None])} Give an mp4, mov, avi, mkv, webm, gif, wmv, flv, ogv or mpeg file.")
     return up, None
 
+# %% ../nbs/api/60_app.ipynb #47dced65
 def _create(s):
     from flask import request
     if not s.jobs.ready: return _problem("starting", "Try again in a few seconds.", {"Retry-After": "3"})
@@ -222,21 +236,24 @@ def _create(s):
     view = job_view(s.jobs.get(job))
     return view, 202, {"Location": view["links"]["self"]}
 
-# %% ../nbs/api/60_app.ipynb #23ea6d6b
+# %% ../nbs/api/60_app.ipynb #dedf0195
 def _get(s, id):
     row = s.jobs.get(id)
     return job_view(row) if row else _problem("not_found", "No such job: it was deleted, or its time is over.")
 
+# %% ../nbs/api/60_app.ipynb #5bb40847
 def _delete(s, id): return ("", 204) if s.jobs.cancel(id) else _problem("not_found", "No such job.")
 
+# %% ../nbs/api/60_app.ipynb #73a56f99
 def _frame(s, id, n):
     from flask import Response
     jpeg = s.jobs.store.frame(id, n)
     return Response(jpeg, mimetype="image/jpeg") if jpeg else _problem("not_found", "No such frame.")
 
-# %% ../nbs/api/60_app.ipynb #8beff2a7
+# %% ../nbs/api/60_app.ipynb #64cbd948
 def _event(row): return f"event: job\ndata: {json.dumps(job_view(row))}\n\n"
 
+# %% ../nbs/api/60_app.ipynb #37cacb7e
 def _tell(s, id, longest=1800):
     "The events of a job until it is finished"
     version, end = -1, time.monotonic() + longest
@@ -248,6 +265,7 @@ def _tell(s, id, longest=1800):
         if row is None or row["state"] in FINISHED: return
         version = row.get("version", version)
 
+# %% ../nbs/api/60_app.ipynb #02ccf9b7
 def _events(s, id):
     from flask import Response
     if s.jobs.get(id) is None: return _problem("not_found", "No such job.")
@@ -256,33 +274,39 @@ def _events(s, id):
     response.call_on_close(s.streams.release)
     return response
 
-# %% ../nbs/api/60_app.ipynb #0eef3ec5
+# %% ../nbs/api/60_app.ipynb #0f4b8b49
 def _version_of_package():
     import aivd_nb
     return aivd_nb.__version__
 
+# %% ../nbs/api/60_app.ipynb #71fb9492
 def _health(s): return {"status": "ok", "workers": s.jobs.ready, "waiting": len(s.jobs.queue)} if s.jobs.ready else _problem("starting", "The detector is being loaded.")
 
+# %% ../nbs/api/60_app.ipynb #01c6b373
 def _version(s):
     c = s.config
     limits = {"max_bytes": c.max_mb << 20, "max_seconds": c.max_seconds, "max_pixels": c.max_pixels, "containers": list(CONTAINERS), "retention_hours": c.retention_hours, "key_needed": bool(c.api_key)}
     return {"version": _version_of_package(), "detector": s.jobs.about, "limits": limits} if s.jobs.about else _problem("starting")
 
+# %% ../nbs/api/60_app.ipynb #c71be2ec
 def _openapi(s): return openapi(_version_of_package())
 
+# %% ../nbs/api/60_app.ipynb #d9190c14
 def _metrics(s):
     from flask import Response
     s.metrics.waiting.set(len(s.jobs.queue)); s.metrics.workers.set(s.jobs.ready)
     return Response(s.metrics.text(), mimetype="text/plain; version=0.0.4")
 
+# %% ../nbs/api/60_app.ipynb #402cc574
 def _page(s):
     from flask import render_template
     return render_template("index.html", version=_version_of_package(), retention=f"{s.config.retention_hours:g}", max_mb=s.config.max_mb)
 
-# %% ../nbs/api/60_app.ipynb #b6866f92
+# %% ../nbs/api/60_app.ipynb #37e27455
 _ROUTES = (("/", "page", _page, "GET"), ("/api/v1/jobs", "create", _create, "POST"), ("/api/v1/jobs/<id>", "get", _get, "GET"), ("/api/v1/jobs/<id>", "delete", _delete, "DELETE"), ("/api/v1/jobs/<id>/events", "events", _events, "GET"),
     ("/api/v1/jobs/<id>/frames/<int:n>", "frame", _frame, "GET"), ("/api/v1/health", "health", _health, "GET"), ("/api/v1/version", "version", _version, "GET"), ("/api/v1/openapi.json", "openapi", _openapi, "GET"), ("/metrics", "metrics", _metrics, "GET"))
 
+# %% ../nbs/api/60_app.ipynb #a969e074
 def _blueprint(s, limited):
     "The addresses, bound to a service; uploads and deletions limited in number"
     import aivd_nb
@@ -294,7 +318,7 @@ def _blueprint(s, limited):
         bp.add_url_rule(rule, name, limited(view) if name in ("create", "delete") else view, methods=[method])
     return bp
 
-# %% ../nbs/api/60_app.ipynb #a1415de3
+# %% ../nbs/api/60_app.ipynb #38d200d3
 def _limiter(app, rate):
     "A function that limits how often a client may call another"
     if not rate: return lambda f: f
@@ -303,7 +327,7 @@ def _limiter(app, rate):
     try: return Limiter(get_remote_address, app=app, storage_uri="memory://", strategy="moving-window", headers_enabled=True).limit(rate)
     except ValueError as e: raise ConfigError("rate", f"is {rate!r}", "Write it like '60 per minute'") from e
 
-# %% ../nbs/api/60_app.ipynb #cd331bef
+# %% ../nbs/api/60_app.ipynb #b27fa5e4
 def create_app(
     detector=None, # bundle name or folder, `Detector`, or picklable function that gives one; None: what the settings say
     config:AppConfig|None=None, # None: from environment and file
@@ -322,7 +346,7 @@ def create_app(
     _wire(app, s)
     return app
 
-# %% ../nbs/api/60_app.ipynb #30587de8
+# %% ../nbs/api/60_app.ipynb #e07a51b7
 def _wire(app, s):
     "What happens around every request"
     from flask import request
@@ -332,7 +356,7 @@ def _wire(app, s):
     app.teardown_request(lambda e: _drop(request))
     for kind, f in ((HTTPException, _http_error), (AivdError, _own_error), (OSError, _disk_error), (sqlite3.Error, _disk_error), (Exception, _unforeseen)): app.register_error_handler(kind, partial(f, s))
 
-# %% ../nbs/api/60_app.ipynb #9552b7fe
+# %% ../nbs/api/60_app.ipynb #d9eef6cc
 def _error_task():
     "Waitress' own refusals as problems, without its name"
     from waitress.task import ErrorTask
@@ -347,7 +371,7 @@ def _error_task():
             self.write(body)
     return ProblemTask
 
-# %% ../nbs/api/60_app.ipynb #383ec08a
+# %% ../nbs/api/60_app.ipynb #a5210241
 def make_server(
     app, # of `create_app`
 ): # waitress server: `run()`, `close()`, `effective_port`
@@ -363,7 +387,7 @@ def make_server(
     server.channel_class = type("Channel", (HTTPChannel,), {"error_task_class": _error_task()})
     return server
 
-# %% ../nbs/api/60_app.ipynb #217b26bf
+# %% ../nbs/api/60_app.ipynb #4dda5a9f
 def serve(
     config:AppConfig|None=None, # None: from environment and file
     dev:bool=False, # Flask's own server, with its debugger; for loopback only

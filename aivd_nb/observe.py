@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['Metrics', 'JsonLog']
 
-# %% ../nbs/api/59_observe.ipynb #42f999b1
+# %% ../nbs/api/59_observe.ipynb #f75adfc3
 import json
 import sys
 import threading
 import time
 from fastcore.basics import patch
 
-# %% ../nbs/api/59_observe.ipynb #4d5cd225
+# %% ../nbs/api/59_observe.ipynb #e8d3cbd2
 class Metrics:
     "Counters and clocks of a server, in Prometheus' format"
     def __init__(self):
@@ -28,9 +28,10 @@ class Metrics:
         self.lost = Counter("aivd_processes_lost", "Analyses that took their process with them", **r)
         self.waiting, self.workers = Gauge("aivd_queue_jobs", "Clips that wait", **r), Gauge("aivd_workers_ready", "Workers with a loaded detector", **r)
 
-# %% ../nbs/api/59_observe.ipynb #5c34c267
+# %% ../nbs/api/59_observe.ipynb #a85563b0
 _STAGES = ("probing", "decoding", "features", "verdict")
 
+# %% ../nbs/api/59_observe.ipynb #ac3eac2e
 @patch
 def hear(self:Metrics, what:str, **more):
     "Count what happens to jobs"
@@ -40,13 +41,14 @@ def hear(self:Metrics, what:str, **more):
         self.failures.labels(more["code"]).inc()
         if more["lost"]: self.lost.inc()
 
+# %% ../nbs/api/59_observe.ipynb #e2c13729
 @patch
 def text(self:Metrics) -> bytes:
     "The page of numbers"
     from prometheus_client import generate_latest
     return generate_latest(self.registry)
 
-# %% ../nbs/api/59_observe.ipynb #859ac4a7
+# %% ../nbs/api/59_observe.ipynb #d2896f12
 class JsonLog:
     "Lines of JSON"
     def __init__(self,
