@@ -165,7 +165,7 @@ def _drain(q, pulse, patience, thread):
 
 # %% ../nbs/api/23_pipeline.ipynb #b3066e22
 class CnnThreads:
-    "Threads that run a CNN on squares of one clip or of many; a context manager"
+    "Threads that run a CNN on frames of one clip or of many; a context manager"
     def __init__(self,
         featurizer:Featurizer,
         batch:int|None=None, # squares a call, at most; None: what the featurizer likes
@@ -186,13 +186,15 @@ class CnnThreads:
 # %% ../nbs/api/23_pipeline.ipynb #71caf8d8
 @patch
 def submit(self:CnnThreads,
-    squares, # (views, size, size, 3) uint8, blue first where `bgr`
-    bgr:bool=False,
+    image, # a frame, uint8 (height, width, 3)
+    other=None, # the frame that it is compared with, where a view asks for one
+    bgr:bool=False, # blue first
 ) -> Future: # of (features, seconds of the CNN)
-    "Ask for the features of one frame"
+    "Ask for the features of one frame; its squares are made here, in the thread that asks"
     if self.stop.is_set(): raise Stopped
-    future = Future()
-    self.queue.put((squares[..., ::-1] if bgr else squares, future))
+    squares, future = make_views(image, self.featurizer.spec.views, self.featurizer.size, other), Future()
+    if bgr: squares = np.stack([cv2.cvtColor(s, cv2.COLOR_BGR2RGB) for s in squares])
+    self.queue.put((squares, future))
     return future
 
 # %% ../nbs/api/23_pipeline.ipynb #9e27e056
@@ -219,7 +221,7 @@ def _work(self:CnnThreads):
 def _run(self:CnnThreads, squares, futures):
     "One call of the CNN; what goes wrong goes to whoever waits"
     start = time.perf_counter()
-    try: rows = self.featurizer(np.concatenate(squares).astype(np.float32) * np.float32(1/255)).reshape(len(squares), -1)
+    try: rows = self.featurizer(np.multiply(np.concatenate(squares), np.float32(1/255), dtype=np.float32)).reshape(len(squares), -1)
     except Exception as e:
         for f in futures: f.set_exception(e)
         return
@@ -252,7 +254,7 @@ class VideoFeatures:
     spans: np.ndarray # (windows, 2): start and end in seconds
     frames: int # distinct frames that the CNN saw
     info: VideoInfo
-    timings_ms: dict # decode, cnn: of their threads, which overlap
+    timings_ms: dict # decode: until the last frame was there; cnn: sum over its threads. They overlap
     cached: bool = False
     warnings: tuple = ()
 
@@ -303,18 +305,18 @@ def video_features(
 ) -> VideoFeatures:
     "Sequences of features of a clip, windows spread over its length"
     with nullcontext(cnn) if cnn else CnnThreads(featurizer, batch) as cnn:
-        pulse, clock = Pulse(cnn.stop), {"decode": 0.0, "cnn": 0.0}
-        items = _decoded(path, featurizer, sampling, cache, limits, alter, threads, pulse, clock)
+        pulse = Pulse(cnn.stop)
+        items = _decoded(path, featurizer, sampling, cache, limits, alter, threads, pulse)
         try:
-            with closing(prefetch(items, 2*cnn.frames, pulse, limits.stall_s)) as found:
-                return _assemble(found, cnn, sampling, cache, alter is None, progress, clock)
+            with closing(prefetch(items, 2, pulse, limits.stall_s)) as found:
+                return _assemble(found, cnn, sampling, cache, alter, progress)
         except TimeoutError:
             raise VideoError(path, f"has not moved on for {limits.stall_s:g} s: its decoder hangs, or its drive doesn't answer",
                 "Copy it to a local drive, or convert it", "stalled") from None
 
 # %% ../nbs/api/23_pipeline.ipynb #0f70355f
-def _decoded(path, featurizer, sampling, cache, limits, alter, threads, pulse, clock):
-    "What the thread hands out: (info, windows, cache key, cached features), then (frame number, time, squares)"
+def _decoded(path, featurizer, sampling, cache, limits, alter, threads, pulse):
+    "What the thread hands out: (info, windows, cache key, cached features), then `Frame`s, blue first unless they are altered"
     try:
         with VideoReader(path, limits, pulse, threads) as reader:
             info = reader.info()
@@ -322,7 +324,7 @@ def _decoded(path, featurizer, sampling, cache, limits, alter, threads, pulse, c
             hit = cache.get(key) if key else None
             windows = plan_windows(info.n_frames, info.fps, sampling)
             yield info, windows, key, hit
-            if not hit: yield from _squares(reader, windows, featurizer, alter, clock)
+            if not hit: yield from reader.frames({i for w in windows for i in w.indices}, rgb=alter is not None)
     except (OSError, cv2.error) as e: raise VideoError(path, f"can't be read to its end ({e})", "Copy it again", "unreadable") from e
 
 # %% ../nbs/api/23_pipeline.ipynb #07183eec
@@ -334,40 +336,38 @@ def neighbours(
     return {w.indices[0]: w.indices[0] for w in windows} | {b: a for a, b in pairs} | dict(pairs)
 
 # %% ../nbs/api/23_pipeline.ipynb #0f54cc4d
-def _squares(reader, windows, featurizer, alter, clock):
-    "The frames as the CNN's squares; the clock counts the time spent"
-    views, size, pairs = featurizer.spec.views, featurizer.size, neighbours(windows)
-    reduced, held, before = not set(views) - {"square", "residual", "motion"}, None, None
-    start = time.perf_counter()
-    for f in reader.frames(sorted(pairs), rgb=alter is not None):
+def _paired(frames, windows):
+    "Each (number, time, image) with the image that it is compared with"
+    pairs, held, before = neighbours(windows), None, None
+    for f in frames:
+        if held: yield held, f[2]
+        held = f if pairs[f[0]] > f[0] else None
+        if not held: yield f, before[2] if before and pairs[f[0]] < f[0] else f[2]
+        before = f
+    if held: yield held, held[2]
+
+# %% ../nbs/api/23_pipeline.ipynb #310acfe2
+def _reduced(found, featurizer, alter):
+    "Frames as (number, time, image); where all views are made from the square, the square"
+    enough = not set(featurizer.spec.views) - {"square", "residual", "motion"}
+    for f in found:
         image = alter(f.image) if alter else f.image
-        now = f.index, f.time_s, square(image, size) if reduced else image
-        ready = [(held, now)] if held else []
-        held = now if pairs[f.index] > f.index else None
-        if not held: ready.append((now, before if pairs[f.index] < f.index else now))
-        made = [(*a[:2], make_views(a[2], views, size, (b or a)[2])) for a, b in ready]
-        before = now
-        clock["decode"] += time.perf_counter() - start
-        yield from made
-        start = time.perf_counter()
-    if held: yield *held[:2], make_views(held[2], views, size, before[2])
+        yield f.index, f.time_s, square(image, featurizer.size) if enough else image
 
 # %% ../nbs/api/23_pipeline.ipynb #77825a8c
-def _assemble(found, cnn, sampling, cache, bgr, progress, clock):
-    "Ask the CNN for what is decoded, wait for its answers, put them into sequences"
+def _assemble(found, cnn, sampling, cache, alter, progress):
+    "Make squares of what is decoded, ask the CNN for them, wait for its answers, put them into sequences"
     info, windows, key, hit = next(found)
-    if hit: return VideoFeatures(hit["sequences"], hit["spans"], int(hit["frames"]), info, _ms(clock), True)
-    asked, total = {}, len({i for w in windows for i in w.indices})
-    for index, time_s, squares in found:
-        asked[index] = time_s, cnn.submit(squares, bgr)
-        if progress: progress(sum(f.done() for _, f in asked.values())/total)
-    rows = {i: f.result() for i, (_, f) in asked.items()}
+    if hit: return VideoFeatures(hit["sequences"], hit["spans"], int(hit["frames"]), info, {"decode": 0.0, "cnn": 0.0}, True)
+    start, asked, total = time.perf_counter(), {}, len({i for w in windows for i in w.indices})
+    for (index, time_s, image), other in _paired(_reduced(found, cnn.featurizer, alter), windows):
+        asked[index] = time_s, cnn.submit(image, other, bgr=not alter)
+        if progress: progress(sum(done.done() for _, done in asked.values())/total)
+    decoded, rows = time.perf_counter() - start, {i: done.result() for i, (_, done) in asked.items()}
     if progress: progress(1.0)
-    clock["cnn"] = sum(seconds for _, seconds in rows.values())
     there = [[i for i in w.indices if i in rows] for w in windows] # a video may end a little early
     sequences = np.stack([to_sequence(np.stack([rows[i][0] for i in w]), sampling.length) for w in there if w])
     spans = np.array([(asked[w[0]][0], asked[w[-1]][0]) for w in there if w])
     problem = cache.put(key, sequences=sequences, spans=spans, frames=np.int64(len(rows))) if cache else None
-    return VideoFeatures(sequences, spans, len(rows), info, _ms(clock), warnings=(problem,) if problem else ())
-
-def _ms(clock): return {k: 1000*v for k, v in clock.items()}
+    timings = {"decode": 1000*decoded, "cnn": 1000*sum(seconds for _, seconds in rows.values())}
+    return VideoFeatures(sequences, spans, len(rows), info, timings, warnings=(problem,) if problem else ())
