@@ -107,7 +107,7 @@ def labels(data, out):
 @click.argument("labels_csv")
 @click.option("--out", required=True, help="Folder of the bundle.")
 @click.option("--backbone", default="mobilenetv2", show_default=True)
-@click.option("--view", "views", multiple=True, default=["resized"], show_default=True, help="resized, square or crop; may be given twice.")
+@click.option("--view", "views", type=click.Choice(["crop", "motion", "residual", "resized", "square"]), multiple=True, default=["resized"], show_default=True, help="What the CNN sees of a frame; may be given several times.")
 @click.option("--tap", "taps", multiple=True, help="Inner layer to read, 'name' or 'name:mean'; else the last layer.")
 @click.option("--weights", help="CNN weights, file or folder; else AIVD_WEIGHTS, Keras' folder, Keras' download; for embedded, the CNN that ships.")
 @click.option("--step", default=3.0, show_default=True, help="Distance between frames.")
