@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['AppConfig', 'is_loopback', 'load_config', 'config_table']
 
-# %% ../nbs/api/57_app_config.ipynb #4a346bed
+# %% ../nbs/api/57_app_config.ipynb #10d27d6a
 import ipaddress
 import os
 import tomllib
@@ -15,9 +15,10 @@ from fastcore.basics import patch
 from .core import ConfigError
 from .sandbox import SandboxLimits
 
-# %% ../nbs/api/57_app_config.ipynb #6d7f029e
+# %% ../nbs/api/57_app_config.ipynb #d59550c2
 def _s(default, doc): return field(default=default, metadata={"doc": doc})
 
+# %% ../nbs/api/57_app_config.ipynb #732c3417
 @dataclass(frozen=True)
 class AppConfig:
     "Settings of a server"
@@ -44,7 +45,7 @@ class AppConfig:
 
     def __post_init__(self): _check(self)
 
-# %% ../nbs/api/57_app_config.ipynb #d052b315
+# %% ../nbs/api/57_app_config.ipynb #8f2f71e4
 def is_loopback(
     host:str, # name or address
 ) -> bool:
@@ -52,6 +53,7 @@ def is_loopback(
     try: return ipaddress.ip_address(host).is_loopback
     except ValueError: return host == "localhost"
 
+# %% ../nbs/api/57_app_config.ipynb #fd11cfdf
 def _check(c):
     "Refuse settings with no meaning"
     if not is_loopback(c.host) and not c.api_key:
@@ -61,9 +63,10 @@ def _check(c):
         if not getattr(c, name) > 0: raise ConfigError(name, f"is {getattr(c, name)}", "Give a number above 0")
     if c.workers < 0 or c.streams < 0 or not 0 <= c.port < 65536: raise ConfigError("workers, streams, port", f"are {c.workers}, {c.streams}, {c.port}", "Give 0 or more; a port below 65536")
 
-# %% ../nbs/api/57_app_config.ipynb #1983630b
+# %% ../nbs/api/57_app_config.ipynb #86659c84
 _PREFIX = "AIVD_SERVE_"
 
+# %% ../nbs/api/57_app_config.ipynb #56cb3cce
 def _value(f, x, where):
     "A setting's value, from text or TOML"
     want = "a number" if f.type in (int, float) else "text"
@@ -71,12 +74,13 @@ def _value(f, x, where):
     try: return f.type(x)
     except ValueError as e: raise ConfigError(where, f"is {x!r}", f"Give {want}") from e
 
+# %% ../nbs/api/57_app_config.ipynb #7153561c
 def _known(given, names, where):
     "Refuse names that are no settings"
     for n in given:
         if n not in names: raise ConfigError(f"{where} {n}", "is no setting", f"Choose from: {', '.join(names)}")
 
-# %% ../nbs/api/57_app_config.ipynb #a2a3e9e2
+# %% ../nbs/api/57_app_config.ipynb #2de92677
 def load_config(
     file=None, # TOML; None: what AIVD_SERVE_CONFIG names, if anything
     env=None, # None: the process's
@@ -93,23 +97,26 @@ def load_config(
     found |= set_ | {k: v for k, v in given.items() if v is not None}
     return AppConfig(**{k: _value(by_name[k], v, k) for k, v in found.items()})
 
+# %% ../nbs/api/57_app_config.ipynb #89d751c4
 def _read(file):
     try: return tomllib.loads(Path(file).read_text(encoding="utf-8"))
     except OSError as e: raise ConfigError(file, f"can't be read ({e.strerror})", "Correct the path of the settings") from e
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e: raise ConfigError(file, f"is no TOML ({e})", "Write lines such as: port = 8000") from e
 
-# %% ../nbs/api/57_app_config.ipynb #118de01c
+# %% ../nbs/api/57_app_config.ipynb #a9997d4f
 @patch
 def limits(self:AppConfig) -> SandboxLimits:
     "What one clip may take"
     return SandboxLimits(wall_s=self.wall_s, cpu_s=self.cpu_s, memory_mb=self.memory_mb, seconds=self.max_seconds, frames=self.max_frames, pixels=self.max_pixels)
 
+# %% ../nbs/api/57_app_config.ipynb #3d7bfeb4
 @patch
 def folder(self:AppConfig) -> Path:
     "Where uploads in work and results lie"
     home = os.environ.get("XDG_STATE_HOME") or Path.home()/".local"/"state"
     return Path(self.data) if self.data else Path(home)/"aivd-serve"
 
+# %% ../nbs/api/57_app_config.ipynb #79eb4cdf
 @patch
 def trusted_hosts(self:AppConfig) -> list|None: # None: every name
     "Names in `Host` headers that are answered"
@@ -117,7 +124,7 @@ def trusted_hosts(self:AppConfig) -> list|None: # None: every name
     if self.host in ("0.0.0.0", "::"): return None
     return ["localhost", "127.0.0.1", "[::1]", "::1"] if is_loopback(self.host) else [self.host]
 
-# %% ../nbs/api/57_app_config.ipynb #33b857f9
+# %% ../nbs/api/57_app_config.ipynb #fc02c7cd
 def config_table() -> str: # markdown
     "Every setting with its name in the environment, its default and what it does"
     rows = [f"| `{f.name}` | `{_PREFIX}{f.name.upper()}` | {f'`{f.default}`' if f.default != '' else 'empty'} | {f.metadata['doc']} |" for f in fields(AppConfig)]

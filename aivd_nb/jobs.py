@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FINISHED', 'FULL', 'JobStore', 'DataFolder', 'Busy', 'Stored', 'Jobs']
 
-# %% ../nbs/api/56_jobs.ipynb #b6017b9b
+# %% ../nbs/api/56_jobs.ipynb #d9f651c7
 import errno
 import json
 import os
@@ -21,7 +21,7 @@ from fastcore.basics import patch
 from .core import AivdError, ConfigError, cpu_count
 from .sandbox import Sandbox, SandboxError, SandboxLimits
 
-# %% ../nbs/api/56_jobs.ipynb #bd7ab879
+# %% ../nbs/api/56_jobs.ipynb #90f05c6b
 _SCHEMA = """
 create table if not exists jobs(id text primary key, digest text not null, model text not null, name text not null, size integer not null, state text not null,
   created real not null, started real, finished real, result text, error text, message text, remedy text, cached integer not null default 0);
@@ -31,7 +31,7 @@ create index if not exists by_age on jobs(created);
 """
 FINISHED = ("done", "failed", "interrupted")
 
-# %% ../nbs/api/56_jobs.ipynb #eb18530a
+# %% ../nbs/api/56_jobs.ipynb #b7419fd0
 class JobStore:
     "Jobs, their results and their frames in one SQLite file"
     def __init__(self,
@@ -48,9 +48,10 @@ class JobStore:
     def close(self):
         with self._lock: self._db.close()
 
-# %% ../nbs/api/56_jobs.ipynb #e9d6db65
+# %% ../nbs/api/56_jobs.ipynb #02662cb3
 _PASSING = ("timeout", "memory", "crash", "cancelled", "storage", "stopped")
 
+# %% ../nbs/api/56_jobs.ipynb #8f599f3b
 @patch
 def create(self:JobStore,
     digest:str, # SHA-256 of the content
@@ -63,12 +64,13 @@ def create(self:JobStore,
     self._run("insert into jobs(id, digest, model, name, size, state, created) values(?,?,?,?,?,?,?)", job, digest, model, name, size, "queued", time.time())
     return job
 
+# %% ../nbs/api/56_jobs.ipynb #7f12ebd0
 @patch
 def begin(self:JobStore, job:str):
     "The job is being worked on"
     self._run("update jobs set state='running', started=? where id=?", time.time(), job)
 
-# %% ../nbs/api/56_jobs.ipynb #5820f16a
+# %% ../nbs/api/56_jobs.ipynb #297138f6
 @patch
 def finish(self:JobStore,
     job:str,
@@ -87,12 +89,13 @@ def finish(self:JobStore,
             if self._db.in_transaction: self._db.execute("rollback")
             raise
 
+# %% ../nbs/api/56_jobs.ipynb #a3ffe2bc
 @patch
 def fail(self:JobStore, job:str, code:str, message:str, remedy:str):
     "Keep the reason why there is no result"
     self._run("update jobs set state='failed', finished=?, error=?, message=?, remedy=? where id=?", time.time(), code, message, remedy, job)
 
-# %% ../nbs/api/56_jobs.ipynb #e4d7e700
+# %% ../nbs/api/56_jobs.ipynb #4069a3b7
 @patch
 def answer_again(self:JobStore,
     job:str, # a new job
@@ -106,7 +109,7 @@ def answer_again(self:JobStore,
     self._run("update jobs set (state, result, error, message, remedy) = (select state, result, error, message, remedy from jobs where id=?), finished=?, cached=1 where id=?", old, time.time(), job)
     return True
 
-# %% ../nbs/api/56_jobs.ipynb #37717ca3
+# %% ../nbs/api/56_jobs.ipynb #1bb5ef7c
 @patch
 def get(self:JobStore, job:str) -> dict|None:
     "A job's row, its result read, with the times of its frames"
@@ -115,29 +118,32 @@ def get(self:JobStore, job:str) -> dict|None:
     found = dict(rows[0]) | {"frames": [r["time_s"] for r in self._run("select time_s from frames where job=? order by n", job)]}
     return found | (json.loads(found["result"]) if found["result"] else {})
 
+# %% ../nbs/api/56_jobs.ipynb #6093aa60
 @patch
 def frame(self:JobStore, job:str, n:int) -> bytes|None:
     "The n-th frame of a result, as JPEG"
     rows = self._run("select jpeg from frames where job=? and n=?", job, n)
     return rows[0]["jpeg"] if rows else None
 
+# %% ../nbs/api/56_jobs.ipynb #c86a5455
 @patch
 def delete(self:JobStore, job:str) -> bool:
     "Forget a job and its result"
     return bool(self._run("delete from jobs where id=? returning id", job))
 
-# %% ../nbs/api/56_jobs.ipynb #0274e731
+# %% ../nbs/api/56_jobs.ipynb #5db6737a
 @patch
 def interrupt(self:JobStore) -> int: # how many
     "After a restart: what was waiting or running then did not get done, and says so"
     return len(self._run("update jobs set state='interrupted', finished=?, error='interrupted', message='was not finished, because the server was restarted', remedy='Send it again' where state in ('queued','running') returning id", time.time()))
 
+# %% ../nbs/api/56_jobs.ipynb #b03063ae
 @patch
 def sweep(self:JobStore, older_than_s:float) -> int: # how many
     "Forget finished jobs of a certain age"
     return len(self._run(f"delete from jobs where created<? and state in {FINISHED} returning id", time.time() - older_than_s))
 
-# %% ../nbs/api/56_jobs.ipynb #b3869752
+# %% ../nbs/api/56_jobs.ipynb #92f3ae26
 class DataFolder:
     "The folder of a server: locked, private, its uploads emptied"
     def __init__(self,
@@ -159,20 +165,22 @@ class DataFolder:
         shutil.rmtree(self.uploads, ignore_errors=True)
         self._lock.close()
 
-# %% ../nbs/api/56_jobs.ipynb #6e673221
+# %% ../nbs/api/56_jobs.ipynb #70d7db4a
 class Busy(AivdError):
     "The queue is full; `retry_after` says in how many seconds it may be worth another try"
     code = "busy"
 
+# %% ../nbs/api/56_jobs.ipynb #0868bcc6
 class Stored(AivdError):
     "The disk is full or can't be written"
     code = "storage"
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
+# %% ../nbs/api/56_jobs.ipynb #78cdfd7a
 def _storage(): return Stored("the server", "has no room to keep this", "Try again later")
 
-# %% ../nbs/api/56_jobs.ipynb #85e4f43e
+# %% ../nbs/api/56_jobs.ipynb #0b966f06
 @dataclass
 class _Live:
     "A job that is not finished"
@@ -184,7 +192,7 @@ class _Live:
     version: int = 0
     cancelled: bool = False
 
-# %% ../nbs/api/56_jobs.ipynb #1a8baebf
+# %% ../nbs/api/56_jobs.ipynb #3339b706
 class Jobs:
     "The queue, its workers and the store"
     def __init__(self,
@@ -204,7 +212,7 @@ class Jobs:
         self.threads = [threading.Thread(target=self._work, args=(b,), daemon=True, name=f"worker-{i}") for i, b in enumerate(boxes)]
         for t in (*self.threads, threading.Thread(target=self._sweep, daemon=True, name="sweeper")): t.start()
 
-# %% ../nbs/api/56_jobs.ipynb #64dfa013
+# %% ../nbs/api/56_jobs.ipynb #e181db9b
 @patch
 def wait_ready(self:Jobs, timeout:float=300):
     "Wait until a detector is loaded; raises what kept it from being loaded"
@@ -212,12 +220,13 @@ def wait_ready(self:Jobs, timeout:float=300):
     if self.error: raise self.error
     if not self.ready: raise ConfigError("the detector", f"is not loaded after {timeout:g} s", "Try it with aivd predict")
 
+# %% ../nbs/api/56_jobs.ipynb #13c01b0f
 @patch
 def retry_after(self:Jobs) -> int:
     "Seconds until a place in the queue may be free"
     return int(min(60, max(1, self.seconds*len(self.queue)/max(1, 2*len(self.threads)))))
 
-# %% ../nbs/api/56_jobs.ipynb #6d500bc2
+# %% ../nbs/api/56_jobs.ipynb #26096f0a
 class _Place:
     "A place in the queue, held while an upload is read"
     def __init__(self, jobs): self.jobs = jobs
@@ -230,12 +239,13 @@ class _Place:
     def __exit__(self, *_):
         with self.jobs.changed: self.jobs.reserved -= 1
 
+# %% ../nbs/api/56_jobs.ipynb #74c92fa4
 @patch
 def place(self:Jobs):
     "Hold a place in the queue; raises `Busy` where none is free"
     return _Place(self)
 
-# %% ../nbs/api/56_jobs.ipynb #9b8486cb
+# %% ../nbs/api/56_jobs.ipynb #dca0f254
 @patch
 def submit(self:Jobs,
     path, # the upload; the queue owns it from here on
@@ -256,7 +266,7 @@ def submit(self:Jobs,
             self.changed.notify_all()
     return job
 
-# %% ../nbs/api/56_jobs.ipynb #ecd70b55
+# %% ../nbs/api/56_jobs.ipynb #6a402430
 @patch
 def _tell(self:Jobs, live, **changes):
     "Change a job in memory and wake whoever watches it"
@@ -265,6 +275,7 @@ def _tell(self:Jobs, live, **changes):
         live.version += 1
         self.changed.notify_all()
 
+# %% ../nbs/api/56_jobs.ipynb #523a83b8
 @patch
 def _next(self:Jobs):
     "The oldest job, or None when closing"
@@ -272,7 +283,7 @@ def _next(self:Jobs):
         self.changed.wait_for(lambda: self.queue or self.closing.is_set())
         return None if self.closing.is_set() else self.queue.popleft()
 
-# %% ../nbs/api/56_jobs.ipynb #27442023
+# %% ../nbs/api/56_jobs.ipynb #c975fa7b
 @patch
 def _work(self:Jobs, box):
     "A worker's life: keep a sandbox ready, take the oldest job, answer it"
@@ -291,6 +302,7 @@ def _work(self:Jobs, box):
             with self.changed: self.ready -= 1
     box.kill()
 
+# %% ../nbs/api/56_jobs.ipynb #1b8feb0a
 @patch
 def _serve(self:Jobs, box):
     "Answer jobs until the sandbox has to be started anew"
@@ -303,7 +315,7 @@ def _serve(self:Jobs, box):
             with self.changed: self.live.pop(job, None); self.changed.notify_all()
     if box.proc is not None and box.proc.poll() is not None: box.kill()
 
-# %% ../nbs/api/56_jobs.ipynb #97931069
+# %% ../nbs/api/56_jobs.ipynb #ba05f492
 @patch
 def _one(self:Jobs, box, job, live):
     "Answer one job; whatever goes wrong becomes its answer"
@@ -322,6 +334,7 @@ def _one(self:Jobs, box, job, live):
         self.hear("trouble", kind=type(e).__name__)
         self._failed(job, _storage())
 
+# %% ../nbs/api/56_jobs.ipynb #0600d5a2
 @patch
 def _failed(self:Jobs, job, e):
     "Keep a failure; where even that can't be kept, the job is left for the restart to report"
@@ -331,7 +344,7 @@ def _failed(self:Jobs, job, e):
     try: self.store.fail(job, code, e.problem, e.remedy)
     except sqlite3.Error: self.hear("unkept")
 
-# %% ../nbs/api/56_jobs.ipynb #b7d7fb70
+# %% ../nbs/api/56_jobs.ipynb #5618aee5
 @patch
 def _stages(self:Jobs, live):
     "A function that takes stages down, with the seconds that each took"
@@ -343,6 +356,7 @@ def _stages(self:Jobs, live):
         self._tell(live, stage=stage, share=share)
     return say
 
+# %% ../nbs/api/56_jobs.ipynb #53388c64
 @patch
 def _sweep(self:Jobs, every=60):
     "Forget old results now and then"
@@ -350,7 +364,7 @@ def _sweep(self:Jobs, every=60):
         try: self.store.sweep(self.retention_s)
         except sqlite3.Error: self.hear("unkept")
 
-# %% ../nbs/api/56_jobs.ipynb #802c3068
+# %% ../nbs/api/56_jobs.ipynb #6a125a4d
 @patch
 def get(self:Jobs, job:str) -> dict|None:
     "What is known of a job, with how far it is and how many are before it"
@@ -362,6 +376,7 @@ def get(self:Jobs, job:str) -> dict|None:
         before = self.queue.index(job) if job in self.queue else 0
         return row | {"state": live.state, "stage": live.stage, "share": live.share, "before": before, "version": live.version}
 
+# %% ../nbs/api/56_jobs.ipynb #4ab21a83
 @patch
 def wait(self:Jobs, job:str, version:int, timeout:float) -> dict|None:
     "What is known of a job, once it is something newer than `version`, or after some seconds"
@@ -371,7 +386,7 @@ def wait(self:Jobs, job:str, version:int, timeout:float) -> dict|None:
     with self.changed: self.changed.wait_for(news, timeout)
     return self.get(job)
 
-# %% ../nbs/api/56_jobs.ipynb #f69f127e
+# %% ../nbs/api/56_jobs.ipynb #8a908961
 @patch
 def cancel(self:Jobs, job:str) -> bool: # whether there was such a job
     "Stop a job, forget its result"
@@ -384,6 +399,7 @@ def cancel(self:Jobs, job:str) -> bool: # whether there was such a job
             self.changed.notify_all()
     return self.store.delete(job)
 
+# %% ../nbs/api/56_jobs.ipynb #e4437640
 @patch
 def close(self:Jobs):
     "Stop the workers and their sandboxes"

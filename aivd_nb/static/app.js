@@ -253,7 +253,7 @@ async function pictures(job) {
 
 function timeline(job, images) {
   const rows = job.verdict.timeline, best = (f) => rows.reduce((b, r, i) => f(r.probability, rows[b].probability) ? i : b, 0);
-  const top = best((a, b) => a > b), low = best((a, b) => a < b), apart = rows.length > 1 && rows[top].probability > rows[low].probability;
+  const top = best((a, b) => a > b), low = best((a, b) => a < b), apart = rows.length > 1 && rows[top].probability - rows[low].probability >= 0.03;
   const img = el("img", { alt: "" }), caption = el("figcaption"), figure = el("figure", {}, img, caption);
   const words = i => `${seconds(rows[i].start_s)} to ${seconds(rows[i].end_s)}: ${percent(rows[i].probability)} AI`;
   const pick = i => {
@@ -326,6 +326,6 @@ async function start() {
     break;
   }
   $("key").hidden = !limits.key_needed || Boolean(sessionStorage.getItem("aivd-key"));
-  $("model").textContent = `Model: ${about.name}${about.backbone ? `, on ${about.backbone}` : ""}. ${falseAlarms()}`;
+  $("model").textContent = `Model: ${about.name}${about.backbone && about.backbone !== about.name ? `, on ${about.backbone}` : ""}. ${falseAlarms()}`;
 }
 start();
