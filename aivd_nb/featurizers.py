@@ -275,7 +275,7 @@ def _from_onnx(spec, file, threads, identity=None):
     session = onnx_session(file, 1)
     i, o = session.get_inputs()[0], session.get_outputs()[0].name
     run = lambda x: session.run([o], {i.name: x})[0].astype(np.float32, copy=False)
-    return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", threads or cpu_count(), 4)
+    return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", threads or cpu_count(), 2)
 
 def _identity(spec, file): return f"{file_digest(file)}:{'+'.join(f'{n}:{s:d}' for n, s in spec.layers())}"
 

@@ -357,11 +357,11 @@ class VideoReader:
         path, # a video file
         limits:Limits=Limits(), # what the file may ask for
         alive=lambda: None, # called at every step of the decoder; what it raises ends the reading
-        threads:int|None=None, # of the decoder; None: as many as the process may use
+        threads:int|None=None, # of the decoder; None: two for each processor that the process may use
     ):
-        self.path, self.limits, self.alive, self.threads = os.fsdecode(path), limits, alive, threads or cpu_count()
+        self.path, self.limits, self.alive, self.threads = os.fsdecode(path), limits, alive, threads or min(16, 2*cpu_count())
         self.size, self.kind = _stat(self.path).st_size, _kind(self.path)
-        self.trimmed = self.kind in ("mp4", "mov") and _video_track(self.path, limits).trimmed
+        self.trimmed = self.kind in ("mp4", "mov") and _video_track(self.path, limits).trimmed and _table(self.path, self.size) is None
         self.packets, self.trusted = None, True # the packets once they were needed; whether they have told the truth so far
         self.cap, self.index = _open(self.path, self.kind, limits, self.threads), -1 # index of the frame that was grabbed last
 
