@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FINISHED', 'FULL', 'JobStore', 'DataFolder', 'Busy', 'Stored', 'Jobs']
 
-# %% ../nbs/api/56_jobs.ipynb #d9f651c7
+# %% ../nbs/api/56_jobs.ipynb #0d2fd87c
 import errno
 import json
 import os
@@ -21,7 +21,7 @@ from fastcore.basics import patch
 from .core import AivdError, ConfigError, cpu_count
 from .sandbox import Sandbox, SandboxError, SandboxLimits
 
-# %% ../nbs/api/56_jobs.ipynb #90f05c6b
+# %% ../nbs/api/56_jobs.ipynb #4fbd43ee
 _SCHEMA = """
 create table if not exists jobs(id text primary key, digest text not null, model text not null, name text not null, size integer not null, state text not null,
   created real not null, started real, finished real, result text, error text, message text, remedy text, cached integer not null default 0);
@@ -31,7 +31,7 @@ create index if not exists by_age on jobs(created);
 """
 FINISHED = ("done", "failed", "interrupted")
 
-# %% ../nbs/api/56_jobs.ipynb #b7419fd0
+# %% ../nbs/api/56_jobs.ipynb #f30deb8a
 class JobStore:
     "Jobs, their results and their frames in one SQLite file"
     def __init__(self,
@@ -48,10 +48,10 @@ class JobStore:
     def close(self):
         with self._lock: self._db.close()
 
-# %% ../nbs/api/56_jobs.ipynb #02662cb3
+# %% ../nbs/api/56_jobs.ipynb #6445f724
 _PASSING = ("timeout", "memory", "crash", "cancelled", "storage", "stopped")
 
-# %% ../nbs/api/56_jobs.ipynb #8f599f3b
+# %% ../nbs/api/56_jobs.ipynb #b4fc1715
 @patch
 def create(self:JobStore,
     digest:str, # SHA-256 of the content
@@ -64,13 +64,13 @@ def create(self:JobStore,
     self._run("insert into jobs(id, digest, model, name, size, state, created) values(?,?,?,?,?,?,?)", job, digest, model, name, size, "queued", time.time())
     return job
 
-# %% ../nbs/api/56_jobs.ipynb #7f12ebd0
+# %% ../nbs/api/56_jobs.ipynb #a176cbd4
 @patch
 def begin(self:JobStore, job:str):
     "The job is being worked on"
     self._run("update jobs set state='running', started=? where id=?", time.time(), job)
 
-# %% ../nbs/api/56_jobs.ipynb #297138f6
+# %% ../nbs/api/56_jobs.ipynb #28347446
 @patch
 def finish(self:JobStore,
     job:str,
@@ -89,13 +89,13 @@ def finish(self:JobStore,
             if self._db.in_transaction: self._db.execute("rollback")
             raise
 
-# %% ../nbs/api/56_jobs.ipynb #a3ffe2bc
+# %% ../nbs/api/56_jobs.ipynb #05de6315
 @patch
 def fail(self:JobStore, job:str, code:str, message:str, remedy:str):
     "Keep the reason why there is no result"
     self._run("update jobs set state='failed', finished=?, error=?, message=?, remedy=? where id=?", time.time(), code, message, remedy, job)
 
-# %% ../nbs/api/56_jobs.ipynb #4069a3b7
+# %% ../nbs/api/56_jobs.ipynb #39f97c01
 @patch
 def answer_again(self:JobStore,
     job:str, # a new job
@@ -109,7 +109,7 @@ def answer_again(self:JobStore,
     self._run("update jobs set (state, result, error, message, remedy) = (select state, result, error, message, remedy from jobs where id=?), finished=?, cached=1 where id=?", old, time.time(), job)
     return True
 
-# %% ../nbs/api/56_jobs.ipynb #1bb5ef7c
+# %% ../nbs/api/56_jobs.ipynb #639a232e
 @patch
 def get(self:JobStore, job:str) -> dict|None:
     "A job's row, its result read, with the times of its frames"
@@ -118,32 +118,32 @@ def get(self:JobStore, job:str) -> dict|None:
     found = dict(rows[0]) | {"frames": [r["time_s"] for r in self._run("select time_s from frames where job=? order by n", job)]}
     return found | (json.loads(found["result"]) if found["result"] else {})
 
-# %% ../nbs/api/56_jobs.ipynb #6093aa60
+# %% ../nbs/api/56_jobs.ipynb #a93f3b89
 @patch
 def frame(self:JobStore, job:str, n:int) -> bytes|None:
     "The n-th frame of a result, as JPEG"
     rows = self._run("select jpeg from frames where job=? and n=?", job, n)
     return rows[0]["jpeg"] if rows else None
 
-# %% ../nbs/api/56_jobs.ipynb #c86a5455
+# %% ../nbs/api/56_jobs.ipynb #f2abd3a1
 @patch
 def delete(self:JobStore, job:str) -> bool:
     "Forget a job and its result"
     return bool(self._run("delete from jobs where id=? returning id", job))
 
-# %% ../nbs/api/56_jobs.ipynb #5db6737a
+# %% ../nbs/api/56_jobs.ipynb #aa04be38
 @patch
 def interrupt(self:JobStore) -> int: # how many
     "After a restart: what was waiting or running then did not get done, and says so"
     return len(self._run("update jobs set state='interrupted', finished=?, error='interrupted', message='was not finished, because the server was restarted', remedy='Send it again' where state in ('queued','running') returning id", time.time()))
 
-# %% ../nbs/api/56_jobs.ipynb #b03063ae
+# %% ../nbs/api/56_jobs.ipynb #081ef4b4
 @patch
 def sweep(self:JobStore, older_than_s:float) -> int: # how many
     "Forget finished jobs of a certain age"
     return len(self._run(f"delete from jobs where created<? and state in {FINISHED} returning id", time.time() - older_than_s))
 
-# %% ../nbs/api/56_jobs.ipynb #92f3ae26
+# %% ../nbs/api/56_jobs.ipynb #0226d810
 class DataFolder:
     "The folder of a server: locked, private, its uploads emptied"
     def __init__(self,
@@ -165,22 +165,22 @@ class DataFolder:
         shutil.rmtree(self.uploads, ignore_errors=True)
         self._lock.close()
 
-# %% ../nbs/api/56_jobs.ipynb #70d7db4a
+# %% ../nbs/api/56_jobs.ipynb #b328d5ce
 class Busy(AivdError):
     "The queue is full; `retry_after` says in how many seconds it may be worth another try"
     code = "busy"
 
-# %% ../nbs/api/56_jobs.ipynb #0868bcc6
+# %% ../nbs/api/56_jobs.ipynb #9debb3d1
 class Stored(AivdError):
     "The disk is full or can't be written"
     code = "storage"
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
-# %% ../nbs/api/56_jobs.ipynb #78cdfd7a
+# %% ../nbs/api/56_jobs.ipynb #d4c8eb25
 def _storage(): return Stored("the server", "has no room to keep this", "Try again later")
 
-# %% ../nbs/api/56_jobs.ipynb #0b966f06
+# %% ../nbs/api/56_jobs.ipynb #a86e9c64
 @dataclass
 class _Live:
     "A job that is not finished"
@@ -192,7 +192,7 @@ class _Live:
     version: int = 0
     cancelled: bool = False
 
-# %% ../nbs/api/56_jobs.ipynb #3339b706
+# %% ../nbs/api/56_jobs.ipynb #aae082ee
 class Jobs:
     "The queue, its workers and the store"
     def __init__(self,
@@ -212,7 +212,7 @@ class Jobs:
         self.threads = [threading.Thread(target=self._work, args=(b,), daemon=True, name=f"worker-{i}") for i, b in enumerate(boxes)]
         for t in (*self.threads, threading.Thread(target=self._sweep, daemon=True, name="sweeper")): t.start()
 
-# %% ../nbs/api/56_jobs.ipynb #e181db9b
+# %% ../nbs/api/56_jobs.ipynb #14197f47
 @patch
 def wait_ready(self:Jobs, timeout:float=300):
     "Wait until a detector is loaded; raises what kept it from being loaded"
@@ -220,13 +220,13 @@ def wait_ready(self:Jobs, timeout:float=300):
     if self.error: raise self.error
     if not self.ready: raise ConfigError("the detector", f"is not loaded after {timeout:g} s", "Try it with aivd predict")
 
-# %% ../nbs/api/56_jobs.ipynb #13c01b0f
+# %% ../nbs/api/56_jobs.ipynb #380458d1
 @patch
 def retry_after(self:Jobs) -> int:
     "Seconds until a place in the queue may be free"
     return int(min(60, max(1, self.seconds*len(self.queue)/max(1, 2*len(self.threads)))))
 
-# %% ../nbs/api/56_jobs.ipynb #26096f0a
+# %% ../nbs/api/56_jobs.ipynb #32418a0e
 class _Place:
     "A place in the queue, held while an upload is read"
     def __init__(self, jobs): self.jobs = jobs
@@ -239,13 +239,13 @@ class _Place:
     def __exit__(self, *_):
         with self.jobs.changed: self.jobs.reserved -= 1
 
-# %% ../nbs/api/56_jobs.ipynb #74c92fa4
+# %% ../nbs/api/56_jobs.ipynb #25308756
 @patch
 def place(self:Jobs):
     "Hold a place in the queue; raises `Busy` where none is free"
     return _Place(self)
 
-# %% ../nbs/api/56_jobs.ipynb #dca0f254
+# %% ../nbs/api/56_jobs.ipynb #61fbdf25
 @patch
 def submit(self:Jobs,
     path, # the upload; the queue owns it from here on
@@ -266,7 +266,7 @@ def submit(self:Jobs,
             self.changed.notify_all()
     return job
 
-# %% ../nbs/api/56_jobs.ipynb #6a402430
+# %% ../nbs/api/56_jobs.ipynb #f0b333dd
 @patch
 def _tell(self:Jobs, live, **changes):
     "Change a job in memory and wake whoever watches it"
@@ -275,7 +275,7 @@ def _tell(self:Jobs, live, **changes):
         live.version += 1
         self.changed.notify_all()
 
-# %% ../nbs/api/56_jobs.ipynb #523a83b8
+# %% ../nbs/api/56_jobs.ipynb #8a1c7678
 @patch
 def _next(self:Jobs):
     "The oldest job, or None when closing"
@@ -283,7 +283,7 @@ def _next(self:Jobs):
         self.changed.wait_for(lambda: self.queue or self.closing.is_set())
         return None if self.closing.is_set() else self.queue.popleft()
 
-# %% ../nbs/api/56_jobs.ipynb #c975fa7b
+# %% ../nbs/api/56_jobs.ipynb #6a808ca0
 @patch
 def _work(self:Jobs, box):
     "A worker's life: keep a sandbox ready, take the oldest job, answer it"
@@ -302,7 +302,7 @@ def _work(self:Jobs, box):
             with self.changed: self.ready -= 1
     box.kill()
 
-# %% ../nbs/api/56_jobs.ipynb #1b8feb0a
+# %% ../nbs/api/56_jobs.ipynb #a13837ac
 @patch
 def _serve(self:Jobs, box):
     "Answer jobs until the sandbox has to be started anew"
@@ -315,7 +315,7 @@ def _serve(self:Jobs, box):
             with self.changed: self.live.pop(job, None); self.changed.notify_all()
     if box.proc is not None and box.proc.poll() is not None: box.kill()
 
-# %% ../nbs/api/56_jobs.ipynb #ba05f492
+# %% ../nbs/api/56_jobs.ipynb #15c148c3
 @patch
 def _one(self:Jobs, box, job, live):
     "Answer one job; whatever goes wrong becomes its answer"
@@ -334,7 +334,7 @@ def _one(self:Jobs, box, job, live):
         self.hear("trouble", kind=type(e).__name__)
         self._failed(job, _storage())
 
-# %% ../nbs/api/56_jobs.ipynb #0600d5a2
+# %% ../nbs/api/56_jobs.ipynb #0e5d7b7c
 @patch
 def _failed(self:Jobs, job, e):
     "Keep a failure; where even that can't be kept, the job is left for the restart to report"
@@ -344,7 +344,7 @@ def _failed(self:Jobs, job, e):
     try: self.store.fail(job, code, e.problem, e.remedy)
     except sqlite3.Error: self.hear("unkept")
 
-# %% ../nbs/api/56_jobs.ipynb #5618aee5
+# %% ../nbs/api/56_jobs.ipynb #ee3a7e54
 @patch
 def _stages(self:Jobs, live):
     "A function that takes stages down, with the seconds that each took"
@@ -356,7 +356,7 @@ def _stages(self:Jobs, live):
         self._tell(live, stage=stage, share=share)
     return say
 
-# %% ../nbs/api/56_jobs.ipynb #53388c64
+# %% ../nbs/api/56_jobs.ipynb #4c5e27ce
 @patch
 def _sweep(self:Jobs, every=60):
     "Forget old results now and then"
@@ -364,7 +364,7 @@ def _sweep(self:Jobs, every=60):
         try: self.store.sweep(self.retention_s)
         except sqlite3.Error: self.hear("unkept")
 
-# %% ../nbs/api/56_jobs.ipynb #6a125a4d
+# %% ../nbs/api/56_jobs.ipynb #80fdcce6
 @patch
 def get(self:Jobs, job:str) -> dict|None:
     "What is known of a job, with how far it is and how many are before it"
@@ -376,7 +376,7 @@ def get(self:Jobs, job:str) -> dict|None:
         before = self.queue.index(job) if job in self.queue else 0
         return row | {"state": live.state, "stage": live.stage, "share": live.share, "before": before, "version": live.version}
 
-# %% ../nbs/api/56_jobs.ipynb #4ab21a83
+# %% ../nbs/api/56_jobs.ipynb #3f9c2c96
 @patch
 def wait(self:Jobs, job:str, version:int, timeout:float) -> dict|None:
     "What is known of a job, once it is something newer than `version`, or after some seconds"
@@ -386,7 +386,7 @@ def wait(self:Jobs, job:str, version:int, timeout:float) -> dict|None:
     with self.changed: self.changed.wait_for(news, timeout)
     return self.get(job)
 
-# %% ../nbs/api/56_jobs.ipynb #8a908961
+# %% ../nbs/api/56_jobs.ipynb #62025453
 @patch
 def cancel(self:Jobs, job:str) -> bool: # whether there was such a job
     "Stop a job, forget its result"
@@ -399,7 +399,7 @@ def cancel(self:Jobs, job:str) -> bool: # whether there was such a job
             self.changed.notify_all()
     return self.store.delete(job)
 
-# %% ../nbs/api/56_jobs.ipynb #e4437640
+# %% ../nbs/api/56_jobs.ipynb #4207cc8b
 @patch
 def close(self:Jobs):
     "Stop the workers and their sandboxes"
