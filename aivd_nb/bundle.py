@@ -64,7 +64,7 @@ def save_bundle(
     from aivd_nb.featurizers import export_onnx
     folder = Path(folder)
     (folder/"bundle.json").unlink(missing_ok=True)
-    with atomic_write(folder/"head.h5") as tmp: head.save(tmp)
+    with atomic_write(folder/"head.h5") as tmp: head.save(tmp, include_optimizer=False)
     export_onnx(head, folder/"head.onnx")
     if cnn:
         content = Path(cnn).read_bytes()
