@@ -73,7 +73,7 @@ def decline_reason(
     return None
 
 # %% ../nbs/api/40_detector.ipynb #954e0af9
-_PREFERENCE = ("mobilenetv2", "embedded")
+_PREFERENCE = ("mobilenetv2", "inceptionv3", "embedded")
 
 # %% ../nbs/api/40_detector.ipynb #da9b9256
 def default_bundle(
