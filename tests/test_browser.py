@@ -9,7 +9,7 @@ import pytest
 from aivd_nb.app import create_app, make_server
 from aivd_nb.app_config import AppConfig
 from aivd_nb.core import shared_data
-from aivd_nb.synth import camera_frames, make_broken, write_clip
+from aivd_nb.synth import camera_frames, generated_frames, make_broken, write_clip
 from faulty import Slow
 
 CHROMIUM = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
@@ -87,7 +87,7 @@ def check_result(page):
 
 def test_a_clip_from_choice_to_verdict(page, url, tmp_path):
     "The status messages come by in their order (the clip is large enough to take a while); the result has all its parts"
-    clip = write_clip(tmp_path/"holiday.mp4", camera_frames(120, (960, 540), seed=5), fps=15)
+    clip = write_clip(tmp_path/"holiday.mp4", generated_frames(90, (960, 540)), fps=15)
     page.goto(url)
     page.evaluate("""() => { window.told = []; new MutationObserver(ms => window.told.push(...ms.flatMap(m => [...m.addedNodes].map(n => n.textContent)))).observe(document.getElementById('status'), {childList: true}); }""")
     page.set_input_files("#file", str(clip))

@@ -300,7 +300,7 @@ async function copy(button, job) {
 async function result(c) {
   const job = c.job, v = job.verdict, images = await pictures(job), label = { "Real": "real", "AI-Generated": "ai" }[v.label] || "unsure";
   const head = el("div", { class: `verdict ${label}` }, el("span", { class: "sign", "aria-hidden": "true" }, SIGN[label]), el("h3", {}, v.label), el("p", {}, el("strong", {}, `${percent(v.probability)} probability of AI`), `: ${job.in_words}`));
-  const why = v.reason ? el("p", { class: "reason" }, el("strong", {}, "Why no verdict? "), `${v.reason[0].toUpperCase()}${v.reason.slice(1)}. `, `The score leans to ${v.leans}.`) : null;
+  const why = v.reason ? el("p", { class: "reason" }, el("strong", {}, "Why no verdict? "), `${v.reason[0].toUpperCase()}${v.reason.slice(1)}.`) : null;
   const notes = v.warnings.map(w => el("p", { class: "reason hint" }, `Note: ${w}.`));
   const caveat = el("p", { class: "caveat" }, el("strong", {}, "One signal, not proof. "), `Model: ${v.bundle}. ${falseAlarms()} `, job.cached ? "This content was analysed before; the answer comes from the store." : "");
   const copyButton = el("button", { class: "button", type: "button", onclick: () => copy(copyButton, job) }, "Copy as JSON");
@@ -312,6 +312,7 @@ async function result(c) {
 // ---- the page
 
 $("file").addEventListener("change", e => { add([...e.target.files]); e.target.value = ""; });
+$("file").addEventListener("keydown", e => { if (e.key === "Enter") { e.preventDefault(); e.target.click(); } });
 $("drop").addEventListener("submit", e => e.preventDefault());
 for (const [name, over] of [["dragenter", true], ["dragover", true], ["dragleave", false], ["drop", false]]) document.addEventListener(name, e => { e.preventDefault(); $("drop").classList.toggle("over", over); });
 document.addEventListener("drop", e => add([...e.dataTransfer.files]));
