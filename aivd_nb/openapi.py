@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['PROBLEMS', 'problem', 'in_words', 'job_view', 'openapi']
 
-# %% ../nbs/api/58_openapi.ipynb #fa0d68d9
+# %% ../nbs/api/58_openapi.ipynb #c9040e0d
 from .jobs import FINISHED
 
-# %% ../nbs/api/58_openapi.ipynb #8dc55ac9
+# %% ../nbs/api/58_openapi.ipynb #00888307
 PROBLEMS = {
     "bad_request": (400, "The request can't be understood"), "no_file": (400, "There is no file in the request"), "unauthorized": (401, "An API key is needed"),
     "forbidden": (403, "Requests from other sites are refused"), "not_found": (404, "There is nothing here"), "method": (405, "This can't be done here"),
@@ -16,7 +16,7 @@ PROBLEMS = {
     "rate": (429, "Too many requests"), "busy": (429, "The server is busy"), "internal": (500, "Something went wrong here"), "starting": (503, "The detector is being loaded"),
     "streams": (503, "No more status streams"), "storage": (507, "The server has no room")}
 
-# %% ../nbs/api/58_openapi.ipynb #7b6b20b1
+# %% ../nbs/api/58_openapi.ipynb #756ceb6e
 def problem(
     code:str, # a key of PROBLEMS
     detail:str="", # what to do, in a sentence
@@ -26,11 +26,11 @@ def problem(
     status, title = PROBLEMS[code]
     return {"type": f"urn:aivd-nb:problem:{code}", "title": title, "status": status, "code": code} | ({"detail": detail} if detail else {}) | more
 
-# %% ../nbs/api/58_openapi.ipynb #64d443ed
+# %% ../nbs/api/58_openapi.ipynb #4a3346da
 _WORDS = ((0.02, "almost certainly real"), (0.10, "very likely real"), (0.35, "more likely real than AI-generated"), (0.65, "as likely real as AI-generated"), (0.90, "more likely AI-generated than real"),
     (0.98, "very likely AI-generated"), (1.01, "almost certainly AI-generated"))
 
-# %% ../nbs/api/58_openapi.ipynb #6037d76f
+# %% ../nbs/api/58_openapi.ipynb #8dd52534
 def in_words(
     p:float, # probability of AI
     label:str="", # the verdict's; where it is inconclusive, the words must not be surer than it
@@ -39,10 +39,10 @@ def in_words(
     if label == "Inconclusive": return f"leans to {'AI-generated' if p >= 0.5 else 'real'}, not to be relied on"
     return next(words for top, words in _WORDS if p < top)
 
-# %% ../nbs/api/58_openapi.ipynb #fdd02cde
+# %% ../nbs/api/58_openapi.ipynb #25d43fc2
 _STAGES = {"probing": "Looking at what the file is", "decoding": "Reading frames", "features": "Measuring the frames", "verdict": "Weighing what was found"}
 
-# %% ../nbs/api/58_openapi.ipynb #24d62b41
+# %% ../nbs/api/58_openapi.ipynb #36f94a2f
 def _message(row):
     "What is happening, in a sentence"
     if row["state"] == "queued": return f"Received. {row.get('before', 0)} before it" if row.get("before") else "Received. It is next"
@@ -51,7 +51,7 @@ def _message(row):
         return _STAGES.get(row.get("stage"), "At work") + share
     return {"done": "Done", "interrupted": "Interrupted: the server was restarted"}.get(row["state"]) or f"The file {row['message']}"
 
-# %% ../nbs/api/58_openapi.ipynb #7cd1858c
+# %% ../nbs/api/58_openapi.ipynb #5494926d
 def _progress(row):
     "How far it is, 0 to 1, never going back: reading is most of it"
     if row["state"] == "queued": return 0.0
@@ -59,7 +59,7 @@ def _progress(row):
     share = row.get("share") or 0.0
     return round({"probing": 0.05, "decoding": 0.1 + 0.6*share, "features": 0.7 + 0.25*share, "verdict": 0.97}.get(row.get("stage"), 0.05), 3)
 
-# %% ../nbs/api/58_openapi.ipynb #2baa736c
+# %% ../nbs/api/58_openapi.ipynb #74023714
 def job_view(
     row:dict, # of `Jobs.get`
     base:str="/api/v1/jobs", # where jobs live
@@ -73,17 +73,17 @@ def job_view(
     if row["error"]: view["error"] = {"code": row["error"], "problem": row["message"], "remedy": row["remedy"]}
     return view
 
-# %% ../nbs/api/58_openapi.ipynb #845faac6
+# %% ../nbs/api/58_openapi.ipynb #2873c514
 def _obj(required="", **props): return {"type": "object", "properties": props} | ({"required": required.split()} if required else {})
 def _list(items): return {"type": "array", "items": items}
 def _ref(name): return {"$ref": f"#/components/schemas/{name}"}
 
-# %% ../nbs/api/58_openapi.ipynb #b4ca5762
+# %% ../nbs/api/58_openapi.ipynb #63718747
 _TEXT, _NUMBER, _INT, _BOOL, _SHARE = {"type": "string"}, {"type": "number"}, {"type": "integer"}, {"type": "boolean"}, {"type": "number", "minimum": 0, "maximum": 1}
 _WINDOW = _obj("start_s end_s probability", start_s=_NUMBER, end_s=_NUMBER, probability=_SHARE)
 _LABELS = {"type": "string", "enum": ["Real", "AI-Generated", "Inconclusive"]}
 
-# %% ../nbs/api/58_openapi.ipynb #55066467
+# %% ../nbs/api/58_openapi.ipynb #c07c877c
 def _schemas():
     "The objects of the API"
     maybe = lambda t: {"type": [t, "null"]}
@@ -97,7 +97,7 @@ def _schemas():
     health = _obj("status workers waiting", status={"type": "string", "enum": ["ok", "starting"]}, workers=_INT, waiting=_INT)
     return {"Verdict": verdict, "Facts": facts, "Job": job, "Problem": prob, "Health": health, "Version": _obj("version detector limits", version=_TEXT, detector={"type": "object"}, limits={"type": "object"})}
 
-# %% ../nbs/api/58_openapi.ipynb #85c496f7
+# %% ../nbs/api/58_openapi.ipynb #d2d02a95
 def _answers(ok, *codes):
     "Responses of an operation: the good one and its problems"
     status, text, content, headers = ok
@@ -107,30 +107,30 @@ def _answers(ok, *codes):
     body = {"application/problem+json": {"schema": _ref("Problem")}}
     return {str(status): good} | {s: {"description": "; ".join(t), "content": body} for s, t in sorted(bad.items())}
 
-# %% ../nbs/api/58_openapi.ipynb #9d56546c
+# %% ../nbs/api/58_openapi.ipynb #656c38d5
 def _json(name): return {"application/json": {"schema": _ref(name)}}
 
-# %% ../nbs/api/58_openapi.ipynb #a84abbbf
+# %% ../nbs/api/58_openapi.ipynb #be645a65
 def _operation(name, summary, responses, **more): return {"operationId": name, "summary": summary, "responses": responses} | more
 
-# %% ../nbs/api/58_openapi.ipynb #6d5ecfc0
+# %% ../nbs/api/58_openapi.ipynb #2f1fc2d4
 _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z0-9_-]+$"}}
 _N = {"name": "n", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0, "maximum": 999}}
 _UPLOAD = {"required": True, "content": {"multipart/form-data": {"schema": _obj("file", file={"type": "string", "format": "binary"})}}}
 
-# %% ../nbs/api/58_openapi.ipynb #c0a57a2d
+# %% ../nbs/api/58_openapi.ipynb #649c68b2
 def _paths():
     "The operations of the API"
     jobs = {"post": _operation("createJob", "Have a clip analysed", _answers((202, "Accepted", _json("Job"), ["Location"]), "bad_request", "no_file", "too_large", "media_type", "empty", "not_a_video", "rate", "starting", "storage"), requestBody=_UPLOAD)}
     job = {"parameters": [_ID], "get": _operation("getJob", "State, progress and, when done, the verdict", _answers((200, "The job", _json("Job"), []), "not_found")),
         "delete": _operation("deleteJob", "Stop it where it runs, and forget its result", _answers((204, "Gone", None, []), "not_found", "rate"))}
-    events = {"parameters": [_ID], "get": _operation("watchJob", "Status messages as server-sent events, until the job is finished", _answers((200, "Events named `job`, each with a Job as its data", {"text/event-stream": {"schema": _TEXT}}, []), "not_found", "streams"))}
+    events = {"parameters": [_ID], "get": _operation("watchJob", "Status messages as server-sent events, until the job is finished", _answers((200, "Events named `job`, each with a Job as its data", {"text/event-stream": {"schema": _obj("data", event=_TEXT, data=_TEXT)}}, []), "not_found", "streams"))}
     frame = {"parameters": [_ID, _N], "get": _operation("getFrame", "The frame in the middle of a window of the timeline", _answers((200, "A small JPEG", {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}, []), "not_found"))}
     health = {"get": _operation("health", "Whether clips can be analysed", _answers((200, "Ready", _json("Health"), []), "starting"), security=[])}
     version = {"get": _operation("version", "Version, detector and limits", _answers((200, "Version", _json("Version"), []), "starting"), security=[])}
     return {"/jobs": jobs, "/jobs/{id}": job, "/jobs/{id}/events": events, "/jobs/{id}/frames/{n}": frame, "/health": health, "/version": version}
 
-# %% ../nbs/api/58_openapi.ipynb #e4dffdba
+# %% ../nbs/api/58_openapi.ipynb #30876c0b
 def openapi(
     version:str, # of the package
 ) -> dict:
