@@ -39,6 +39,14 @@ def test_readme_is_what_index_renders_to():
     assert (ROOT/"README.md").read_text(encoding="utf-8") == render(), "run: python tests/render_readme.py"
 
 
+def test_readme_quotes_the_results_page():
+    import pandas as pd
+    table = pd.read_csv(ROOT/"nbs/results/04_summary.csv", index_col="figure")
+    lines = re.findall(r"^\| `(\w+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|", (ROOT/"README.md").read_text(encoding="utf-8"), re.M)
+    assert {n for n, *_ in lines} == {p.name for p in (ROOT/"aivd_nb/bundles").iterdir()}
+    for name, *figures in lines:
+        assert figures == [table.loc[f, name] for f in ("grouped folds, AUC", "test, AUC", "test, balanced accuracy")]
+
 def test_readme_links_lead_somewhere():
     text = re.sub(r"(?sm)^```.*?^```", "", (ROOT/"README.md").read_text(encoding="utf-8"))
     links = [t.split("#")[0] for t in re.findall(r'(?:\]\(|\bsrc="|\bhref=")([^)"\s]+)', text) if not re.match(r"[a-z]+:|#", t)]
