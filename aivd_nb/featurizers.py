@@ -133,8 +133,8 @@ def _pool(x, with_std, name):
     mean = keras.layers.GlobalAveragePooling2D(name=f"{name}_mean")(x)
     if not with_std: return [mean]
     ops = keras.ops
-    var = ops.mean(ops.square(x), axis=(1, 2)) - ops.square(mean)
-    return [mean, ops.sqrt(ops.maximum(var, 0) + 1e-6)]
+    var = ops.mean(ops.square(x - mean[:, None, None]), axis=(1, 2))
+    return [mean, ops.sqrt(var + 1e-6)]
 
 # %% ../nbs/api/20_featurizers.ipynb #b26ce587
 def keras_model(
@@ -277,7 +277,7 @@ def _from_onnx(spec, file, threads, identity=None):
     run = lambda x: session.run([o], {i.name: x})[0].astype(np.float32, copy=False)
     return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", threads or cpu_count(), 2)
 
-def _identity(spec, file): return f"{file_digest(file)}:{'+'.join(f'{n}:{s:d}' for n, s in spec.layers())}"
+def _identity(spec, file): return f"{file_digest(file)}:{'+'.join(f'{n}:{s:d}' for n, s in spec.layers())}:centred"
 
 # %% ../nbs/api/20_featurizers.ipynb #4a12523f
 def _export_place(name, other):
