@@ -6,7 +6,7 @@
 __all__ = ['CONTAINERS', 'CODECS', 'SandboxLimits', 'check_kind', 'check_caps', 'thumbnail', 'Watch', 'describe', 'load_detector',
            'confine', 'analyse', 'keeper_main', 'child_environment', 'SandboxError', 'checked', 'Sandbox']
 
-# %% ../nbs/api/55_sandbox.ipynb #eb6fb419
+# %% ../nbs/api/55_sandbox.ipynb #3bb97754
 import base64
 import ctypes
 import json
@@ -30,7 +30,7 @@ from .detector import Detector
 from .synth import generated_frames, write_clip
 from .video import Limits, VideoReader, plan_windows, sniff
 
-# %% ../nbs/api/55_sandbox.ipynb #6fdecdda
+# %% ../nbs/api/55_sandbox.ipynb #fa844647
 @dataclass(frozen=True)
 class SandboxLimits:
     "What a clip, and the process that looks at it, may take"
@@ -43,14 +43,14 @@ class SandboxLimits:
     pixels:int = 4096*2304 # of a frame
     start_s:float = 120 # to load the detector
 
-# %% ../nbs/api/55_sandbox.ipynb #fbd306b2
+# %% ../nbs/api/55_sandbox.ipynb #a82dd8cc
 CONTAINERS = ("mp4", "mov", "avi", "mkv", "webm", "gif", "flv", "ogg", "wmv", "mpeg", "ts")
 CODECS = ("h264", "hevc", "vp80", "vp90", "av01", "fmp4", "mp4v", "mjpg", "mpg1", "mpg2", "gif", "theo", "wmv1", "wmv2", "wmv3", "flv1", "mp42", "mp43", "h263", "apcn", "apch", "apcs", "apco", "ap4h")
 _DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,gif,flv,ogg,asf,mpeg,mpegvideo,mpegts"
 _DECODERS = "h264,hevc,vp8,vp9,av1,mpeg4,mjpeg,mpeg1video,mpeg2video,gif,theora,wmv1,wmv2,wmv3,flv,msmpeg4v2,msmpeg4,h263,prores"
 _FFMPEG = f"protocol_whitelist;file|format_whitelist;{_DEMUXERS}|codec_whitelist;{_DECODERS}"
 
-# %% ../nbs/api/55_sandbox.ipynb #60f49169
+# %% ../nbs/api/55_sandbox.ipynb #a530924e
 def check_kind(
     path, # an upload
 ):
@@ -65,7 +65,7 @@ def check_kind(
         shown = codec if codec.isalnum() and codec.isascii() else "unknown"
         raise VideoError(path, f"uses a codec that is not accepted here ({shown})", "Convert it, for example: ffmpeg -i IN -c:v libx264 OUT.mp4", "codec")
 
-# %% ../nbs/api/55_sandbox.ipynb #7d3c3386
+# %% ../nbs/api/55_sandbox.ipynb #e318a65d
 def check_caps(
     info, # `VideoInfo`
     limits:SandboxLimits,
@@ -75,7 +75,7 @@ def check_caps(
     if info.duration_s > limits.seconds: raise VideoError(info.path, f"is {info.duration_s:,.0f} s long, over the limit of {limits.seconds:,.0f} s", remedy, "too_long")
     if info.n_frames > limits.frames: raise VideoError(info.path, f"has {info.n_frames:,} frames, over the limit of {limits.frames:,}", remedy, "too_long")
 
-# %% ../nbs/api/55_sandbox.ipynb #e9d289f9
+# %% ../nbs/api/55_sandbox.ipynb #95a193a3
 def thumbnail(
     image, # RGB uint8
     width:int=480, height:int=320, # box to fit in
@@ -86,7 +86,7 @@ def thumbnail(
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
     return cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 78])[1].tobytes()
 
-# %% ../nbs/api/55_sandbox.ipynb #499f713b
+# %% ../nbs/api/55_sandbox.ipynb #c5c6dd7d
 class Watch:
     "Sees every frame on its way to the CNN: tells how far the work is, keeps the middle frame of each window"
     def __init__(self,
@@ -107,7 +107,7 @@ class Watch:
         if self.seen >= len(self.indices): self.say(stage="features", share=share)
     def frames(self): return [{"time_s": round(i/self.fps, 3), "jpeg": base64.b64encode(self.kept[i]).decode()} for i in self.middles if i in self.kept]
 
-# %% ../nbs/api/55_sandbox.ipynb #dd99ad14
+# %% ../nbs/api/55_sandbox.ipynb #6a1f101d
 def describe(
     detector, # a `Detector`, or whatever else has `predict`
 ) -> dict:
@@ -120,7 +120,7 @@ def describe(
     data = {k: b.data[k] for k in ("real", "ai", "sources") if k in b.data}
     return {"name": b.name, "id": f"{b.name}-{file_digest(b.folder/'bundle.json')[:16]}-{aivd_nb.__version__}", "backbone": b.spec.backbone, "band": counted, **rate, "trained_on": data}
 
-# %% ../nbs/api/55_sandbox.ipynb #ec37911d
+# %% ../nbs/api/55_sandbox.ipynb #48b47824
 def load_detector(
     bundle=None, # folder or name; None: the best at hand
     weights=None, # CNN weights; None: the usual places
@@ -132,7 +132,7 @@ def load_detector(
         with tempfile.TemporaryDirectory() as folder: detector.predict(write_clip(Path(folder)/"warm-up.mp4", generated_frames(16, (256, 256))))
     return detector
 
-# %% ../nbs/api/55_sandbox.ipynb #cbd3a19c
+# %% ../nbs/api/55_sandbox.ipynb #8592f955
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 
 def _prctl(*settings):
@@ -141,7 +141,7 @@ def _prctl(*settings):
     libc = ctypes.CDLL(None)
     for name, value in settings: libc.prctl(name, value, 0, 0, 0)
 
-# %% ../nbs/api/55_sandbox.ipynb #b93d5bc3
+# %% ../nbs/api/55_sandbox.ipynb #1903b8a9
 class _Ruleset(ctypes.Structure): _fields_ = [("fs", ctypes.c_uint64), ("net", ctypes.c_uint64), ("scoped", ctypes.c_uint64)]
 
 class _Beneath(ctypes.Structure):
@@ -150,7 +150,7 @@ class _Beneath(ctypes.Structure):
 
 _READ = 1 << 2 | 1 << 3 # files, folders
 
-# %% ../nbs/api/55_sandbox.ipynb #9d7f1a75
+# %% ../nbs/api/55_sandbox.ipynb #a1f31d98
 def _landlock(readable):
     "Allow reading beneath these folders and nothing else of the file system, no TCP, no signals to others; the kernel's version of it, 0 for none"
     if not sys.platform.startswith("linux"): return 0
@@ -165,7 +165,7 @@ def _landlock(readable):
     os.close(fd)
     return abi if done == 0 else 0
 
-# %% ../nbs/api/55_sandbox.ipynb #64095860
+# %% ../nbs/api/55_sandbox.ipynb #9edfa88a
 def _allow(libc, fd, path):
     "Add one folder or file to a Landlock ruleset"
     try: at = os.open(path, getattr(os, "O_PATH", 0) | os.O_CLOEXEC)
@@ -174,7 +174,7 @@ def _allow(libc, fd, path):
     libc.syscall(445, fd, 1, ctypes.byref(_Beneath(access, at)), 0)
     os.close(at)
 
-# %% ../nbs/api/55_sandbox.ipynb #d97d20f6
+# %% ../nbs/api/55_sandbox.ipynb #190b8b56
 def _readable(folder):
     "Where Python and its libraries lie, and the folder of the upload"
     own = [p for p in sys.path if p] + [sys.prefix, sys.base_prefix, Path(__file__).parent]
@@ -185,7 +185,7 @@ def _address_space():
     try: return int(Path("/proc/self/statm").read_text().split()[0])*os.sysconf("SC_PAGE_SIZE")
     except OSError: return 2 << 30
 
-# %% ../nbs/api/55_sandbox.ipynb #ddd43640
+# %% ../nbs/api/55_sandbox.ipynb #70de4eb5
 def confine(
     limits:SandboxLimits,
     folder, # the only one to read uploads from
@@ -199,7 +199,7 @@ def confine(
     _prctl((_PR_SET_PDEATHSIG, signal.SIGKILL), (_PR_SET_DUMPABLE, 0), (_PR_SET_NO_NEW_PRIVS, 1))
     return _landlock(_readable(folder))
 
-# %% ../nbs/api/55_sandbox.ipynb #2e37f415
+# %% ../nbs/api/55_sandbox.ipynb #72927404
 def analyse(
     detector, # has `predict(path, progress=, alter=)`
     path, # the upload
@@ -219,7 +219,7 @@ def analyse(
     facts = {k: v for k, v in asdict(info).items() if k != "path"}
     return {"verdict": verdict.to_dict(), "facts": facts, "frames": watch.frames() if watch else []}
 
-# %% ../nbs/api/55_sandbox.ipynb #0b22a34c
+# %% ../nbs/api/55_sandbox.ipynb #2edc9d38
 def _answer(detector, path, limits, say):
     "Look at one clip and say what came of it"
     try: say(result=analyse(detector, path, limits, say))
@@ -227,7 +227,7 @@ def _answer(detector, path, limits, say):
     except (MemoryError, cv2.error) as e: say(error="memory" if isinstance(e, MemoryError) or "memory" in str(e) else "crash")
     except Exception as e: say(error="memory" if "alloc" in str(e) else "crash", kind=type(e).__name__)
 
-# %% ../nbs/api/55_sandbox.ipynb #9e465f17
+# %% ../nbs/api/55_sandbox.ipynb #9373b1af
 def _speaker(fd, every=0.1):
     "A function that writes messages as lines; the same stage again and again is told now and then"
     lock, last = threading.Lock(), [None, 0.0]
@@ -240,7 +240,7 @@ def _speaker(fd, every=0.1):
             while data: data = data[os.write(fd, data):]
     return say
 
-# %% ../nbs/api/55_sandbox.ipynb #586d326d
+# %% ../nbs/api/55_sandbox.ipynb #1675d441
 def _look(detector, path, limits, folder, out):
     "In the fork: confine, answer, end"
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -249,7 +249,7 @@ def _look(detector, path, limits, folder, out):
         _answer(detector, path, limits, _speaker(out))
     finally: os._exit(0)
 
-# %% ../nbs/api/55_sandbox.ipynb #4127dae7
+# %% ../nbs/api/55_sandbox.ipynb #1397a9b0
 def _fork(detector, path, limits, folder, out):
     "Have a fork look at a clip, pass on its lines, then tell how it ended"
     here, there = os.pipe()
@@ -266,7 +266,7 @@ def _write(fd, data):
     view = memoryview(data)
     while view: view = view[os.write(fd, view):]
 
-# %% ../nbs/api/55_sandbox.ipynb #6ef93c3e
+# %% ../nbs/api/55_sandbox.ipynb #62f68fac
 def _load(start, say):
     "The detector that the first line asks for, or None and a word on why"
     try: detector = pickle.loads(base64.b64decode(start["loader"]))()
@@ -275,7 +275,7 @@ def _load(start, say):
     if isinstance(detector, Detector): detector.limits = Limits(max_pixels=start["limits"]["pixels"])
     return detector
 
-# %% ../nbs/api/55_sandbox.ipynb #d375422e
+# %% ../nbs/api/55_sandbox.ipynb #2a21f1e5
 def keeper_main():
     "A keeper's life: load, then one fork after the other until its parent is gone"
     _prctl((_PR_SET_PDEATHSIG, signal.SIGKILL))
@@ -289,7 +289,7 @@ def keeper_main():
     say(ready=describe(detector))
     for line in sys.stdin.buffer: _fork(detector, json.loads(line)["path"], limits, start["folder"], out)
 
-# %% ../nbs/api/55_sandbox.ipynb #f132cb01
+# %% ../nbs/api/55_sandbox.ipynb #014823b1
 _KEEP = ("PATH", "HOME", "LANG", "LC_ALL", "AIVD_WEIGHTS", "AIVD_BUNDLE", "AIVD_CACHE", "KERAS_HOME", "XDG_CACHE_HOME", "LD_LIBRARY_PATH")
 
 def child_environment() -> dict:
@@ -299,7 +299,7 @@ def child_environment() -> dict:
     env |= {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PYTHONDONTWRITEBYTECODE": "1", "MALLOC_ARENA_MAX": "2", "TF_CPP_MIN_LOG_LEVEL": "3"}
     return env | {"OPENCV_FFMPEG_CAPTURE_OPTIONS": _FFMPEG, "OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "SILENT"}
 
-# %% ../nbs/api/55_sandbox.ipynb #a26a0359
+# %% ../nbs/api/55_sandbox.ipynb #d6fefdee
 _WORDS = {"timeout": "took longer than is allowed here", "memory": "needed more memory than is allowed here", "crash": "made the decoder fail", "cancelled": "was cancelled"}
 
 class SandboxError(AivdError):
@@ -308,7 +308,7 @@ class SandboxError(AivdError):
 
 def _lost(code): return SandboxError("the clip", _WORDS[code], "Try a shorter or smaller export of it, for example as an .mp4 with H.264", code)
 
-# %% ../nbs/api/55_sandbox.ipynb #1589d9cb
+# %% ../nbs/api/55_sandbox.ipynb #2129353d
 def _text(x, most=400):
     "A string of bounded length without control characters"
     if not isinstance(x, str): raise ValueError("no text")
@@ -322,7 +322,7 @@ def _windows(rows):
     if not isinstance(rows, list) or not 0 < len(rows) <= 1000: raise ValueError("no timeline")
     return [{"start_s": _number(w["start_s"]), "end_s": _number(w["end_s"]), "probability": _number(w["probability"], 0, 1)} for w in rows]
 
-# %% ../nbs/api/55_sandbox.ipynb #6da80d57
+# %% ../nbs/api/55_sandbox.ipynb #12b02d05
 def _verdict(v):
     "A verdict's fields, each of its kind"
     sides = ("Real", "AI-Generated")
@@ -333,7 +333,7 @@ def _verdict(v):
     return {"file": "", "label": v["label"], "leans": v["leans"], "probability": p, "confidence": sure, "reason": reason, "timeline": _windows(v["timeline"]),
         "bundle": _text(v["bundle"], 200), "warnings": [_text(w) for w in v["warnings"][:20]], "timings_ms": timings}
 
-# %% ../nbs/api/55_sandbox.ipynb #96bef8cb
+# %% ../nbs/api/55_sandbox.ipynb #462bb9fb
 def _facts(f):
     numbers = {k: _number(f[k]) for k in ("width", "height", "rotation", "fps", "n_frames", "duration_s", "size_bytes")}
     return {"container": _text(f["container"], 20), "codec": _text(f["codec"], 20), **numbers, "counted": f["counted"] is True}
@@ -343,7 +343,7 @@ def _pictures(frames, most=1 << 19):
     if any(not j.startswith(b"\xff\xd8\xff") or len(j) > most for _, j in found): raise ValueError("no JPEG")
     return found
 
-# %% ../nbs/api/55_sandbox.ipynb #424a3df2
+# %% ../nbs/api/55_sandbox.ipynb #560de669
 def checked(
     result, # what a fork said
 ) -> dict: # verdict, facts, frames as (seconds, JPEG)
@@ -351,7 +351,7 @@ def checked(
     try: return {"verdict": _verdict(result["verdict"]), "facts": _facts(result["facts"]), "frames": _pictures(result["frames"])}
     except (KeyError, TypeError, ValueError, AttributeError) as e: raise _lost("crash") from e
 
-# %% ../nbs/api/55_sandbox.ipynb #390722fe
+# %% ../nbs/api/55_sandbox.ipynb #9b67b52b
 class Sandbox:
     "A keeper, whose forks look at one clip at a time"
     def __init__(self,
@@ -366,7 +366,7 @@ class Sandbox:
     def __enter__(self): return self
     def __exit__(self, *_): self.kill()
 
-# %% ../nbs/api/55_sandbox.ipynb #7499d1b1
+# %% ../nbs/api/55_sandbox.ipynb #b53027fe
 @patch
 def start(self:Sandbox,
     again:bool=False, # the first keeper asked for a second
@@ -386,7 +386,7 @@ def start(self:Sandbox,
     if "file" in message: raise AivdError(message["file"], message["problem"], message["remedy"], message["error"])
     raise ConfigError("the detector's process", "ended while it loaded", "Try the bundle with aivd predict")
 
-# %% ../nbs/api/55_sandbox.ipynb #3217fa59
+# %% ../nbs/api/55_sandbox.ipynb #5ab7c1ee
 @patch
 def kill(self:Sandbox):
     "End the keeper and everything that it started"
@@ -397,7 +397,7 @@ def kill(self:Sandbox):
     for pipe in (self.proc.stdin, self.proc.stdout): pipe.close()
     self.proc = None
 
-# %% ../nbs/api/55_sandbox.ipynb #fc26f046
+# %% ../nbs/api/55_sandbox.ipynb #cd50b557
 @patch
 def _send(self:Sandbox, **message):
     try:
@@ -405,7 +405,7 @@ def _send(self:Sandbox, **message):
         self.proc.stdin.flush()
     except (BrokenPipeError, ValueError): pass # it has ended: the next receive tells
 
-# %% ../nbs/api/55_sandbox.ipynb #de3b755d
+# %% ../nbs/api/55_sandbox.ipynb #f3445430
 @patch
 def _line(self:Sandbox, deadline, cancelled, most=33 << 20):
     "The keeper's next line; the code of a loss where none came"
@@ -421,7 +421,7 @@ def _line(self:Sandbox, deadline, cancelled, most=33 << 20):
     line, self._buffer = self._buffer.split(b"\n", 1)
     return line
 
-# %% ../nbs/api/55_sandbox.ipynb #312d336b
+# %% ../nbs/api/55_sandbox.ipynb #c3fa4e8b
 @patch
 def _receive(self:Sandbox, deadline, cancelled=None):
     "(whether a fork said it, the message); a loss is a message, too"
@@ -432,7 +432,7 @@ def _receive(self:Sandbox, deadline, cancelled=None):
     except ValueError: message = {}
     return forked, message if isinstance(message, dict) else {}
 
-# %% ../nbs/api/55_sandbox.ipynb #60292d49
+# %% ../nbs/api/55_sandbox.ipynb #4658c6f3
 @patch
 def run(self:Sandbox,
     path, # a file in this sandbox's folder
@@ -449,7 +449,7 @@ def run(self:Sandbox,
         if "stage" not in message: said = message
         elif say: say(*_stage(message))
 
-# %% ../nbs/api/55_sandbox.ipynb #1e0077f5
+# %% ../nbs/api/55_sandbox.ipynb #1f29c1d8
 _ENDED = {-signal.SIGXCPU: "timeout", -signal.SIGKILL: "memory"}
 
 def _stage(message):
