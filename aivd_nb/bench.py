@@ -6,7 +6,7 @@
 __all__ = ['SIZES', 'in_turn', 'process', 'make_clip', 'collection', 'wanted', 'KerasWay', 'straightforward', 'batched', 'ready',
            'bench', 'targets', 'bounds', 'machine', 'write_bench', 'plot_growth']
 
-# %% ../nbs/api/53_bench.ipynb #476dd672
+# %% ../nbs/api/53_bench.ipynb #2bd623da
 import os
 import platform
 import sys
@@ -30,7 +30,7 @@ from .sequences import to_sequence
 from .synth import camera_frames, encode, ffmpeg, make_dataset
 from .video import VideoReader, every_nth, plan_windows, probe, read_frames
 
-# %% ../nbs/api/53_bench.ipynb #f86f8f71
+# %% ../nbs/api/53_bench.ipynb #b4d14660
 def in_turn(
     jobs:dict, # name → function without arguments that does the work
     repeats:int=5, # rounds that count; one comes before them to warm up
@@ -46,14 +46,14 @@ def in_turn(
     mid = {name: np.median(times, 0) for name, times in found.items()}
     return pd.DataFrame([{"row": name, "repeats": repeats, "wall_ms": mid[name][0], "low_ms": min(times)[0], "high_ms": max(times)[0], "cpu_ms": mid[name][1]} for name, times in found.items()])
 
-# %% ../nbs/api/53_bench.ipynb #e0894196
+# %% ../nbs/api/53_bench.ipynb #ca096c25
 _SPAWN = """import resource, subprocess, sys, time
 start = time.perf_counter()
 done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
 wall, used = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
 print(done.returncode, 1000*wall, 1000*(used.ru_utime + used.ru_stime), used.ru_maxrss/1024)"""
 
-# %% ../nbs/api/53_bench.ipynb #fc1caf51
+# %% ../nbs/api/53_bench.ipynb #b096638d
 def process(
     *command, # program and arguments
 ): # (wall_ms, cpu_ms, peak_mib)
@@ -64,16 +64,16 @@ def process(
     if code: raise RuntimeError(f"{' '.join(map(str, command))}: exit {code:.0f}\n{done.stderr}")
     return tuple(found)
 
-# %% ../nbs/api/53_bench.ipynb #7a97b1eb
+# %% ../nbs/api/53_bench.ipynb #ee777ab0
 def _aivd(*arguments): # command line
     "The `aivd` program of this Python, else its module"
     script = Path(sys.executable).with_name("aivd")
     return [*([script] if script.is_file() else [sys.executable, "-m", "aivd_nb.cli"]), *arguments]
 
-# %% ../nbs/api/53_bench.ipynb #86ab67c8
+# %% ../nbs/api/53_bench.ipynb #45b76885
 SIZES = {240: 426, 360: 640, 480: 854, 720: 1280, 1080: 1920, 1440: 2560, 2160: 3840} # height → width
 
-# %% ../nbs/api/53_bench.ipynb #8fc325a1
+# %% ../nbs/api/53_bench.ipynb #a11df82a
 def make_clip(
     folder, # gets the clip; kept there for the next call
     height:int=720, # a key of SIZES
@@ -88,11 +88,11 @@ def make_clip(
     else: _ffmpeg_to(path, "-stream_loop", seconds//5 - 1, "-i", make_clip(folder, height), "-c", "copy")
     return path
 
-# %% ../nbs/api/53_bench.ipynb #05622966
+# %% ../nbs/api/53_bench.ipynb #e137afc9
 def _ffmpeg_to(path, *args):
     with atomic_write(path) as tmp: ffmpeg(*args, tmp)
 
-# %% ../nbs/api/53_bench.ipynb #173ce8d3
+# %% ../nbs/api/53_bench.ipynb #d4906bcc
 def collection(
     n:int, # clips
     folder, # where to draw them if no collection is at hand
@@ -106,7 +106,7 @@ def collection(
         return [shared/"data"/f for f in df.file_path.iloc[np.linspace(0, len(df) - 1, n).astype(int)]]
     return sorted(make_dataset(folder, (n + 1)//2, frames=50, size=(320, 320)).rglob("*.mp4"))[:n]
 
-# %% ../nbs/api/53_bench.ipynb #d32bf952
+# %% ../nbs/api/53_bench.ipynb #1523e806
 def wanted(
     clip, # a video
     sampling, # of a bundle
@@ -115,7 +115,7 @@ def wanted(
     info = probe(clip)
     return sorted({i for w in plan_windows(info.n_frames, info.fps, sampling) for i in w.indices})
 
-# %% ../nbs/api/53_bench.ipynb #49f0ea20
+# %% ../nbs/api/53_bench.ipynb #b090bdc9
 @dataclass
 class KerasWay:
     "A bundle's CNN and head as Keras models"
@@ -135,7 +135,7 @@ class KerasWay:
     def score(self, features): # (frames, dim) → probability
         return float(self.head.predict(to_sequence(features, self.length)[None], verbose=0)[0, 0])
 
-# %% ../nbs/api/53_bench.ipynb #ab610111
+# %% ../nbs/api/53_bench.ipynb #1609d35c
 def straightforward(
     way:KerasWay,
     clip, # a video
@@ -151,7 +151,7 @@ def straightforward(
             rows.append(way.cnn.predict(image[None], verbose=0)[0])
     return way.score(np.stack(rows).reshape(-1, len(way.spec.views)*rows[0].size))
 
-# %% ../nbs/api/53_bench.ipynb #f166bb62
+# %% ../nbs/api/53_bench.ipynb #043a0b71
 def batched(
     way:KerasWay,
     clip, # a video
@@ -162,7 +162,7 @@ def batched(
     rows = way.cnn.predict(squares, batch_size=32, verbose=0)
     return way.score(rows.reshape(-1, len(way.spec.views)*rows.shape[1]))
 
-# %% ../nbs/api/53_bench.ipynb #2fc43c06
+# %% ../nbs/api/53_bench.ipynb #4eb95dde
 def _decode(
     clip, # a video
     indices, # of frames that are handed out
@@ -175,14 +175,14 @@ def _decode(
         if i in want: cap.retrieve()
     cap.release()
 
-# %% ../nbs/api/53_bench.ipynb #8ee9ae74
+# %% ../nbs/api/53_bench.ipynb #c2d10809
 def _decode_all(
     work, # [(clip, indices), …]
 ):
     "Decoding of many clips, one on each processor"
     with ThreadPoolExecutor(cpu_count()) as pool: list(pool.map(lambda w: _decode(*w, 1), work))
 
-# %% ../nbs/api/53_bench.ipynb #b65a3f00
+# %% ../nbs/api/53_bench.ipynb #88556236
 def ready(
     detector:Detector,
     clip, # a video
@@ -192,7 +192,7 @@ def ready(
     squares = np.concatenate([make_views(x.image, f.spec.views, f.size) for x in read_frames(clip, indices)]).astype(np.float32)/255
     return [squares[i:i+f.batch] for i in range(0, len(squares), f.batch)]
 
-# %% ../nbs/api/53_bench.ipynb #cbd01a91
+# %% ../nbs/api/53_bench.ipynb #6f5aa0a1
 def _cnn(
     detector:Detector,
     batches, # as `ready` gives them
@@ -200,7 +200,7 @@ def _cnn(
     "The CNN alone, on batches that lie ready"
     with ThreadPoolExecutor(detector.featurizer.workers) as pool: list(pool.map(detector.featurizer.run, batches))
 
-# %% ../nbs/api/53_bench.ipynb #0d39e2c1
+# %% ../nbs/api/53_bench.ipynb #175e8e3a
 def _single(
     detector:Detector,
     clip, # a video
@@ -218,7 +218,7 @@ def _single(
     table = in_turn(jobs, repeats)
     return table.assign(section="single", bundle=detector.bundle.name, frames=[frames.get(r, len(ours)) for r in table.row])
 
-# %% ../nbs/api/53_bench.ipynb #1675a51a
+# %% ../nbs/api/53_bench.ipynb #ec8eeb5b
 def _many(
     detector:Detector,
     clips:list, # videos
@@ -233,7 +233,7 @@ def _many(
     jobs = {"(c) aivd": lambda: list(detector.predict_many(clips)), "(d) decode": partial(_decode_all, work), "(d) CNN": partial(_cnn, detector, batches)}
     return in_turn(jobs, repeats).assign(section="many", bundle=detector.bundle.name, frames=frames, x=len(clips))
 
-# %% ../nbs/api/53_bench.ipynb #6e808966
+# %% ../nbs/api/53_bench.ipynb #1647beab
 def _process(
     name:str, # of a bundle
     clip, # a video
@@ -250,14 +250,14 @@ def _process(
             if turn: found[n].append(measured)
     return _processes(found).assign(section="process", bundle=name)
 
-# %% ../nbs/api/53_bench.ipynb #31d639fb
+# %% ../nbs/api/53_bench.ipynb #5fec500f
 def _processes(found):
     "A row a program: medians, the fastest and the slowest, the highest peak"
     import pandas as pd
     return pd.DataFrame([{"row": n, "repeats": len(m), "wall_ms": np.median(m, 0)[0], "low_ms": min(m)[0], "high_ms": max(m)[0], "cpu_ms": np.median(m, 0)[1], "peak_mib": max(p for *_, p in m)}
         for n, m in found.items()])
 
-# %% ../nbs/api/53_bench.ipynb #360fa7e7
+# %% ../nbs/api/53_bench.ipynb #ee93f4c3
 def _growth(
     detector:Detector,
     clips:dict, # what grows → video
@@ -272,7 +272,7 @@ def _growth(
     peaks = {x: process(*_aivd("predict", "--no-cache", "--bundle", name, c))[2] for x, c in clips.items()}
     return table.assign(section=section, bundle=name, x=[x for _, x in table.row], row=[r for r, _ in table.row], peak_mib=[peaks[x] if r == "(c) aivd" else None for r, x in table.row])
 
-# %% ../nbs/api/53_bench.ipynb #d15bd4bb
+# %% ../nbs/api/53_bench.ipynb #b3ef9322
 def _gaps(
     clip, # a long video
     gaps, # frames from one that is read to the next
@@ -287,11 +287,11 @@ def _gaps(
     table = in_turn(jobs, repeats)
     return table.assign(section="gap", bundle="", x=[g for _, g in table.row], row=[r for r, _ in table.row])
 
-# %% ../nbs/api/53_bench.ipynb #a9cb152d
+# %% ../nbs/api/53_bench.ipynb #c46ea79f
 _FULL = dict(repeats=5, clips=100, lengths=(2, 5, 10, 30, 60, 300, 1800), heights=tuple(SIZES), gaps=(8, 16, 32, 64, 128, 256), hours=(600, 7200))
 _QUICK = dict(repeats=1, clips=4, lengths=(2, 30), heights=(240, 360), gaps=(8, 256), hours=(60, 600))
 
-# %% ../nbs/api/53_bench.ipynb #70b6131c
+# %% ../nbs/api/53_bench.ipynb #ad7b394a
 def _bundles(names):
     "Detectors of the bundles that can run here without a download"
     found = []
@@ -303,7 +303,7 @@ def _bundles(names):
     if not found: raise WeightsError(", ".join(names), "can't run here, so there is nothing to time", "Put CNN weights into AIVD_WEIGHTS, or time the bundle embedded")
     return found
 
-# %% ../nbs/api/53_bench.ipynb #c8f0dca4
+# %% ../nbs/api/53_bench.ipynb #033c0fca
 def bench(
     quick:bool=False, # one round on few and small clips: to see that it runs, not to report
     bundles:tuple=("mobilenetv2", "embedded"), # those whose weights are at hand are timed
@@ -319,7 +319,7 @@ def bench(
     columns = ["section", "bundle", "row", "x", "frames", "repeats", "wall_ms", "low_ms", "high_ms", "cpu_ms", "peak_mib"]
     return pd.concat(tables).reindex(columns=columns).round(1).reset_index(drop=True)
 
-# %% ../nbs/api/53_bench.ipynb #a37d64bb
+# %% ../nbs/api/53_bench.ipynb #a917fec5
 def _steps(folder, detectors, repeats, clips, lengths, heights, gaps, hours):
     "What is timed, as (name, function)"
     one, some = partial(make_clip, folder), collection(clips, folder/"drawn")
@@ -335,7 +335,7 @@ def _steps(folder, detectors, repeats, clips, lengths, heights, gaps, hours):
     yield "thirty minutes of 1080p", lambda: _growth(d, {s: one(1080, s) for s in (5, max(lengths))}, "memory", 1)
     yield "gaps", lambda: _gaps(one(720, 60), gaps, repeats)
 
-# %% ../nbs/api/53_bench.ipynb #acf2c859
+# %% ../nbs/api/53_bench.ipynb #1a1bccda
 def _value(table, section, row, bundle=None, x=None, column="wall_ms"):
     "One number of the table; not a number where it lacks the row"
     t = table[(table.section == section) & (table.row == row)]
@@ -343,10 +343,10 @@ def _value(table, section, row, bundle=None, x=None, column="wall_ms"):
     if x is not None: t = t[t.x == x]
     return float(t[column].iloc[0]) if len(t) else np.nan
 
-# %% ../nbs/api/53_bench.ipynb #9905e1e2
+# %% ../nbs/api/53_bench.ipynb #fbd8fb70
 def _floor(v, section, bundle): return v(section, "(d) decode", bundle) + v(section, "(d) CNN", bundle)
 
-# %% ../nbs/api/53_bench.ipynb #d595d734
+# %% ../nbs/api/53_bench.ipynb #006e0a78
 def targets(
     table, # what `bench` gives
 ): # DataFrame: goal, limit, measured, reached
@@ -367,7 +367,7 @@ def targets(
     rows = [r for r in rows if r[3] == r[3]]
     return pd.DataFrame([{"goal": g, "limit": f"{how} {limit:g}", "measured": round(m, 3), "reached": bool(m >= limit if how == ">=" else m <= limit)} for g, how, limit, m in rows])
 
-# %% ../nbs/api/53_bench.ipynb #86637a32
+# %% ../nbs/api/53_bench.ipynb #9ceefc55
 def bounds(
     table, # what `bench` gives
 ): # DataFrame: bundle, row, and what bounds it
@@ -382,7 +382,7 @@ def bounds(
             rows.append({"section": section, "bundle": bundle, "row": r.row, "wall_ms": r.wall_ms, "frames_s": r.frames/r.wall_ms*1000, "decode_share": dec/r.wall_ms, "cnn_share": net/r.wall_ms, "bound": _bound(r.row, dec, net, rest)})
     return pd.DataFrame(rows)
 
-# %% ../nbs/api/53_bench.ipynb #83db3db5
+# %% ../nbs/api/53_bench.ipynb #767f62a7
 def _bound(row, dec, net, rest):
     "What bounds a row, in words"
     if row.startswith("(a)"): return "one call of Keras a frame: its overhead, then the arithmetic"
@@ -390,7 +390,7 @@ def _bound(row, dec, net, rest):
     if row.startswith("(c)"): return "decoding" if dec > net else "the CNN's arithmetic"
     return "the decoder" if "decode" in row else "memory and arithmetic of the CNN"
 
-# %% ../nbs/api/53_bench.ipynb #b7cace40
+# %% ../nbs/api/53_bench.ipynb #49dee2f7
 def machine() -> dict: # name → value
     "What the timings were taken on"
     from datetime import date
@@ -398,7 +398,7 @@ def machine() -> dict: # name → value
     except (OSError, StopIteration): model = platform.processor() or platform.machine()
     return {"processors": cpu_count(), "processor": model, "system": platform.system(), "date": date.today().isoformat(), "clips": "collection" if shared_data() else "drawn"} | tool_versions()
 
-# %% ../nbs/api/53_bench.ipynb #9dfc004f
+# %% ../nbs/api/53_bench.ipynb #ed4d35cb
 def write_bench(
     table, # what `bench` gives
     folder, # gets 03_speed.csv and 03_machine.csv
@@ -409,7 +409,7 @@ def write_bench(
         with atomic_write(Path(folder)/name) as tmp: t.to_csv(tmp, index=False)
     return Path(folder)/"03_speed.csv"
 
-# %% ../nbs/api/53_bench.ipynb #a94baed9
+# %% ../nbs/api/53_bench.ipynb #4931ca66
 def plot_growth(
     table, # what `bench` gives
     section:str, # "length", "resolution" or "gap"
