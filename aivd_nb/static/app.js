@@ -312,7 +312,7 @@ async function result(c) {
 // ---- the page
 
 $("file").addEventListener("change", e => { add([...e.target.files]); e.target.value = ""; });
-$("file").addEventListener("keydown", e => { if (e.key === "Enter") { e.preventDefault(); e.target.click(); } });
+$("file").addEventListener("keydown", e => { if (e.key === "Enter") { e.preventDefault(); setTimeout(() => e.target.click(), 50); } }); // the browser grants the chooser once the key has been handled
 $("drop").addEventListener("submit", e => e.preventDefault());
 for (const [name, over] of [["dragenter", true], ["dragover", true], ["dragleave", false], ["drop", false]]) document.addEventListener(name, e => { e.preventDefault(); $("drop").classList.toggle("over", over); });
 document.addEventListener("drop", e => add([...e.dataTransfer.files]));
