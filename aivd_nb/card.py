@@ -21,7 +21,7 @@ def record_test(
 ) -> Bundle: # as it is now
     "Write the figures of a test into a bundle's JSON; those of an earlier test are replaced"
     bundle, folder = load_bundle(name), find_bundle(name)
-    plain = lambda v: None if v != v else round(float(v), 4)
+    plain = lambda v: None if v != v else round(float(v), 6)
     test = {"about": about, "figures": {k: [plain(r["value"]), plain(r["low"]), plain(r["high"]), int(r["n"])] for k, r in figures.iterrows()}}
     write_json(replace(bundle, metrics=bundle.metrics | {"test": test}), folder)
     return load_bundle(name)
@@ -72,6 +72,7 @@ def _data(b):
     lines = f"{d.get('real', '?')} real and {d.get('ai', '?')} AI-generated clips" + (f" of {d['sources']} sources" if d.get("sources") else "") + (f" and {len(makers)} generators or editing methods" if makers else "") + "."
     lines += f"\n\nTraining: {train}." if train else ""
     lines += f" Calibration, band and gate were fitted on the scores of {d['folds']} folds over whole sources, each clip scored by a head that saw neither it nor its source." if d.get("folds") else ""
+    if b.spec.backbone == "embedded": lines += " The CNN was taught without labels on the pixels of most of the collection's training clips, so folds over them are not wholly unseen; a test on other clips is."
     return lines + (f"\n\nGenerators: {', '.join(makers)}." if makers else "")
 
 # %% ../nbs/api/36_card.ipynb #b06b45b8
@@ -84,6 +85,12 @@ _LIMITS = """- Generators that came later than its training clips are what it wa
 - Clips of all classes went through one encoding on the way to training, so that codec and size teach nothing; a clip from a messenger or a platform has gone through several more.
 - Watermarks and captions of generators are in some of the training clips."""
 
+_OWN_LIMITS = """- What its training clips were not, it was not trained for: other generators, cameras, subjects, encodings.
+- Where real and AI clips differ in codec, size or length, a detector learns that first: compare them before you believe a figure.
+- Figures from a few dozen clips, or without a column `group` that names each clip's source, say next to nothing about new sources."""
+
+def _limits(b): return _LIMITS if b.folder and b.folder.parent == find_bundle("embedded").parent else _OWN_LIMITS
+
 # %% ../nbs/api/36_card.ipynb #3a64515a
 def card(
     bundle, # a `Bundle`, a bundle folder or the name of a bundle that ships
@@ -91,7 +98,7 @@ def card(
     "The model card of a bundle"
     b = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     versions = ", ".join(f"{k} {v}" for k, v in b.versions.items())
-    parts = {"Intended use": _USE, "False alarms": _false_alarms(b), "What was measured": _figures(b), "How it decides": _pipeline(b), "Data and recipe": _data(b), "Limits": _LIMITS, "Made with": f"{versions}."}
+    parts = {"Intended use": _USE, "False alarms": _false_alarms(b), "What was measured": _figures(b), "How it decides": _pipeline(b), "Data and recipe": _data(b), "Limits": _limits(b), "Made with": f"{versions}."}
     return f"# Model card: {b.name}\n\n" + "\n\n".join(f"## {title}\n\n{text}" for title, text in parts.items()) + "\n"
 
 # %% ../nbs/api/36_card.ipynb #e97f8b37

@@ -155,8 +155,10 @@ def write_report(
 ) -> Path: # report.html
     "Write page, tables and JSON, whole or not at all"
     out = check_report_folder(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    tmp = Path(tempfile.mkdtemp(prefix=".report-", dir=out.parent))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        tmp = Path(tempfile.mkdtemp(prefix=".report-", dir=out.parent))
+    except OSError as e: raise ConfigError(out, f"can't be made ({e.strerror})", "Name a folder that can be written") from e
     try:
         _write_files(e, tmp, title, command)
         _put(tmp, out)
