@@ -67,12 +67,16 @@ def residual(image, size):
     return _amplified(a - cv2.GaussianBlur(a, (0, 0), 1.0), 8)
 
 # %% ../nbs/api/23_pipeline.ipynb #9ea5ac7a
+@lru_cache(4)
+def _grid(size):
+    "Each pixel's own place, (size, size, 2) float32: x, y"
+    return np.ascontiguousarray(np.mgrid[:size, :size][::-1].transpose(1, 2, 0).astype(np.float32))
+
 def motion(image, size, other):
     "What another frame, moved along the optical flow, doesn't explain of the central square, sixfold"
     a, b = square(image, size), square(other, size)
     flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST).calc(a[..., 1].copy(), b[..., 1].copy(), None)
-    y, x = np.mgrid[:size, :size].astype(np.float32)
-    moved = cv2.remap(b, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.remap(b, flow + _grid(size), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return _amplified(moved.astype(np.float32) - a, 6)
 
 # %% ../nbs/api/23_pipeline.ipynb #4e435b7e
