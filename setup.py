@@ -34,7 +34,7 @@ setup(
     include_package_data=True,
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split(), "train": cfg["train_requirements"].split(), "c2pa": cfg["c2pa_requirements"].split()},
+    extras_require={"dev": cfg["dev_requirements"].split(), "train": cfg["train_requirements"].split(), "ray": cfg["ray_requirements"].split(), "c2pa": cfg["c2pa_requirements"].split()},
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
         "nbdev": [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"],
