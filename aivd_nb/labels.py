@@ -45,6 +45,8 @@ def _class_videos(root, name):
         raise LabelsError(folder, f"does not exist (there: {here})", "Put real clips below real/ and AI-generated clips below ai/")
     videos = find_videos(folder)
     if not videos: raise LabelsError(folder, "holds no video", f"Put clips there that end in one of {' '.join(sorted(VIDEO_SUFFIXES))}")
+    odd = next((p for p in videos if str(p).encode("utf-8", "ignore").decode() != str(p)), None)
+    if odd: raise LabelsError(odd, "has a name that is not valid UTF-8", "Rename that file")
     return videos
 
 # %% ../nbs/api/12_labels.ipynb #7c6e8dd7
@@ -54,8 +56,8 @@ def write_labels(
 ) -> Path: # the file
     "Write a labels CSV, whole or not at all"
     csv, df = Path(csv), df.copy()
-    if "path" in df: df["file_path"] = [_seen_from(csv, f, p) for f, p in zip(df.file_path, df.pop("path"))]
     try:
+        if "path" in df: df["file_path"] = [_seen_from(csv, f, p) for f, p in zip(df.file_path, df.pop("path"))]
         with atomic_write(csv) as tmp: df.to_csv(tmp, index=False, encoding="utf-8", lineterminator="\n")
     except UnicodeEncodeError as e:
         raise LabelsError(csv, f"can't hold the file name {e.object!r}, which is not valid UTF-8", "Rename that file") from e
