@@ -137,11 +137,11 @@ def predict(self:Detector,
     path, # the clip
     progress=None, # called with the share of frames done
     alter=None, # alteration of each frame, for tests of robustness
-    **shared, # `cnn` and `threads` of `video_features`, for many clips at once
+    **more, # `cnn`, `threads` and `watch` of `video_features`
 ) -> Verdict:
     "The verdict on one clip; raises `VideoError` where it can't be analysed"
     start = time.perf_counter()
-    v = video_features(path, self.featurizer, self.bundle.sampling, self.cache, self.limits, progress=progress, alter=alter, **shared)
+    v = video_features(path, self.featurizer, self.bundle.sampling, self.cache, self.limits, progress=progress, alter=alter, **more)
     z = logit(self.head(v.sequences))
     p = float(self.bundle.calibrator(z.mean()))
     unusual = bool(self.bundle.gate is not None and is_ood(self.bundle.gate, v.sequences.mean((0, 1)))[0])

@@ -12,7 +12,7 @@ import os
 import sys
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
@@ -235,6 +235,7 @@ class Featurizer:
     identity: str # digest of the weights, layers and engine
     workers: int = 1 # calls that may run at once
     batch: int = 32 # squares a call that pay best
+    release: object = field(default=lambda: None, repr=False) # gives back the memory that calls have used, and may take anew
     def __call__(self, frames):
         if frames.ndim != 4 or frames.shape[1:] != (self.size, self.size, 3):
             raise ConfigError(self.spec.backbone, f"frames have shape {frames.shape}", f"Give (n, {self.size}, {self.size}, 3)")
@@ -274,8 +275,16 @@ def _from_onnx(spec, file, threads, identity=None):
     "Featurizer over an ONNX file; its input says the size"
     session = onnx_session(file, 1)
     i, o = session.get_inputs()[0], session.get_outputs()[0].name
-    run = lambda x: session.run([o], {i.name: x})[0].astype(np.float32, copy=False)
-    return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", threads or cpu_count(), 2)
+    run = lambda x, how=None: session.run([o], {i.name: x}, how)[0].astype(np.float32, copy=False)
+    release = partial(run, np.zeros((1, *i.shape[1:]), np.float32), _shrinking())
+    return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", threads or cpu_count(), 2, release)
+
+def _shrinking():
+    "Options of an ONNX Runtime call after which its memory is given back"
+    import onnxruntime as ort
+    options = ort.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 def _identity(spec, file): return f"{file_digest(file)}:{'+'.join(f'{n}:{s:d}' for n, s in spec.layers())}:centred"
 

@@ -306,11 +306,12 @@ def video_features(
     alter=None, # RGB uint8 frame → frame before the views, such as an `Augment`; its `repr` must tell it whole, for the cache
     cnn:CnnThreads|None=None, # shared with other clips; None: threads of this clip's own
     threads:int|None=None, # of the decoder; None: as many as the process may use
+    watch=None, # stands between decoder and CNN: gets info, windows and an iterator of `Frame`s (blue first, where nothing is altered), gives those frames
 ) -> VideoFeatures:
     "Sequences of features of a clip, windows spread over its length"
     with nullcontext(cnn) if cnn else CnnThreads(featurizer, batch) as cnn:
         pulse = Pulse(cnn.stop)
-        items = _decoded(path, featurizer, sampling, cache, limits, alter, threads, pulse)
+        items = _decoded(path, featurizer, sampling, cache, limits, alter, threads, pulse, watch)
         try:
             with closing(prefetch(items, 2, pulse, limits.stall_s)) as found:
                 return _assemble(found, cnn, sampling, cache, alter, progress)
@@ -319,7 +320,7 @@ def video_features(
                 "Copy it to a local drive, or convert it", "stalled") from None
 
 # %% ../nbs/api/23_pipeline.ipynb #0f70355f
-def _decoded(path, featurizer, sampling, cache, limits, alter, threads, pulse):
+def _decoded(path, featurizer, sampling, cache, limits, alter, threads, pulse, watch):
     "What the thread hands out: (info, windows, cache key, cached features), then `Frame`s, blue first unless they are altered"
     try:
         with VideoReader(path, limits, pulse, threads) as reader:
@@ -328,7 +329,9 @@ def _decoded(path, featurizer, sampling, cache, limits, alter, threads, pulse):
             hit = cache.get(key) if key else None
             windows = plan_windows(info.n_frames, info.fps, sampling)
             yield info, windows, key, hit
-            if not hit: yield from reader.frames({i for w in windows for i in w.indices}, rgb=alter is not None)
+            if hit: return
+            frames = reader.frames({i for w in windows for i in w.indices}, rgb=alter is not None)
+            yield from watch(info, windows, frames) if watch else frames
     except (OSError, cv2.error) as e: raise VideoError(path, f"can't be read to its end ({e})", "Copy it again", "unreadable") from e
 
 # %% ../nbs/api/23_pipeline.ipynb #07183eec

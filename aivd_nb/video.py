@@ -34,6 +34,9 @@ _quiet()
 class Limits:
     "What a video may ask of the machine"
     max_pixels:int = 8192*4320 # of one frame, width × height (8K)
+    max_seconds:float = math.inf # of the clip
+    max_frames:float = math.inf # of the clip
+    codecs:tuple|None = None # that may be decoded, four letters each, in small ones; None: any
     min_frames:int = 2 # a verdict needs motion
     open_timeout_s:float = 10 # for opening the file (slow network drives)
     read_timeout_s:float = 10 # for reading on to the next packet
@@ -188,6 +191,24 @@ def _check_pixels(path, width, height, limits):
         raise VideoError(path, f"has frames of {width}×{height} pixels, over the limit of {limits.max_pixels:,}",
             "Scale it down, or raise Limits(max_pixels=…)", "too_many_pixels")
 
+# %% ../nbs/api/10_video.ipynb #11104ae3
+def _codec(cap):
+    "The codec's four letters"
+    code = int(cap.get(cv2.CAP_PROP_FOURCC)) & 0xffffffff
+    return code.to_bytes(4, "little").decode("latin1").strip("\0 ")
+
+def _check_codec(path, codec, limits):
+    "Refuse a codec that is not among those allowed"
+    if limits.codecs is None or not codec or codec.lower() in limits.codecs: return
+    shown = codec if codec.isalnum() and codec.isascii() else "unknown"
+    raise VideoError(path, f"uses a codec that is not accepted here ({shown})", "Convert it, for example: ffmpeg -i IN -c:v libx264 OUT.mp4", "codec")
+
+def _check_length(info, limits):
+    "Refuse a clip that is longer than agreed"
+    remedy = "Cut out the part that matters"
+    if info.duration_s > limits.max_seconds: raise VideoError(info.path, f"is {info.duration_s:,.0f} s long, over the limit of {limits.max_seconds:,.0f} s", remedy, "too_long")
+    if info.n_frames > limits.max_frames: raise VideoError(info.path, f"has {info.n_frames:,} frames, over the limit of {limits.max_frames:,.0f}", remedy, "too_long")
+
 # %% ../nbs/api/10_video.ipynb #dda49c32
 _MARKS = {"avi": (b"vids", b"auds"), "mkv": (b"V_", b"A_"), "webm": (b"V_", b"A_"), "ogg": (b"theora", b"OggS"),
     "wmv": tuple(bytes.fromhex(i + "4d5bcf11a8fd00805f5c442b") for i in ("c0ef19bc", "409e69f8"))} # of a video and a sound track
@@ -207,11 +228,15 @@ def _open(path, kind, limits, threads=1, packets=False):
     cap = cv2.VideoCapture(os.path.abspath(path), cv2.CAP_FFMPEG, asked + ([cv2.CAP_PROP_FORMAT, -1] if packets else []))
     if not cap.isOpened(): raise _open_error(path, kind)
     if not packets: cap.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
-    try: _check_pixels(path, *_size(cap), limits)
+    try: _check_opened(path, cap, limits)
     except VideoError:
         cap.release()
         raise
     return cap
+
+def _check_opened(path, cap, limits):
+    _check_pixels(path, *_size(cap), limits)
+    _check_codec(path, _codec(cap), limits)
 
 def _size(cap): return int(cap.get(cv2.CAP_PROP_FRAME_WIDTH)), int(cap.get(cv2.CAP_PROP_FRAME_HEIGHT))
 
@@ -345,11 +370,6 @@ def _fps(cap):
     fps = cap.get(cv2.CAP_PROP_FPS)
     return fps if math.isfinite(fps) and 0 < fps < 2000 else 25.0
 
-def _codec(cap):
-    "The codec's four letters"
-    code = int(cap.get(cv2.CAP_PROP_FOURCC)) & 0xffffffff
-    return code.to_bytes(4, "little").decode("latin1").strip("\0 ")
-
 # %% ../nbs/api/10_video.ipynb #0f27417f
 class VideoReader:
     "An open video: `info` says what it is, `frames` reads; closes itself as a context manager"
@@ -465,7 +485,9 @@ def info(self:VideoReader,
     counted = count or claim < self.limits.min_frames
     n, fps = self._count() if counted else (claim, _fps(cap))
     self._check_count(n, fps, claim)
-    return VideoInfo(self.path, self.kind, codec, width, height, turn, fps, n, counted, n/fps, self.size)
+    found = VideoInfo(self.path, self.kind, codec, width, height, turn, fps, n, counted, n/fps, self.size)
+    _check_length(found, self.limits)
+    return found
 
 # %% ../nbs/api/10_video.ipynb #f2841b99
 def probe(
