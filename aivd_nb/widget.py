@@ -6,7 +6,7 @@
 __all__ = ['UPLOAD_LIMIT_MIB', 'SERVER_FLAG', 'uploads', 'typed_path', 'look', 'telling', 'small_jpeg', 'timeline_png', 'percent',
            'false_alarms', 'verdict_html', 'error_html', 'as_failure', 'DetectorWidget']
 
-# %% ../nbs/api/61_widget.ipynb #bf673fe0
+# %% ../nbs/api/61_widget.ipynb #1fd0fc9f
 import base64
 import math
 import os
@@ -29,7 +29,7 @@ from .openapi import in_words, status_message, status_share
 from .plots import AI_COLOR, REAL_COLOR, plot_timeline
 from .sandbox import Watch, thumbnail
 
-# %% ../nbs/api/61_widget.ipynb #fe7b32f4
+# %% ../nbs/api/61_widget.ipynb #d57c3eb3
 def uploads(
     value, # of a `FileUpload`
 ) -> list: # (name, content), the name fit to be shown
@@ -37,11 +37,11 @@ def uploads(
     files = [(name, f["content"]) for name, f in value.items()] if hasattr(value, "items") else [(f["name"], f["content"]) for f in value]
     return [(shown_name(name), content) for name, content in files]
 
-# %% ../nbs/api/61_widget.ipynb #d7c3fd40
+# %% ../nbs/api/61_widget.ipynb #c3fb0f39
 UPLOAD_LIMIT_MIB = 10
 SERVER_FLAG = """--ServerApp.tornado_settings='{"websocket_max_message_size": 209715200}'"""
 
-# %% ../nbs/api/61_widget.ipynb #7dfbc7b8
+# %% ../nbs/api/61_widget.ipynb #a006f739
 def typed_path(
     text:str, # as typed or pasted
 ) -> Path:
@@ -50,7 +50,7 @@ def typed_path(
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"": text = text[1:-1]
     return Path(text).expanduser()
 
-# %% ../nbs/api/61_widget.ipynb #10ba22b7
+# %% ../nbs/api/61_widget.ipynb #ae739363
 def look(
     detector:Detector,
     path, # the clip
@@ -63,7 +63,7 @@ def look(
     say(stage="verdict")
     return verdict, watch.frames()
 
-# %% ../nbs/api/61_widget.ipynb #a45292d8
+# %% ../nbs/api/61_widget.ipynb #0946241d
 def telling(
     timeline, # of a verdict
     frames, # of `look`
@@ -77,12 +77,12 @@ def telling(
     chosen = sorted({*order[:most//2], *order[len(order) - (most - most//2):]} if len(order) > most else order)
     return [timeline[i] | _nearest(timeline[i], frames) | {"tell": words.get(i, "")} for i in chosen] if frames else []
 
-# %% ../nbs/api/61_widget.ipynb #d14d2a00
+# %% ../nbs/api/61_widget.ipynb #6756ef7b
 def _nearest(window, frames):
     "The frame nearest to the middle of a window"
     return min(frames, key=lambda f: abs(f["time_s"] - (window["start_s"] + window["end_s"])/2))
 
-# %% ../nbs/api/61_widget.ipynb #c4040d7e
+# %% ../nbs/api/61_widget.ipynb #efa82433
 def small_jpeg(
     jpeg:str, # base64
     width:int=200, height:int=200, # box to fit in
@@ -91,7 +91,7 @@ def small_jpeg(
     image = cv2.imdecode(np.frombuffer(base64.b64decode(jpeg), np.uint8), cv2.IMREAD_COLOR)
     return base64.b64encode(thumbnail(image, width, height)).decode()
 
-# %% ../nbs/api/61_widget.ipynb #1d3bd087
+# %% ../nbs/api/61_widget.ipynb #cfa49118
 def timeline_png(
     timeline, # of a verdict
     band=None, # of the bundle
@@ -102,7 +102,7 @@ def timeline_png(
     plot_timeline(timeline, band).figure.savefig(out, format="png", dpi=dpi, metadata={"Software": None})
     return out.getvalue()
 
-# %% ../nbs/api/61_widget.ipynb #a9edf9f9
+# %% ../nbs/api/61_widget.ipynb #437ecadf
 def percent(
     p:float, # share
 ) -> str:
@@ -118,7 +118,7 @@ def false_alarms(
     unseen = "that it had not been trained on" if bundle.metrics.get("on") == "held-out clips" else "from sources that it had not been trained on"
     return f"When it was checked on {b.n_real} real clips {unseen}, it called {b.false_alarms} of them AI-generated ({percent(b.false_alarms/b.n_real)})."
 
-# %% ../nbs/api/61_widget.ipynb #c4d0f5d7
+# %% ../nbs/api/61_widget.ipynb #a02e02d9
 _SIGNS = {"Real": ("●", REAL_COLOR), "AI-Generated": ("▲", AI_COLOR), "Inconclusive": ("■", "#808080")}
 _BOX = "line-height:1.45;font-size:14px;white-space:normal;overflow-wrap:anywhere;max-width:720px;"
 _SECTION = f"{_BOX}margin-top:10px;padding-top:8px;border-top:1px solid rgba(128,128,128,.4)"
@@ -129,10 +129,10 @@ def _side(p, band):
 
 def _sign(label): return f'<span aria-hidden="true" style="color:{_SIGNS[label][1]}">{_SIGNS[label][0]}</span>'
 
-# %% ../nbs/api/61_widget.ipynb #ab1fdb5a
+# %% ../nbs/api/61_widget.ipynb #e0f84f83
 def _tag(name, content, style="margin:8px 0"): return f'<{name} style="{style}">{content}</{name}>'
 
-# %% ../nbs/api/61_widget.ipynb #1724fbb9
+# %% ../nbs/api/61_widget.ipynb #34d801dd
 def _headline(v):
     "Label, number, words"
     label = f'<strong style="font-size:20px">{_sign(v.label)} {escape(v.label)}</strong>'
@@ -144,7 +144,7 @@ def _because(v):
     why = [f"<strong>Why no verdict?</strong> {escape(v.reason[0].upper() + v.reason[1:])}."] if v.reason else []
     return "".join(_tag("p", t) for t in why + [f"Note: {escape(w)}." for w in v.warnings])
 
-# %% ../nbs/api/61_widget.ipynb #03140a8c
+# %% ../nbs/api/61_widget.ipynb #53f5822f
 def _seconds(w): return f"{w['start_s']:.1f} to {w['end_s']:.1f} s"
 
 def _picture(v, band):
@@ -159,7 +159,7 @@ def _figure(w, band):
     image = f'<img src="data:image/jpeg;base64,{small_jpeg(w["jpeg"])}" alt="Frame at {w["time_s"]:.1f} s" style="max-width:100%;height:auto;display:block">'
     return _tag("figure", f'{image}<figcaption style="font-size:13px">{caption}</figcaption>', "margin:0;max-width:200px")
 
-# %% ../nbs/api/61_widget.ipynb #690c0c92
+# %% ../nbs/api/61_widget.ipynb #e07c9729
 def _table(v, band):
     "The timeline as a table, folded"
     cell = lambda tag, text: f'<{tag} style="text-align:left;padding:2px 14px 2px 0">{text}</{tag}>'
@@ -168,7 +168,7 @@ def _table(v, band):
     rows = "".join("<tr>" + "".join(cell("td", t) for t in (_seconds(w), percent(w["probability"]), f"{_sign(s)} {sides[s]}")) + "</tr>" for w in v.timeline for s in (_side(w["probability"], band),))
     return f"<details><summary>The same as a table</summary><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></details>"
 
-# %% ../nbs/api/61_widget.ipynb #757d6dc7
+# %% ../nbs/api/61_widget.ipynb #e127b2c9
 def verdict_html(
     verdict, # `Verdict`
     frames, # of `look`
@@ -182,7 +182,7 @@ def verdict_html(
     parts = [_tag("div", f"<strong>{escape(v.file)}</strong>"), _headline(v), _because(v), _picture(v, b.band), strip, _table(v, b.band), _tag("p", caveat)]
     return f'<section aria-label="Verdict on {escape(v.file)}" style="{_SECTION}">{"".join(parts)}</section>'
 
-# %% ../nbs/api/61_widget.ipynb #9dd867f5
+# %% ../nbs/api/61_widget.ipynb #e2a6f9c2
 def error_html(
     file:str, # its name, or what else is wrong
     problem:str, # what is wrong with it
@@ -193,7 +193,7 @@ def error_html(
     box = _tag("div", said, "margin:8px 0;padding:8px 14px;border-left:6px solid #c62828;background:rgba(128,128,128,.12)")
     return f'<section aria-label="Error with {escape(file)}" style="{_SECTION}"><strong>{escape(file)}</strong>{box}</section>'
 
-# %% ../nbs/api/61_widget.ipynb #c7f36ca1
+# %% ../nbs/api/61_widget.ipynb #cee6914f
 def as_failure(
     error, # exception
     file:str, # the clip's name, as its owner knows it
@@ -206,7 +206,7 @@ def as_failure(
     if isinstance(error, MemoryError): return VideoError(file, "needs more memory than there is", "Try a shorter or smaller export of it", "memory")
     return VideoError(file, f"made the analysis fail ({type(error).__name__}: {own(str(error))})", "Try another export of it, for example as an .mp4 with H.264", "crash")
 
-# %% ../nbs/api/61_widget.ipynb #8bf2fdd1
+# %% ../nbs/api/61_widget.ipynb #2fbe0c95
 _ACCEPT = "video/*,.mp4,.m4v,.mov,.avi,.mkv,.webm,.gif,.wmv,.flv,.ogv,.mpg,.mpeg,.ts"
 _HEAD = "<strong>Is this video real or AI-generated?</strong><br>One signal, not proof. Clips stay on the machine where this notebook's Python runs; uploads are deleted as soon as they are analysed."
 _HINT = f"At most {UPLOAD_LIMIT_MIB} MiB at once: Jupyter drops larger uploads <strong>without a word</strong>, and the button is dead until this cell is run again. For a larger file type its path, or, where you start Jupyter yourself, start it with<br><code>{escape(SERVER_FLAG)}</code>"
@@ -215,13 +215,13 @@ def _html(text="", **layout):
     from ipywidgets import HTML, Layout
     return HTML(f'<div style="{_BOX}">{text}</div>' if text else "", layout=Layout(**layout))
 
-# %% ../nbs/api/61_widget.ipynb #a32b42d4
+# %% ../nbs/api/61_widget.ipynb #f1755870
 def _row(*children):
     "Controls side by side, below one another where it is narrow"
     from ipywidgets import HBox, Layout
     return HBox(children, layout=Layout(flex_flow="row wrap", align_items="center", width="auto"))
 
-# %% ../nbs/api/61_widget.ipynb #24fa6457
+# %% ../nbs/api/61_widget.ipynb #46af8a0f
 @dataclass(frozen=True)
 class _Job:
     "A clip that waits for its turn"
@@ -231,7 +231,7 @@ class _Job:
 
 class _Cancelled(Exception): "Raised inside the work when its user has had enough"
 
-# %% ../nbs/api/61_widget.ipynb #39046d42
+# %% ../nbs/api/61_widget.ipynb #b0f84243
 class DetectorWidget:
     "Upload a clip in a notebook, or type its path, and read a verdict"
     def __init__(self,
@@ -247,7 +247,7 @@ class DetectorWidget:
         self._last = None, 0.0
         self._build()
 
-# %% ../nbs/api/61_widget.ipynb #0b7d0317
+# %% ../nbs/api/61_widget.ipynb #58e995af
 _GONE = "DetectorWidget: run this cell to use it"
 
 @patch
@@ -256,7 +256,7 @@ def _ipython_display_(self:DetectorWidget):
     from IPython.display import display
     display({"text/plain": _GONE, "application/vnd.jupyter.widget-view+json": {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}}, raw=True)
 
-# %% ../nbs/api/61_widget.ipynb #93b54297
+# %% ../nbs/api/61_widget.ipynb #157a1936
 @patch
 def _build(self:DetectorWidget):
     "Make the controls"
@@ -264,24 +264,24 @@ def _build(self:DetectorWidget):
     self.upload = FileUpload(accept=_ACCEPT, multiple=True, description="Upload videos", button_style="primary", layout=Layout(width="auto", min_width="150px"))
     self.path = Text(description="or a path:", placeholder="clips/holiday.mp4", style={"description_width": "initial"}, layout=Layout(flex="1 1 260px", width="auto", max_width="560px"))
     self.go = Button(description="Analyse the path", tooltip="Analyse the file at this path, on the machine where Python runs", layout=Layout(width="auto"))
-    self.clear = Button(description="Clear the results", tooltip="Remove the results from the page", layout=Layout(width="auto", display="none"))
+    self.clear = Button(description="Clear the results", tooltip="Remove the results from the page", layout=Layout(width="auto", align_self="flex-start", display="none"))
     self.shown = VBox(layout=Layout(width="auto"))
     self.box = VBox([_html(_HEAD), _row(self.upload, self.path, self.go), _html(_HINT), self._build_status(), self.shown, self.clear], layout=Layout(max_width="760px"))
     self._connect()
 
-# %% ../nbs/api/61_widget.ipynb #57fe3005
+# %% ../nbs/api/61_widget.ipynb #de8ac26d
 @patch
 def _build_status(self:DetectorWidget):
     "Progress, message, and the button that ends it"
-    from ipywidgets import Button, FloatProgress, Layout
-    self.bar = FloatProgress(value=0, min=0, max=1, description="Progress:", style={"description_width": "initial"}, layout=Layout(flex="1 1 200px", width="auto", max_width="320px"))
-    self.message = _html(flex="1 1 200px", width="auto")
+    from ipywidgets import Button, FloatProgress, Layout, VBox
+    self.bar = FloatProgress(value=0, min=0, max=1, description="Progress:", style={"description_width": "initial"}, layout=Layout(width="320px", max_width="100%"))
+    self.message = _html(width="auto")
     self.cancel = Button(description="Cancel", tooltip="Stop, and forget the clips that wait", layout=Layout(width="auto"))
     self.work = _row(self.bar, self.cancel)
     self.work.layout.display = "none"
-    return _row(self.work, self.message)
+    return VBox([self.work, self.message], layout=Layout(width="auto"))
 
-# %% ../nbs/api/61_widget.ipynb #71301fbc
+# %% ../nbs/api/61_widget.ipynb #17ec4c6a
 @patch
 def _connect(self:DetectorWidget):
     "Say what each control does"
@@ -293,14 +293,14 @@ def _connect(self:DetectorWidget):
     self.cancel.on_click(lambda _: self._cancel())
     self.clear.on_click(lambda _: self._clear())
 
-# %% ../nbs/api/61_widget.ipynb #ad777f46
+# %% ../nbs/api/61_widget.ipynb #538cc5fb
 @patch
 def _uploaded(self:DetectorWidget, change):
     "Files came through the button"
     for name, content in uploads(change["new"]): self._keep(name, content)
     if change["new"]: self._empty_upload()
 
-# %% ../nbs/api/61_widget.ipynb #830f7850
+# %% ../nbs/api/61_widget.ipynb #096fec31
 @patch
 def _keep(self:DetectorWidget, name, content):
     "Write an upload to the private folder, queue it"
@@ -315,7 +315,7 @@ def _empty_upload(self:DetectorWidget):
     "Let go of the uploads' content, so that the same file may come again; ipywidgets 7 lets the value be set only this way"
     self.upload.set_trait("value", {} if hasattr(self.upload.value, "items") else ())
 
-# %% ../nbs/api/61_widget.ipynb #cf8e1696
+# %% ../nbs/api/61_widget.ipynb #06af6d1f
 @patch
 def _typed(self:DetectorWidget):
     "A path was typed"
@@ -323,7 +323,7 @@ def _typed(self:DetectorWidget):
     path = typed_path(self.path.value)
     self._queue(_Job(os.fspath(path), path, False))
 
-# %% ../nbs/api/61_widget.ipynb #3840a61c
+# %% ../nbs/api/61_widget.ipynb #0b5fc2a0
 @patch
 def _cancel(self:DetectorWidget):
     "Stop the clip in work, forget those that wait"
@@ -338,7 +338,7 @@ def _clear(self:DetectorWidget):
     self.shown.children, self.clear.layout.display = (), "none"
     self._say_text("")
 
-# %% ../nbs/api/61_widget.ipynb #9a167b2b
+# %% ../nbs/api/61_widget.ipynb #a212cdbe
 @patch
 def _queue(self:DetectorWidget, job):
     "Put a clip at the end of the queue and see that somebody works on it"
@@ -350,7 +350,7 @@ def _queue(self:DetectorWidget, job):
     try: self._thread.start()
     except RuntimeError: self._work() # no threads here
 
-# %% ../nbs/api/61_widget.ipynb #c556ae83
+# %% ../nbs/api/61_widget.ipynb #be36f305
 @patch
 def _work(self:DetectorWidget):
     "One clip after the other until none waits"
@@ -363,11 +363,11 @@ def _work(self:DetectorWidget):
             job = self._waiting.popleft()
         self._analyse(job)
 
-# %% ../nbs/api/61_widget.ipynb #d91b17cf
+# %% ../nbs/api/61_widget.ipynb #a1e31204
 @patch
 def _analyse(self:DetectorWidget, job):
     "One clip, from its file to what is shown of it"
-    self._last, self.work.layout.display = (None, 0.0), "flex"
+    self._last, self.work.layout.display = (None, 0.0), None
     self._say(job, state="queued")
     try:
         detector = self._loaded(job)
@@ -377,7 +377,7 @@ def _analyse(self:DetectorWidget, job):
     except Exception as e: self._failed(as_failure(e, job.name, job.path))
     finally: self._forget(job)
 
-# %% ../nbs/api/61_widget.ipynb #5c9f5cc4
+# %% ../nbs/api/61_widget.ipynb #6c1a6570
 @patch
 def _loaded(self:DetectorWidget, job):
     "The detector, loaded when it is first needed"
@@ -390,7 +390,7 @@ def _loaded(self:DetectorWidget, job):
 def _forget(self:DetectorWidget, job):
     if job.own: job.path.unlink(missing_ok=True)
 
-# %% ../nbs/api/61_widget.ipynb #9ff09e96
+# %% ../nbs/api/61_widget.ipynb #cf6c9a7a
 @patch
 def _say(self:DetectorWidget, job, state="running", **told):
     "A step forward; here the work ends when its user wants it to"
@@ -401,35 +401,35 @@ def _say(self:DetectorWidget, job, state="running", **told):
     self.bar.value = status_share(row)
     self._say_text(f"{escape(shown_name(job.name))}: {status_message(row)}")
 
-# %% ../nbs/api/61_widget.ipynb #b03237a4
+# %% ../nbs/api/61_widget.ipynb #93f54741
 @patch
 def _say_text(self:DetectorWidget, html):
     "A sentence under the controls, also for those who listen to the page"
     self.message.value = f'<div role="status" aria-live="polite" style="{_BOX}">{html}</div>'
 
-# %% ../nbs/api/61_widget.ipynb #596eab0d
+# %% ../nbs/api/61_widget.ipynb #3451a2d0
 @patch
 def _answered(self:DetectorWidget, verdict, frames):
     "Keep and show a verdict"
     self._show(verdict, verdict_html(verdict, frames, self.detector.bundle))
     self._say_text(f"{escape(shown_name(verdict.file))}: {verdict.label}. {percent(verdict.probability)} probability of AI")
 
-# %% ../nbs/api/61_widget.ipynb #f6ec00e4
+# %% ../nbs/api/61_widget.ipynb #e3c1b9bd
 @patch
 def _failed(self:DetectorWidget, error):
     "Keep and show why there is no verdict"
     self._show(Failure(error.file, error.code, str(error)), error_html(error.file, error.problem, error.remedy))
     self._say_text(f"{escape(shown_name(error.file))}: could not be analysed")
 
-# %% ../nbs/api/61_widget.ipynb #63b0c29f
+# %% ../nbs/api/61_widget.ipynb #b124697d
 @patch
 def _show(self:DetectorWidget, result, html):
     "The newest result on top"
     from ipywidgets import HTML
     self.results.append(result)
-    self.shown.children, self.clear.layout.display = (HTML(html), *self.shown.children), "flex"
+    self.shown.children, self.clear.layout.display = (HTML(html), *self.shown.children), None
 
-# %% ../nbs/api/61_widget.ipynb #11f1809c
+# %% ../nbs/api/61_widget.ipynb #6c25a22e
 @patch
 def wait(self:DetectorWidget):
     "Wait until no clip is left in the queue"

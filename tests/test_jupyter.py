@@ -66,10 +66,14 @@ def page(browser):
 def open_widget(page, url):
     "Open the notebook, run its first cell, wait for the controls"
     page.goto(url)
-    page.locator(".jp-CodeCell .cm-content").first.click(timeout=60_000)
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(state="attached", timeout=60_000)
-    page.keyboard.press("Shift+Enter")
-    page.get_by_role("button", name="Upload videos").wait_for(timeout=60_000)
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(state="attached", timeout=90_000)
+    ran = page.locator(".jp-InputPrompt", has_text=re.compile(r"[*\d]")).first
+    for _ in range(20): # a page that is still being laid out may lose the focus, and the key with it
+        page.locator(".jp-CodeCell .cm-content").first.click()
+        page.keyboard.press("Shift+Enter")
+        page.wait_for_timeout(1000)
+        if ran.count(): break
+    page.get_by_role("button", name="Upload videos").wait_for(timeout=90_000)
 
 
 def upload(page, *paths):
