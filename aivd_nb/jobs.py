@@ -74,10 +74,10 @@ def begin(self:JobStore, job:str):
 @patch
 def finish(self:JobStore,
     job:str,
-    result:dict, # verdict, facts, frames as `sandbox.checked` gives them
+    result:dict, # verdict, facts, provenance, frames as `sandbox.checked` gives them
 ):
     "Keep a result; all of it or nothing"
-    kept = json.dumps({k: result[k] for k in ("verdict", "facts")}, ensure_ascii=False)
+    kept = json.dumps({k: result[k] for k in ("verdict", "facts", "provenance")}, ensure_ascii=False)
     frames = [(job, n, t, jpeg) for n, (t, jpeg) in enumerate(result["frames"])]
     with self._lock:
         self._db.execute("begin immediate")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CONTAINERS', 'CODECS', 'SandboxLimits', 'clip_limits', 'thumbnail', 'Watch', 'describe', 'load_detector', 'confine',
-           'analyse', 'keeper_main', 'child_environment', 'SandboxError', 'checked', 'Sandbox']
+           'origin', 'analyse', 'keeper_main', 'child_environment', 'SandboxError', 'checked', 'Sandbox']
 
 # %% ../nbs/api/55_sandbox.ipynb #3bb97754
 import base64
@@ -28,6 +28,7 @@ import numpy as np
 from fastcore.basics import patch
 from .core import AivdError, ConfigError, VideoError, file_digest
 from .detector import Detector
+from .provenance import STATES, describe_provenance, provenance
 from .synth import generated_frames, write_clip
 from .video import Limits, probe
 
@@ -111,7 +112,9 @@ def load_detector(
     "A detector with one thread, warmed up"
     detector = Detector.load(bundle, weights, threads=1)
     if warm:
-        with tempfile.TemporaryDirectory() as folder: detector.predict(write_clip(Path(folder)/"warm-up.mp4", generated_frames(16, (256, 256))))
+        with tempfile.TemporaryDirectory() as folder:
+            clip = write_clip(Path(folder)/"warm-up.mp4", generated_frames(16, (256, 256)))
+            detector.predict(clip); provenance(clip)
         detector.featurizer.release()
     return detector
 
@@ -159,8 +162,8 @@ def _allow(libc, fd, path):
 
 # %% ../nbs/api/55_sandbox.ipynb #190b8b56
 def _readable(folder):
-    "Where Python and its libraries lie, and the folder of the upload"
-    own = [p for p in sys.path if p] + [sys.prefix, sys.base_prefix, Path(__file__).parent]
+    "Where Python and its libraries lie, the certificates that are trusted, and the folder of the upload"
+    own = [p for p in (*sys.path, os.environ.get("AIVD_C2PA_TRUST")) if p] + [sys.prefix, sys.base_prefix, Path(__file__).parent]
     return [*map(os.fspath, own), "/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom", "/proc/self", os.fspath(folder)]
 
 def _address_space():
@@ -182,13 +185,21 @@ def confine(
     _prctl((_PR_SET_PDEATHSIG, signal.SIGKILL), (_PR_SET_DUMPABLE, 0), (_PR_SET_NO_NEW_PRIVS, 1))
     return _landlock(_readable(folder))
 
+# %% ../nbs/api/55_sandbox.ipynb #edea24f1
+def origin(
+    path, # the upload
+) -> dict: # credentials: one of `STATES`; says_ai; lines: what the file says of its origin, in words
+    "What a file says about where it comes from, which is no part of the verdict"
+    found = provenance(path)
+    return {"credentials": found.credentials.state, "says_ai": found.credentials.says_ai, "lines": describe_provenance(found)[:60]}
+
 # %% ../nbs/api/55_sandbox.ipynb #72927404
 def analyse(
     detector, # a `Detector`; or what has `predict(path, progress=)`, for which the file is probed first
     path, # the upload
     limits:SandboxLimits,
     say, # called with stage and share
-) -> dict: # verdict, facts, frames
+) -> dict: # verdict, facts, provenance, frames
     "What the fork does with one file"
     say(stage="probing")
     watch, own, asked = Watch(say), isinstance(detector, Detector), clip_limits(limits)
@@ -196,7 +207,7 @@ def analyse(
     verdict = replace(detector, limits=asked).predict(path, watch.progress, watch=watch, threads=1) if own else detector.predict(path, progress=watch.progress)
     say(stage="verdict")
     facts = {k: v for k, v in asdict(info or watch.info).items() if k != "path"}
-    return {"verdict": verdict.to_dict(), "facts": facts, "frames": watch.frames()}
+    return {"verdict": verdict.to_dict(), "facts": facts, "provenance": origin(path), "frames": watch.frames()}
 
 # %% ../nbs/api/55_sandbox.ipynb #2edc9d38
 def _answer(detector, path, limits, say):
@@ -276,7 +287,7 @@ def keeper_main():
     for line in sys.stdin.buffer: _fork(detector, json.loads(line)["path"], limits, start["folder"], out)
 
 # %% ../nbs/api/55_sandbox.ipynb #014823b1
-_KEEP = ("PATH", "HOME", "LANG", "LC_ALL", "AIVD_WEIGHTS", "AIVD_BUNDLE", "AIVD_CACHE", "KERAS_HOME", "XDG_CACHE_HOME", "LD_LIBRARY_PATH")
+_KEEP = ("PATH", "HOME", "LANG", "LC_ALL", "AIVD_WEIGHTS", "AIVD_BUNDLE", "AIVD_CACHE", "AIVD_C2PA_TRUST", "KERAS_HOME", "XDG_CACHE_HOME", "LD_LIBRARY_PATH")
 
 def child_environment() -> dict:
     "Environment variables of a keeper and its forks"
@@ -324,6 +335,10 @@ def _facts(f):
     numbers = {k: _number(f[k]) for k in ("width", "height", "rotation", "fps", "n_frames", "duration_s", "size_bytes")}
     return {"container": _text(f["container"], 20), "codec": _text(f["codec"], 20), **numbers, "counted": f["counted"] is True}
 
+def _origin(p):
+    if p["credentials"] not in STATES: raise ValueError("no state")
+    return {"credentials": p["credentials"], "says_ai": p["says_ai"] is True, "lines": [_text(l) for l in p["lines"][:60]]}
+
 def _pictures(frames, most=1 << 19):
     found = [(_number(f["time_s"]), base64.b64decode(f["jpeg"], validate=True)) for f in frames[:64]]
     if any(not j.startswith(b"\xff\xd8\xff") or len(j) > most for _, j in found): raise ValueError("no JPEG")
@@ -332,9 +347,9 @@ def _pictures(frames, most=1 << 19):
 # %% ../nbs/api/55_sandbox.ipynb #560de669
 def checked(
     result, # what a fork said
-) -> dict: # verdict, facts, frames as (seconds, JPEG)
+) -> dict: # verdict, facts, provenance, frames as (seconds, JPEG)
     "The fields that a result must have, and no others; a fork that says anything else counts as lost"
-    try: return {"verdict": _verdict(result["verdict"]), "facts": _facts(result["facts"]), "frames": _pictures(result["frames"])}
+    try: return {"verdict": _verdict(result["verdict"]), "facts": _facts(result["facts"]), "provenance": _origin(result["provenance"]), "frames": _pictures(result["frames"])}
     except (KeyError, TypeError, ValueError, AttributeError) as e: raise _lost("crash") from e
 
 # %% ../nbs/api/55_sandbox.ipynb #9b67b52b
@@ -424,7 +439,7 @@ def run(self:Sandbox,
     path, # a file in this sandbox's folder
     say=None, # called with (stage, share)
     cancelled=None, # asked now and then whether to give up
-) -> dict: # verdict, facts, frames
+) -> dict: # verdict, facts, provenance, frames
     "Have a clip looked at; raises `VideoError` where the file is at fault, `SandboxError` where the process was lost over it"
     self.start()
     deadline, said = time.monotonic() + self.limits.wall_s, {}

@@ -280,7 +280,14 @@ function facts(job) {
   const f = job.facts, rows = [["Length", seconds(f.duration_s)], ["Picture", `${f.width} × ${f.height}${f.rotation ? `, turned by ${f.rotation}°` : ""}`], ["Frames", `${f.n_frames} at ${Number(f.fps.toFixed(2))} a second`], ["Container and codec", `${f.container}, ${f.codec}`], ["Size", bytes(f.size_bytes)],
     ["SHA-256", `${job.sha256.slice(0, 16)}…`]];
   return el("div", { class: "block" }, el("h4", {}, "What the file is"), el("dl", { class: "facts" }, ...rows.map(([k, v]) => el("div", {}, el("dt", {}, k), el("dd", {}, v)))),
-    el("p", { class: "hint" }, "Read from the file itself. It says nothing about where the clip comes from: such entries can be changed by anyone, and are not part of the score."));
+    el("p", { class: "hint" }, "Measured on the file itself. Not part of the score."));
+}
+
+function origin(job) {
+  const p = job.provenance, [first, ...rest] = p.lines;
+  return el("div", { class: "block" }, el("h4", {}, "What the file says of its origin"), el("p", {}, `${first[0].toUpperCase()}${first.slice(1)}.`),
+    ...(rest.length ? [el("details", {}, el("summary", {}, "Entries of its container"), el("ul", { class: "entries" }, ...rest.map(l => el("li", {}, l))))] : []),
+    el("p", { class: "hint" }, "Anybody can change such entries or leave them out. Only credentials signed by someone you trust are evidence. Not part of the score."));
 }
 
 function falseAlarms() {
@@ -301,11 +308,11 @@ async function result(c) {
   const job = c.job, v = job.verdict, images = await pictures(job), label = { "Real": "real", "AI-Generated": "ai" }[v.label] || "unsure";
   const head = el("div", { class: `verdict ${label}` }, el("span", { class: "sign", "aria-hidden": "true" }, SIGN[label]), el("h3", {}, v.label), el("p", {}, el("strong", {}, `${percent(v.probability)} probability of AI`), `: ${job.in_words}`));
   const why = v.reason ? el("p", { class: "reason" }, el("strong", {}, "Why no verdict? "), `${v.reason[0].toUpperCase()}${v.reason.slice(1)}.`) : null;
-  const notes = v.warnings.map(w => el("p", { class: "reason hint" }, `Note: ${w}.`));
+  const notes = [...(job.provenance.says_ai ? [el("p", { class: "reason" }, el("strong", {}, "Beside the score: "), `${job.provenance.lines[1]}.`)] : []), ...v.warnings.map(w => el("p", { class: "reason hint" }, `Note: ${w}.`))];
   const caveat = el("p", { class: "caveat" }, el("strong", {}, "One signal, not proof. "), `Model: ${v.bundle}. ${falseAlarms()} `, job.cached ? "This content was analysed before; the answer comes from the store." : "");
   const copyButton = el("button", { class: "button", type: "button", onclick: () => copy(copyButton, job) }, "Copy as JSON");
   const drop = el("button", { class: "button", type: "button", onclick: async () => { await ask(job.links.self, { method: "DELETE" }).catch(() => {}); c.node.remove(); say("Deleted"); $("file").focus(); } }, "Delete the result");
-  close(c, head, ...(why ? [why] : []), ...notes, scale(v.probability, label), timeline(job, images), facts(job), caveat, el("div", { class: "actions" }, copyButton, el("button", { class: "button", type: "button", onclick: () => print() }, "Print"), drop));
+  close(c, head, ...(why ? [why] : []), ...notes, scale(v.probability, label), timeline(job, images), facts(job), origin(job), caveat, el("div", { class: "actions" }, copyButton, el("button", { class: "button", type: "button", onclick: () => print() }, "Print"), drop));
   say(`${c.file.name}: ${v.label}. ${percent(v.probability)} probability of AI, ${job.in_words}. ${v.reason || ""}`);
 }
 
