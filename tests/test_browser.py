@@ -142,6 +142,8 @@ def test_keyboard_alone(page, url, clip):
     page.keyboard.press("Enter")
     assert page.locator("details table").first.is_visible()
     page.keyboard.press("Tab"); page.keyboard.press("Enter")
+    assert "container: mp4" in page.locator(".entries").inner_text()
+    page.keyboard.press("Tab"); page.keyboard.press("Enter")
     page.locator("#status", has_text="Copied").wait_for(state="attached")
     page.keyboard.press("Tab"); page.keyboard.press("Tab"); page.keyboard.press("Enter")
     page.locator("article").wait_for(state="detached")
