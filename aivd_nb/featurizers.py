@@ -305,7 +305,9 @@ def _cached_onnx(spec, weights, threads):
     name = f"{spec.backbone}-{hashlib.sha256(identity.encode()).hexdigest()[:24]}.onnx"
     with TemporaryDirectory() as tmp:
         onnx = _export_place(name, Path(tmp))
-        if not onnx.is_file(): export_onnx(keras_model(spec, file), onnx)
+        if not onnx.is_file():
+            print(f"Preparing {spec.backbone} for ONNX Runtime. This is done once and may take a minute.", file=sys.stderr)
+            export_onnx(keras_model(spec, file), onnx)
         return _from_onnx(spec, onnx, threads, f"onnx:{identity}")
 
 def _from_keras(spec, weights, threads):

@@ -89,9 +89,12 @@ def _edits(box, movie) -> list: # of {"seconds": shown, "from": first time of th
     return [{"seconds": round(d/movie, 3), "from": None if start < 0 else start} for d, start in found[:_EDITS]]
 
 # %% ../nbs/api/42_provenance.ipynb #a29f62e3
-def _described(box):
-    "(codec, name that the encoder gave itself) of an `stsd` box"
-    n = box[58] if len(box) > 58 else 0
+def _described(
+    box, # content of `stsd`
+    picture:bool=True, # a video track's: only those have the encoder's name there
+):
+    "(codec, name that the encoder gave itself or None)"
+    n = box[58] if picture and len(box) > 58 else 0
     return _clean(box[12:16]), _clean(box[59:59 + min(n, 31)]) or None
 
 # %% ../nbs/api/42_provenance.ipynb #f1ca3779
@@ -156,7 +159,7 @@ def _read_track(facts, state, path, box):
     if name == b"mdhd": t["created"], t["language"] = _clock(box)[0], _language(box)
     elif path[-2:] == (b"mdia", b"hdlr"): t["kind"], t["handler"] = _handler(box)
     elif name == b"elst": t["edits"] = _edits(box, state["scale"])
-    elif name == b"stsd": t["codec"], t["compressor"] = _described(box)
+    elif name == b"stsd": t["codec"], t["compressor"] = _described(box, t.get("kind") == "video")
 
 # %% ../nbs/api/42_provenance.ipynb #015d64a7
 _C2PA, _XMP = bytes.fromhex("d8fec3d61b0e483c92975828877ec481"), bytes.fromhex("be7acfcb97a942e89c71999491e3afac")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TrainConfig', 'Sequences', 'extract', 'augmented', 'clip_weights', 'train_head', 'train_heads', 'head_logits',
-           'out_of_fold', 'Fit', 'fit']
+           'out_of_fold', 'Fit', 'fit', 'training_notes']
 
 # %% ../nbs/api/34_train.ipynb #8403f679
 from dataclasses import asdict, dataclass, replace
@@ -176,11 +176,12 @@ def fit(
     cnn=None, # .onnx file of an own CNN, to travel in the bundle
     name:str|None=None, # of the bundle; the folder's where none is given
     verbose:int=1, # 0: silent
+    overwrite:bool=False, # replace a bundle that stands in the folder
 ) -> Fit:
     "Features, head, calibration, bundle"
     df = df.reset_index(drop=True)
     _check(df, train, folds)
-    _check_out(out)
+    _check_out(out, overwrite)
     seq = extract(df, featurizer, sampling, cache, progress=bool(verbose))
     extra = extract(df, featurizer, sampling, cache, augmented(train.seed, train.augment), bool(verbose)) if train.augment else None
     model, history, rows, z = (_fit_folds if folds else _fit_split)(head, train, seq, extra, df, folds, verbose)
@@ -199,12 +200,23 @@ def _check(df, train, folds):
         if getattr(train, n) < 1: raise ConfigError(f"TrainConfig.{n}", f"{getattr(train, n)!r} has no meaning here", "Give a whole number of at least 1")
 
 # %% ../nbs/api/34_train.ipynb #7b7853ee
-def _check_out(out):
-    "Refuse a folder that can't be made now, not after an hour of training"
+def _check_out(out, overwrite=False):
+    "Refuse a folder that can't be made, or whose bundle would be lost, now and not after an hour of training"
+    if (Path(out)/"bundle.json").exists() and not overwrite: raise TrainError(out, "holds a bundle already", "Name another folder, or allow to overwrite it")
     new = not Path(out).exists()
     try: Path(out).mkdir(parents=True, exist_ok=True)
     except OSError as e: raise TrainError(out, f"can't be made ({e.strerror})", "Name a folder that can be written") from e
     if new: Path(out).rmdir()
+
+# %% ../nbs/api/34_train.ipynb #f80bf607
+def training_notes(
+    df, # labels as from `read_labels`
+) -> list[str]:
+    "What to keep in mind about a bundle that these clips train"
+    real, ai = ((df["label"] == c).sum() for c in (0, 1))
+    notes = [f"{real} real and {ai} AI clips are few: don't rely on such a bundle's verdicts. A hundred of each is a start"] if min(real, ai) < 100 else []
+    if "group" not in df: notes.append("no column 'group' names the sources: where clips of one source stand on both sides of the split, the figures flatter")
+    return notes
 
 # %% ../nbs/api/34_train.ipynb #90f1a077
 def _fit_split(head, train, seq, extra, df, folds, verbose):
