@@ -172,7 +172,7 @@ def _train(labels_csv, out, backbone, views, taps, weights, step, unit, length, 
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--cache/--no-cache", default=True, show_default=True, help="Keep features, so that asking again costs nothing.")
 def evaluate(**options):
-    "Measure a detector on your own labelled clips: an HTML report, CSVs and JSON."
+    "Measure a detector on your own labelled clips: an HTML report, CSVs and JSON. Exit code 2 when any could not be analysed."
     _evaluate(**options)
 
 # %% ../nbs/api/62_cli.ipynb #81e69155
@@ -205,6 +205,7 @@ def _evaluate(labels_csv, out, bundle, weights, only, threshold, draws, seed, ca
     page = write_report(e, out, command=command)
     _tell(e)
     click.echo(page)
+    sys.exit(0 if e.about["scored"] == e.about["clips"] else 2)
 
 # %% ../nbs/api/62_cli.ipynb #2cba2746
 @main.command()
