@@ -248,19 +248,22 @@ def scan(**options):
     "Analyse all videos in PATHS (files, folders, globs, s3://…) into a Parquet table; started again, it goes on where it stopped."
     sys.exit(_scan(**options))
 
+# %% ../nbs/api/62_cli.ipynb #9ea98fc1
+def _scan_now(paths, out, fail_on, options):
+    "Scan; gives the exit code"
+    from aivd_nb.scan import scan as run
+    try: summary = run(paths, out, **options)
+    except KeyboardInterrupt:
+        click.echo(f"\nstopped; what was found is in {out}, and the same command goes on", err=True)
+        return 130
+    click.echo(summary)
+    return 3 if any(summary.counted(what) for what in fail_on) else 0
+
 # %% ../nbs/api/62_cli.ipynb #1ef2bc78
 def _scan(paths, out, fail_on, report, **options):
     "The `scan` command's work; gives its exit code"
-    from aivd_nb.scan import scan as run
     if options["watch"] and fail_on: raise click.UsageError("--fail-on asks what there is in the end, and --watch has none")
-    code = 0
-    if paths or options["manifest"] or not report:
-        try: summary = run(paths, out, **options)
-        except KeyboardInterrupt:
-            click.echo(f"\nstopped; what was found is in {out}, and the same command goes on", err=True)
-            return 130
-        click.echo(summary)
-        code = 3 if any(summary.counted(what) for what in fail_on) else 0
+    code = _scan_now(paths, out, fail_on, options) if paths or options["manifest"] or not report else 0
     if report: click.echo(_scan_report(out))
     return code
 
