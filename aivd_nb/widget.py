@@ -6,7 +6,7 @@
 __all__ = ['UPLOAD_LIMIT_MIB', 'SERVER_FLAG', 'uploads', 'typed_path', 'look', 'telling', 'small_jpeg', 'timeline_png', 'percent',
            'false_alarms', 'verdict_html', 'error_html', 'as_failure', 'DetectorWidget']
 
-# %% ../nbs/api/61_widget.ipynb #1fd0fc9f
+# %% ../nbs/api/61_widget.ipynb #538b7150
 import base64
 import math
 import os
@@ -29,7 +29,7 @@ from .openapi import in_words, status_message, status_share
 from .plots import AI_COLOR, REAL_COLOR, plot_timeline
 from .sandbox import Watch, thumbnail
 
-# %% ../nbs/api/61_widget.ipynb #d57c3eb3
+# %% ../nbs/api/61_widget.ipynb #91b0df0e
 def uploads(
     value, # of a `FileUpload`
 ) -> list: # (name, content), the name fit to be shown
@@ -37,11 +37,11 @@ def uploads(
     files = [(name, f["content"]) for name, f in value.items()] if hasattr(value, "items") else [(f["name"], f["content"]) for f in value]
     return [(shown_name(name), content) for name, content in files]
 
-# %% ../nbs/api/61_widget.ipynb #c3fb0f39
+# %% ../nbs/api/61_widget.ipynb #b9550025
 UPLOAD_LIMIT_MIB = 10
 SERVER_FLAG = """--ServerApp.tornado_settings='{"websocket_max_message_size": 209715200}'"""
 
-# %% ../nbs/api/61_widget.ipynb #a006f739
+# %% ../nbs/api/61_widget.ipynb #4afc91fc
 def typed_path(
     text:str, # as typed or pasted
 ) -> Path:
@@ -50,7 +50,7 @@ def typed_path(
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"": text = text[1:-1]
     return Path(text).expanduser()
 
-# %% ../nbs/api/61_widget.ipynb #ae739363
+# %% ../nbs/api/61_widget.ipynb #e7996dd9
 def look(
     detector:Detector,
     path, # the clip
@@ -63,7 +63,7 @@ def look(
     say(stage="verdict")
     return verdict, watch.frames()
 
-# %% ../nbs/api/61_widget.ipynb #0946241d
+# %% ../nbs/api/61_widget.ipynb #aefd58aa
 def telling(
     timeline, # of a verdict
     frames, # of `look`
@@ -77,12 +77,12 @@ def telling(
     chosen = sorted({*order[:most//2], *order[len(order) - (most - most//2):]} if len(order) > most else order)
     return [timeline[i] | _nearest(timeline[i], frames) | {"tell": words.get(i, "")} for i in chosen] if frames else []
 
-# %% ../nbs/api/61_widget.ipynb #6756ef7b
+# %% ../nbs/api/61_widget.ipynb #0df0d99b
 def _nearest(window, frames):
     "The frame nearest to the middle of a window"
     return min(frames, key=lambda f: abs(f["time_s"] - (window["start_s"] + window["end_s"])/2))
 
-# %% ../nbs/api/61_widget.ipynb #efa82433
+# %% ../nbs/api/61_widget.ipynb #e306f3e7
 def small_jpeg(
     jpeg:str, # base64
     width:int=200, height:int=200, # box to fit in
@@ -91,7 +91,7 @@ def small_jpeg(
     image = cv2.imdecode(np.frombuffer(base64.b64decode(jpeg), np.uint8), cv2.IMREAD_COLOR)
     return base64.b64encode(thumbnail(image, width, height)).decode()
 
-# %% ../nbs/api/61_widget.ipynb #cfa49118
+# %% ../nbs/api/61_widget.ipynb #a9daa776
 def timeline_png(
     timeline, # of a verdict
     band=None, # of the bundle
@@ -102,7 +102,7 @@ def timeline_png(
     plot_timeline(timeline, band).figure.savefig(out, format="png", dpi=dpi, metadata={"Software": None})
     return out.getvalue()
 
-# %% ../nbs/api/61_widget.ipynb #437ecadf
+# %% ../nbs/api/61_widget.ipynb #8f1b2d46
 def percent(
     p:float, # share
 ) -> str:
@@ -118,7 +118,7 @@ def false_alarms(
     unseen = "that it had not been trained on" if bundle.metrics.get("on") == "held-out clips" else "from sources that it had not been trained on"
     return f"When it was checked on {b.n_real} real clips {unseen}, it called {b.false_alarms} of them AI-generated ({percent(b.false_alarms/b.n_real)})."
 
-# %% ../nbs/api/61_widget.ipynb #a02e02d9
+# %% ../nbs/api/61_widget.ipynb #fe98bf65
 _SIGNS = {"Real": ("●", REAL_COLOR), "AI-Generated": ("▲", AI_COLOR), "Inconclusive": ("■", "#808080")}
 _BOX = "line-height:1.45;font-size:14px;white-space:normal;overflow-wrap:anywhere;max-width:720px;"
 _SECTION = f"{_BOX}margin-top:10px;padding-top:8px;border-top:1px solid rgba(128,128,128,.4)"
@@ -129,10 +129,10 @@ def _side(p, band):
 
 def _sign(label): return f'<span aria-hidden="true" style="color:{_SIGNS[label][1]}">{_SIGNS[label][0]}</span>'
 
-# %% ../nbs/api/61_widget.ipynb #e0f84f83
+# %% ../nbs/api/61_widget.ipynb #8a57812c
 def _tag(name, content, style="margin:8px 0"): return f'<{name} style="{style}">{content}</{name}>'
 
-# %% ../nbs/api/61_widget.ipynb #34d801dd
+# %% ../nbs/api/61_widget.ipynb #d4d6ea2d
 def _headline(v):
     "Label, number, words"
     label = f'<strong style="font-size:20px">{_sign(v.label)} {escape(v.label)}</strong>'
@@ -144,7 +144,7 @@ def _because(v):
     why = [f"<strong>Why no verdict?</strong> {escape(v.reason[0].upper() + v.reason[1:])}."] if v.reason else []
     return "".join(_tag("p", t) for t in why + [f"Note: {escape(w)}." for w in v.warnings])
 
-# %% ../nbs/api/61_widget.ipynb #53f5822f
+# %% ../nbs/api/61_widget.ipynb #ba8223c4
 def _seconds(w): return f"{w['start_s']:.1f} to {w['end_s']:.1f} s"
 
 def _picture(v, band):
@@ -159,7 +159,7 @@ def _figure(w, band):
     image = f'<img src="data:image/jpeg;base64,{small_jpeg(w["jpeg"])}" alt="Frame at {w["time_s"]:.1f} s" style="max-width:100%;height:auto;display:block">'
     return _tag("figure", f'{image}<figcaption style="font-size:13px">{caption}</figcaption>', "margin:0;max-width:200px")
 
-# %% ../nbs/api/61_widget.ipynb #e07c9729
+# %% ../nbs/api/61_widget.ipynb #af5f17c6
 def _table(v, band):
     "The timeline as a table, folded"
     cell = lambda tag, text: f'<{tag} style="text-align:left;padding:2px 14px 2px 0">{text}</{tag}>'
@@ -168,7 +168,7 @@ def _table(v, band):
     rows = "".join("<tr>" + "".join(cell("td", t) for t in (_seconds(w), percent(w["probability"]), f"{_sign(s)} {sides[s]}")) + "</tr>" for w in v.timeline for s in (_side(w["probability"], band),))
     return f"<details><summary>The same as a table</summary><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></details>"
 
-# %% ../nbs/api/61_widget.ipynb #e127b2c9
+# %% ../nbs/api/61_widget.ipynb #278b563e
 def verdict_html(
     verdict, # `Verdict`
     frames, # of `look`
@@ -182,7 +182,7 @@ def verdict_html(
     parts = [_tag("div", f"<strong>{escape(v.file)}</strong>"), _headline(v), _because(v), _picture(v, b.band), strip, _table(v, b.band), _tag("p", caveat)]
     return f'<section aria-label="Verdict on {escape(v.file)}" style="{_SECTION}">{"".join(parts)}</section>'
 
-# %% ../nbs/api/61_widget.ipynb #e2a6f9c2
+# %% ../nbs/api/61_widget.ipynb #1c3684a4
 def error_html(
     file:str, # its name, or what else is wrong
     problem:str, # what is wrong with it
@@ -193,7 +193,7 @@ def error_html(
     box = _tag("div", said, "margin:8px 0;padding:8px 14px;border-left:6px solid #c62828;background:rgba(128,128,128,.12)")
     return f'<section aria-label="Error with {escape(file)}" style="{_SECTION}"><strong>{escape(file)}</strong>{box}</section>'
 
-# %% ../nbs/api/61_widget.ipynb #cee6914f
+# %% ../nbs/api/61_widget.ipynb #0cdaec10
 def as_failure(
     error, # exception
     file:str, # the clip's name, as its owner knows it
@@ -206,7 +206,7 @@ def as_failure(
     if isinstance(error, MemoryError): return VideoError(file, "needs more memory than there is", "Try a shorter or smaller export of it", "memory")
     return VideoError(file, f"made the analysis fail ({type(error).__name__}: {own(str(error))})", "Try another export of it, for example as an .mp4 with H.264", "crash")
 
-# %% ../nbs/api/61_widget.ipynb #2fbe0c95
+# %% ../nbs/api/61_widget.ipynb #e7552552
 _ACCEPT = "video/*,.mp4,.m4v,.mov,.avi,.mkv,.webm,.gif,.wmv,.flv,.ogv,.mpg,.mpeg,.ts"
 _HEAD = "<strong>Is this video real or AI-generated?</strong><br>One signal, not proof. Clips stay on the machine where this notebook's Python runs; uploads are deleted as soon as they are analysed."
 _HINT = f"At most {UPLOAD_LIMIT_MIB} MiB at once: Jupyter drops larger uploads <strong>without a word</strong>, and the button is dead until this cell is run again. For a larger file type its path, or, where you start Jupyter yourself, start it with<br><code>{escape(SERVER_FLAG)}</code>"
@@ -215,13 +215,13 @@ def _html(text="", **layout):
     from ipywidgets import HTML, Layout
     return HTML(f'<div style="{_BOX}">{text}</div>' if text else "", layout=Layout(**layout))
 
-# %% ../nbs/api/61_widget.ipynb #f1755870
+# %% ../nbs/api/61_widget.ipynb #7657905c
 def _row(*children):
     "Controls side by side, below one another where it is narrow"
     from ipywidgets import HBox, Layout
     return HBox(children, layout=Layout(flex_flow="row wrap", align_items="center", width="auto"))
 
-# %% ../nbs/api/61_widget.ipynb #46af8a0f
+# %% ../nbs/api/61_widget.ipynb #a7ffe9f4
 @dataclass(frozen=True)
 class _Job:
     "A clip that waits for its turn"
@@ -231,7 +231,7 @@ class _Job:
 
 class _Cancelled(Exception): "Raised inside the work when its user has had enough"
 
-# %% ../nbs/api/61_widget.ipynb #b0f84243
+# %% ../nbs/api/61_widget.ipynb #c060931d
 class DetectorWidget:
     "Upload a clip in a notebook, or type its path, and read a verdict"
     def __init__(self,
@@ -247,7 +247,7 @@ class DetectorWidget:
         self._last = None, 0.0
         self._build()
 
-# %% ../nbs/api/61_widget.ipynb #58e995af
+# %% ../nbs/api/61_widget.ipynb #d28ebe4c
 _GONE = "DetectorWidget: run this cell to use it"
 
 @patch
@@ -256,7 +256,7 @@ def _ipython_display_(self:DetectorWidget):
     from IPython.display import display
     display({"text/plain": _GONE, "application/vnd.jupyter.widget-view+json": {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}}, raw=True)
 
-# %% ../nbs/api/61_widget.ipynb #157a1936
+# %% ../nbs/api/61_widget.ipynb #1b61e634
 @patch
 def _build(self:DetectorWidget):
     "Make the controls"
@@ -269,7 +269,7 @@ def _build(self:DetectorWidget):
     self.box = VBox([_html(_HEAD), _row(self.upload, self.path, self.go), _html(_HINT), self._build_status(), self.shown, self.clear], layout=Layout(max_width="760px"))
     self._connect()
 
-# %% ../nbs/api/61_widget.ipynb #de8ac26d
+# %% ../nbs/api/61_widget.ipynb #18380ce9
 @patch
 def _build_status(self:DetectorWidget):
     "Progress, message, and the button that ends it"
@@ -281,7 +281,7 @@ def _build_status(self:DetectorWidget):
     self.work.layout.display = "none"
     return VBox([self.work, self.message], layout=Layout(width="auto"))
 
-# %% ../nbs/api/61_widget.ipynb #17ec4c6a
+# %% ../nbs/api/61_widget.ipynb #c772edc8
 @patch
 def _connect(self:DetectorWidget):
     "Say what each control does"
@@ -293,14 +293,14 @@ def _connect(self:DetectorWidget):
     self.cancel.on_click(lambda _: self._cancel())
     self.clear.on_click(lambda _: self._clear())
 
-# %% ../nbs/api/61_widget.ipynb #538cc5fb
+# %% ../nbs/api/61_widget.ipynb #5547f4a5
 @patch
 def _uploaded(self:DetectorWidget, change):
     "Files came through the button"
     for name, content in uploads(change["new"]): self._keep(name, content)
     if change["new"]: self._empty_upload()
 
-# %% ../nbs/api/61_widget.ipynb #096fec31
+# %% ../nbs/api/61_widget.ipynb #760bc06f
 @patch
 def _keep(self:DetectorWidget, name, content):
     "Write an upload to the private folder, queue it"
@@ -315,7 +315,7 @@ def _empty_upload(self:DetectorWidget):
     "Let go of the uploads' content, so that the same file may come again; ipywidgets 7 lets the value be set only this way"
     self.upload.set_trait("value", {} if hasattr(self.upload.value, "items") else ())
 
-# %% ../nbs/api/61_widget.ipynb #06af6d1f
+# %% ../nbs/api/61_widget.ipynb #dc4858a8
 @patch
 def _typed(self:DetectorWidget):
     "A path was typed"
@@ -323,7 +323,7 @@ def _typed(self:DetectorWidget):
     path = typed_path(self.path.value)
     self._queue(_Job(os.fspath(path), path, False))
 
-# %% ../nbs/api/61_widget.ipynb #0b5fc2a0
+# %% ../nbs/api/61_widget.ipynb #406ff16a
 @patch
 def _cancel(self:DetectorWidget):
     "Stop the clip in work, forget those that wait"
@@ -338,7 +338,7 @@ def _clear(self:DetectorWidget):
     self.shown.children, self.clear.layout.display = (), "none"
     self._say_text("")
 
-# %% ../nbs/api/61_widget.ipynb #a212cdbe
+# %% ../nbs/api/61_widget.ipynb #d4fb1402
 @patch
 def _queue(self:DetectorWidget, job):
     "Put a clip at the end of the queue and see that somebody works on it"
@@ -350,7 +350,7 @@ def _queue(self:DetectorWidget, job):
     try: self._thread.start()
     except RuntimeError: self._work() # no threads here
 
-# %% ../nbs/api/61_widget.ipynb #be36f305
+# %% ../nbs/api/61_widget.ipynb #701a427e
 @patch
 def _work(self:DetectorWidget):
     "One clip after the other until none waits"
@@ -363,7 +363,7 @@ def _work(self:DetectorWidget):
             job = self._waiting.popleft()
         self._analyse(job)
 
-# %% ../nbs/api/61_widget.ipynb #a1e31204
+# %% ../nbs/api/61_widget.ipynb #ec5ece6e
 @patch
 def _analyse(self:DetectorWidget, job):
     "One clip, from its file to what is shown of it"
@@ -377,12 +377,12 @@ def _analyse(self:DetectorWidget, job):
     except Exception as e: self._failed(as_failure(e, job.name, job.path))
     finally: self._forget(job)
 
-# %% ../nbs/api/61_widget.ipynb #6c1a6570
+# %% ../nbs/api/61_widget.ipynb #d79f6351
 @patch
 def _loaded(self:DetectorWidget, job):
     "The detector, loaded when it is first needed"
     if self.detector is None:
-        self._say_text("Loading the detector. This happens once")
+        self._say_text("Loading the detector. This happens once; with a CNN that was not used here before it may take a minute")
         self.detector = Detector.load(self.bundle, self.weights)
     return self.detector
 
@@ -390,7 +390,7 @@ def _loaded(self:DetectorWidget, job):
 def _forget(self:DetectorWidget, job):
     if job.own: job.path.unlink(missing_ok=True)
 
-# %% ../nbs/api/61_widget.ipynb #cf6c9a7a
+# %% ../nbs/api/61_widget.ipynb #8c5d718c
 @patch
 def _say(self:DetectorWidget, job, state="running", **told):
     "A step forward; here the work ends when its user wants it to"
@@ -401,27 +401,27 @@ def _say(self:DetectorWidget, job, state="running", **told):
     self.bar.value = status_share(row)
     self._say_text(f"{escape(shown_name(job.name))}: {status_message(row)}")
 
-# %% ../nbs/api/61_widget.ipynb #93f54741
+# %% ../nbs/api/61_widget.ipynb #a065182a
 @patch
 def _say_text(self:DetectorWidget, html):
     "A sentence under the controls, also for those who listen to the page"
     self.message.value = f'<div role="status" aria-live="polite" style="{_BOX}">{html}</div>'
 
-# %% ../nbs/api/61_widget.ipynb #3451a2d0
+# %% ../nbs/api/61_widget.ipynb #bbf53395
 @patch
 def _answered(self:DetectorWidget, verdict, frames):
     "Keep and show a verdict"
     self._show(verdict, verdict_html(verdict, frames, self.detector.bundle))
     self._say_text(f"{escape(shown_name(verdict.file))}: {verdict.label}. {percent(verdict.probability)} probability of AI")
 
-# %% ../nbs/api/61_widget.ipynb #e3c1b9bd
+# %% ../nbs/api/61_widget.ipynb #8d662ed9
 @patch
 def _failed(self:DetectorWidget, error):
     "Keep and show why there is no verdict"
     self._show(Failure(error.file, error.code, str(error)), error_html(error.file, error.problem, error.remedy))
     self._say_text(f"{escape(shown_name(error.file))}: could not be analysed")
 
-# %% ../nbs/api/61_widget.ipynb #b124697d
+# %% ../nbs/api/61_widget.ipynb #dad58d87
 @patch
 def _show(self:DetectorWidget, result, html):
     "The newest result on top"
@@ -429,7 +429,7 @@ def _show(self:DetectorWidget, result, html):
     self.results.append(result)
     self.shown.children, self.clear.layout.display = (HTML(html), *self.shown.children), None
 
-# %% ../nbs/api/61_widget.ipynb #6c25a22e
+# %% ../nbs/api/61_widget.ipynb #badf0249
 @patch
 def wait(self:DetectorWidget):
     "Wait until no clip is left in the queue"
