@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ScanSummary', 'scan']
 
-# %% ../nbs/api/47_scan.ipynb #b560929b
+# %% ../nbs/api/47_scan.ipynb #30a7ca63
 import os
 import tempfile
 import threading
@@ -26,7 +26,7 @@ from .scan_files import Entry, check_sources, list_videos, sample_videos, watch_
 from .scan_pool import Answer, Pool, Worker, bundle_id, load_for_scan
 from .scan_store import Known, ScanStore, scan_schema
 
-# %% ../nbs/api/47_scan.ipynb #bfb46541
+# %% ../nbs/api/47_scan.ipynb #c7ddaf93
 @dataclass
 class ScanSummary:
     "What a run did, and what the table now says of the videos that it came across"
@@ -48,29 +48,29 @@ class ScanSummary:
         "How many there are of a kind"
         return self.failed if what == "error" else self.labels[{"ai": AI, "inconclusive": INCONCLUSIVE}[what]]
 
-# %% ../nbs/api/47_scan.ipynb #cc32840f
+# %% ../nbs/api/47_scan.ipynb #62615221
 @patch
 def count(self:ScanSummary, label, error):
     "One more video"
     if error: self.errors[error] += 1
     else: self.labels[label] += 1
 
-# %% ../nbs/api/47_scan.ipynb #10978c42
+# %% ../nbs/api/47_scan.ipynb #182d9f12
 @patch
 def __str__(self:ScanSummary):
     found = ", ".join(f"{n} {k}" for k, n in sorted(self.labels.items())) or "no verdict"
     failed = f", {self.failed} not analysed ({', '.join(f'{n} {k}' for k, n in self.errors.most_common())})" if self.errors else ""
     return f"{self.videos} videos: {found}{failed}\n{self.analysed} analysed now, {self.copied} copies of others, {self.kept} known before; {self.seconds:.1f} s; {self.out}"
 
-# %% ../nbs/api/47_scan.ipynb #9358c23b
+# %% ../nbs/api/47_scan.ipynb #d825f089
 class _Run:
     "The state of a run"
-    def __init__(self, store, bundle, summary, bar, flush_rows=250, flush_s=10):
+    def __init__(self, store, bundle, summary, bar, flush_rows=250, flush_s=2):
         self.store, self.bundle, self.summary, self.bar, self.flush_rows, self.flush_s = store, bundle, summary, bar, flush_rows, flush_s
         self.lock, self.working, self.claimed, self.waiting = threading.RLock(), {}, {}, {} # path → token; digest → path; digest → entries
         self.rows, self.tokens, self.fresh, self.flushed = {}, {}, {}, time.monotonic() # path → row; path → token; digest → row
 
-# %% ../nbs/api/47_scan.ipynb #fe5cb906
+# %% ../nbs/api/47_scan.ipynb #31642203
 @patch
 def todo(self:_Run, entries):
     "Entries that have to be looked at, each once; None is passed on"
@@ -78,7 +78,7 @@ def todo(self:_Run, entries):
         if e is None: yield None
         elif self._is_new(e): yield e
 
-# %% ../nbs/api/47_scan.ipynb #e89f28cc
+# %% ../nbs/api/47_scan.ipynb #4998e709
 @patch
 def _is_new(self:_Run, e):
     "Whether a video has to be looked at; those that haven't are counted"
@@ -89,7 +89,7 @@ def _is_new(self:_Run, e):
         self.working[e.path] = e.token
         return True
 
-# %% ../nbs/api/47_scan.ipynb #a4370afb
+# %% ../nbs/api/47_scan.ipynb #de4b461c
 @patch
 def _keep(self:_Run, e, known):
     "A row that stands as it is; in a folder that is watched it is counted once"
@@ -100,7 +100,7 @@ def _keep(self:_Run, e, known):
     if self.bar.watching: self.working[e.path] = e.token
     return False
 
-# %% ../nbs/api/47_scan.ipynb #90e2c0f1
+# %% ../nbs/api/47_scan.ipynb #3b0456c5
 @patch
 def claim(self:_Run, digest, path):
     "Whether this path's worker analyses a content: nobody does yet, and no row has it"
@@ -110,7 +110,7 @@ def claim(self:_Run, digest, path):
         self.claimed[digest] = path
         return True
 
-# %% ../nbs/api/47_scan.ipynb #ac1b3ce8
+# %% ../nbs/api/47_scan.ipynb #2c279751
 @patch
 def take(self:_Run, a:Answer):
     "Make rows of an answer, and of those that waited for it"
@@ -122,7 +122,7 @@ def take(self:_Run, a:Answer):
         if a.digest: self.fresh[a.digest] = row
         for e in self.waiting.pop(a.digest, ()): self._copy(e, a.digest)
 
-# %% ../nbs/api/47_scan.ipynb #4c7833bd
+# %% ../nbs/api/47_scan.ipynb #cbc5be76
 @patch
 def _copy(self:_Run, e, digest):
     "The row of a content that is known or in work"
@@ -137,14 +137,14 @@ def _copy(self:_Run, e, digest):
         self.summary.copied += 1
         self._add(e, row | {"path": e.path})
 
-# %% ../nbs/api/47_scan.ipynb #ec0d88a8
+# %% ../nbs/api/47_scan.ipynb #95e9e3da
 @patch
 def _add(self:_Run, e, row):
     self.rows[e.path], self.tokens[e.path] = row, e.token
     self.summary.count(row["label"], row["error"])
     self.bar.done(row["error"])
 
-# %% ../nbs/api/47_scan.ipynb #ec1b1cf6
+# %% ../nbs/api/47_scan.ipynb #9a3af996
 @patch
 def flush(self:_Run, always=False):
     "Write the rows that wait, when they are many or have waited long"
@@ -154,7 +154,7 @@ def flush(self:_Run, always=False):
         for path, row in self.rows.items(): self._written(path, row)
         self.rows, self.tokens, self.flushed = {}, {}, time.monotonic()
 
-# %% ../nbs/api/47_scan.ipynb #dbf63b4d
+# %% ../nbs/api/47_scan.ipynb #e0bbc186
 @patch
 def _written(self:_Run, path, row):
     "Forget what the store knows now"
@@ -163,7 +163,7 @@ def _written(self:_Run, path, row):
     self.claimed.pop(row["digest"], None)
     self.fresh.pop(row["digest"], None)
 
-# %% ../nbs/api/47_scan.ipynb #9aef6dc0
+# %% ../nbs/api/47_scan.ipynb #47d5689d
 class _Bar:
     "A progress bar, or nothing"
     def __init__(self, show, watching):
@@ -181,7 +181,7 @@ class _Bar:
     def _total(self):
         if self.counted is not None: self.bar.total = max(self.counted - self.passed, self.bar.n)
 
-# %% ../nbs/api/47_scan.ipynb #d99866b7
+# %% ../nbs/api/47_scan.ipynb #5b0ee9f2
 @patch
 def count(self:_Bar, entries):
     "Count the videos of a listing in a thread"
@@ -191,7 +191,7 @@ def count(self:_Bar, entries):
         self._total()
     if not self.bar.disable and not self.watching: threading.Thread(target=work, daemon=True, name="aivd-count").start()
 
-# %% ../nbs/api/47_scan.ipynb #3a0643a6
+# %% ../nbs/api/47_scan.ipynb #8d854ad2
 def _engine(name, make, workers, claim, folder, known, address, resources):
     "The function from entries to answers"
     if name == "local": return Pool(make, workers or cpu_count(), claim, folder).run
@@ -199,7 +199,7 @@ def _engine(name, make, workers, claim, folder, known, address, resources):
     from aivd_nb.scan_ray import RayPool
     return RayPool(make, workers, known, address, resources).run
 
-# %% ../nbs/api/47_scan.ipynb #15896bd8
+# %% ../nbs/api/47_scan.ipynb #9603fc21
 def scan(
     paths:Iterable=(), # files, folders (with all below), globs, addresses such as s3://bucket/folder
     out="results", # folder of the table; a scan that stands there goes on
@@ -232,7 +232,7 @@ def scan(
     summary.seconds = time.monotonic() - begun
     return summary
 
-# %% ../nbs/api/47_scan.ipynb #5d04b1be
+# %% ../nbs/api/47_scan.ipynb #dd498f0e
 def _loader(bundle, weights):
     "(what the bundle is called in the table, the function that loads it wherever a worker is)"
     b = load_bundle(bundle or default_bundle(weights))
@@ -240,7 +240,7 @@ def _loader(bundle, weights):
     where = b.folder.name if shipped else os.path.abspath(b.folder)
     return bundle_id(b), partial(load_for_scan, where, weights and os.path.abspath(weights), bundle_id(b))
 
-# %% ../nbs/api/47_scan.ipynb #fccc7182
+# %% ../nbs/api/47_scan.ipynb #bb6f80a6
 def _source(paths, manifest, sample, watch, stop, bar):
     "The stream of entries that the arguments ask for"
     look = partial(list_videos, paths, manifest)
@@ -249,7 +249,7 @@ def _source(paths, manifest, sample, watch, stop, bar):
     bar.count(look())
     return look()
 
-# %% ../nbs/api/47_scan.ipynb #f6c43ea2
+# %% ../nbs/api/47_scan.ipynb #8b142a2b
 def _drive(run, work, source):
     "Take answers, write rows; what is there is written, whatever ends the run"
     try:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['bundle_id', 'load_for_scan', 'failure', 'answer', 'child_main', 'Worker', 'Answer', 'look_at', 'Pool']
 
-# %% ../nbs/api/45_scan_pool.ipynb #0eb696fa
+# %% ../nbs/api/45_scan_pool.ipynb #1e85a04d
 import base64
 import json
 import os
@@ -27,14 +27,14 @@ from .detector import Detector
 from .pipeline import prefetch
 from .scan_files import Entry, fetch
 
-# %% ../nbs/api/45_scan_pool.ipynb #6bb03ec9
+# %% ../nbs/api/45_scan_pool.ipynb #de92b8c1
 def bundle_id(
     bundle:Bundle,
 ) -> str:
     "How a bundle is called in the table"
     return f"{bundle.name}@{file_digest(bundle.folder/'bundle.json')[:8]}"
 
-# %% ../nbs/api/45_scan_pool.ipynb #0cb5fe34
+# %% ../nbs/api/45_scan_pool.ipynb #e7bd8f99
 def load_for_scan(
     bundle=None, # folder or name of a shipped bundle; None: the best at hand
     weights=None, # CNN weights; None: the usual places
@@ -45,12 +45,12 @@ def load_for_scan(
     if name not in (None, bundle_id(detector.bundle)): raise BundleError(detector.bundle.folder, f"is {bundle_id(detector.bundle)} here, and {name} where the scan was started", "Install the same version, and copy the same bundle, everywhere")
     return detector
 
-# %% ../nbs/api/45_scan_pool.ipynb #46f7fc1d
+# %% ../nbs/api/45_scan_pool.ipynb #802dc031
 _CRASH = "made the process that looked at it end"
 _LOST = {"timeout": ("took longer than is allowed", "Look at it alone with aivd predict, or allow more with --timeout"),
     "crash": (_CRASH, "Convert it, for example: ffmpeg -i IN -c:v libx264 OUT.mp4"), "memory": ("needed more memory than a worker may have", "Scale it down")}
 
-# %% ../nbs/api/45_scan_pool.ipynb #973b5af5
+# %% ../nbs/api/45_scan_pool.ipynb #cd19c8eb
 def failure(
     code:str, # short name of the error
     problem:str|None=None, # None: what the code stands for
@@ -60,7 +60,7 @@ def failure(
     problem, remedy = (problem, remedy) if problem else _LOST[code]
     return {"error": code, "message": f"{problem}. {remedy}"}
 
-# %% ../nbs/api/45_scan_pool.ipynb #dfa1ffd0
+# %% ../nbs/api/45_scan_pool.ipynb #5cdecfc0
 def answer(
     detector, # has `predict(path, watch=, threads=, batch=)`
     file, # the video
@@ -77,7 +77,7 @@ def answer(
         return failure("memory") if "alloc" in str(e) else failure("crash", f"made the detector fail ({type(e).__name__}: {e})", "Look at it alone with aivd predict")
     return {"label": v.label, "probability": v.probability, "reason": v.reason, "timeline": list(v.timeline), "duration_s": length[0] if length else None, "timings_ms": v.timings_ms}
 
-# %% ../nbs/api/45_scan_pool.ipynb #6df83351
+# %% ../nbs/api/45_scan_pool.ipynb #ea937c28
 def _limit_memory(mebibytes):
     "Bound the address space of this process, beyond what it has now"
     if sys.platform != "linux": return
@@ -87,13 +87,13 @@ def _limit_memory(mebibytes):
     most = now + (mebibytes << 20)
     if hard == resource.RLIM_INFINITY or most < hard: resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
-# %% ../nbs/api/45_scan_pool.ipynb #eb5aef28
+# %% ../nbs/api/45_scan_pool.ipynb #ab85d50b
 def _listen(lines):
     "Lines of the parent into a queue; the process ends with the parent's pipe"
     for line in sys.stdin.buffer: lines.put(json.loads(line))
     os._exit(0)
 
-# %% ../nbs/api/45_scan_pool.ipynb #f8f5d2d8
+# %% ../nbs/api/45_scan_pool.ipynb #11d1eeee
 def child_main():
     "A child's life"
     out, null = os.fdopen(os.dup(1), "wb", 0), os.open(os.devnull, os.O_WRONLY)
@@ -108,7 +108,7 @@ def child_main():
     say({"ready": True})
     while True: say(answer(detector, lines.get()))
 
-# %% ../nbs/api/45_scan_pool.ipynb #e304a398
+# %% ../nbs/api/45_scan_pool.ipynb #0e41888e
 class Worker:
     "A child and what belongs to it"
     def __init__(self,
@@ -122,10 +122,10 @@ class Worker:
     def __enter__(self): return self
     def __exit__(self, *_): self.end()
 
-# %% ../nbs/api/45_scan_pool.ipynb #c715f5ee
+# %% ../nbs/api/45_scan_pool.ipynb #1a03de02
 _THREADS = {f"{k}_NUM_THREADS": "1" for k in ("OMP", "OPENBLAS", "MKL")} | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
-# %% ../nbs/api/45_scan_pool.ipynb #b01be70d
+# %% ../nbs/api/45_scan_pool.ipynb #bf357c6d
 @patch
 def start(self:Worker):
     "Start a child where there is none, and wait until its detector is loaded"
@@ -139,7 +139,7 @@ def start(self:Worker):
     if said: raise AivdError(said["file"], said["problem"], said["remedy"], said["code"])
     raise ConfigError("a worker", "took too long to load its detector" if self.late else "ended while it loaded its detector", "Try the detector with aivd predict, or use fewer workers")
 
-# %% ../nbs/api/45_scan_pool.ipynb #7c1e7f1e
+# %% ../nbs/api/45_scan_pool.ipynb #c8ae30b9
 @patch
 def _ask(self:Worker, message, seconds):
     "The child's answer to a message; None where it ended or was ended for being late"
@@ -153,13 +153,13 @@ def _ask(self:Worker, message, seconds):
     except (OSError, ValueError): return None # it ended in the middle of a line
     finally: timer.cancel()
 
-# %% ../nbs/api/45_scan_pool.ipynb #254b9b47
+# %% ../nbs/api/45_scan_pool.ipynb #4c82f90d
 @patch
 def _give_up(self:Worker):
     self.late = True
     self.proc.kill()
 
-# %% ../nbs/api/45_scan_pool.ipynb #cd1aeb55
+# %% ../nbs/api/45_scan_pool.ipynb #7583de69
 @patch
 def ask(self:Worker,
     file, # a video
@@ -172,7 +172,7 @@ def ask(self:Worker,
         if self.late: return failure("timeout")
     return failure("crash") if self.ended or said is None else said
 
-# %% ../nbs/api/45_scan_pool.ipynb #1b034970
+# %% ../nbs/api/45_scan_pool.ipynb #2ec11d3c
 @patch
 def kill(self:Worker):
     "End the child"
@@ -183,21 +183,21 @@ def kill(self:Worker):
         try: pipe.close()
         except BrokenPipeError: pass # a line that it did not read any more
 
-# %% ../nbs/api/45_scan_pool.ipynb #f9f2b435
+# %% ../nbs/api/45_scan_pool.ipynb #55df5f28
 @patch
 def end(self:Worker):
     "End the child, and start none again; may be called from another thread"
     self.ended = True
     if self.proc: self.proc.kill()
 
-# %% ../nbs/api/45_scan_pool.ipynb #40cd9c6c
+# %% ../nbs/api/45_scan_pool.ipynb #3f36fdba
 class Answer(NamedTuple):
     "What came of a video"
     entry: Entry
     digest: str|None
     result: dict|None # None: the content is known, or in work elsewhere
 
-# %% ../nbs/api/45_scan_pool.ipynb #70847f9a
+# %% ../nbs/api/45_scan_pool.ipynb #8a8435e4
 def _look(fetched, worker, claim):
     "The answer to one video that is at hand"
     try:
@@ -208,7 +208,7 @@ def _look(fetched, worker, claim):
         return Answer(fetched.entry, fetched.digest, said)
     finally: fetched.release()
 
-# %% ../nbs/api/45_scan_pool.ipynb #fa4c9fed
+# %% ../nbs/api/45_scan_pool.ipynb #afbfe8ab
 def look_at(
     entries:Iterable[Entry],
     worker:Worker,
@@ -219,7 +219,7 @@ def look_at(
     with closing(prefetch((fetch(e, folder) for e in entries), 1)) as found:
         for f in found: yield _look(f, worker, claim)
 
-# %% ../nbs/api/45_scan_pool.ipynb #fc66877f
+# %% ../nbs/api/45_scan_pool.ipynb #10097530
 class Pool:
     "Workers on this machine"
     def __init__(self,
@@ -238,14 +238,14 @@ class Pool:
             if e is None: time.sleep(.1)
             else: yield e
 
-# %% ../nbs/api/45_scan_pool.ipynb #c8ad3f15
+# %% ../nbs/api/45_scan_pool.ipynb #33151b85
 @patch
 def _put(self:Pool, item):
     while not self.stop.is_set():
         try: return self.answers.put(item, timeout=.2)
         except queue.Full: continue
 
-# %% ../nbs/api/45_scan_pool.ipynb #927f1391
+# %% ../nbs/api/45_scan_pool.ipynb #3c41050f
 @patch
 def _serve(self:Pool, worker):
     "A thread's work; what goes wrong goes to whoever asks for answers"
@@ -259,7 +259,7 @@ def _serve(self:Pool, worker):
         worker.end()
         self._put(worker)
 
-# %% ../nbs/api/45_scan_pool.ipynb #d520d432
+# %% ../nbs/api/45_scan_pool.ipynb #791f72b5
 @patch
 def run(self:Pool,
     entries:Iterator, # of `Entry` or None; asked by one thread at a time
@@ -277,7 +277,7 @@ def run(self:Pool,
             else: yield item
     finally: self._end(threads)
 
-# %% ../nbs/api/45_scan_pool.ipynb #12dd0952
+# %% ../nbs/api/45_scan_pool.ipynb #2768ea7f
 @patch
 def _end(self:Pool, threads):
     "End the children, and wait a moment for the threads"

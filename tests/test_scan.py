@@ -1,0 +1,167 @@
+"""A scan loses nothing: killed, interrupted, with workers and machines lost on the way. `load_scan.py` has the same on a thousand clips, by hand."""
+import json, os, random, re, signal, subprocess, sys, threading, time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import BIN
+from load_scan import killed, library, lose_a_node, rows, same, two_nodes
+from scan_stub import stub
+
+from aivd_nb.core import ConfigError, shared_data
+from aivd_nb.detector import Detector
+from aivd_nb.scan import scan
+from aivd_nb.synth import make_dataset
+
+SHARED = shared_data()
+TESTS = Path(__file__).parent
+STUB_SCAN = """import sys; sys.path[:0] = [{tests!r}]
+from scan_stub import stub
+from aivd_nb.scan import scan
+print(scan([{lib!r}], {out!r}, loader=stub({seconds}), bundle="stub", workers=2, timeout_s=3, progress=False))"""
+
+
+def made_up(folder, n, special=()):
+    "n files of which every seventh repeats another and every twentieth is damaged, and some that kill or hang whoever reads them"
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(n): (folder/f"{i:05d}.mp4").write_bytes(b"BAD %d" % i if i % 20 == 3 else b"clip %d" % (i - 1 if i % 7 == 1 else i))
+    for s in special: (folder/f"{s.lower()}.mp4").write_bytes(s.encode())
+    return sorted(folder.glob("*.mp4"))
+
+
+def command(lib, out, seconds): return [sys.executable, "-c", STUB_SCAN.format(tests=str(TESTS), lib=str(lib), out=str(out), seconds=seconds)]
+
+
+def descendants(pid):
+    "Processes below one, now"
+    parents = {int(p.name): int(re.sub(r".*\) . ", "", (p/"stat").read_text()).split()[0]) for p in Path("/proc").iterdir() if p.name.isdigit() and (p/"stat").exists()}
+    found = [pid]
+    for p in found: found += [c for c, above in parents.items() if above == p]
+    return found[1:]
+
+
+def alive(pids): return [p for p in pids if Path(f"/proc/{p}").exists() and " Z " not in Path(f"/proc/{p}/stat").read_text()]
+
+
+def until(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end: time.sleep(.05)
+    return condition()
+
+
+def test_killed_ten_times(tmp_path):
+    "SIGKILL at random moments: the table is readable after each, never has a video twice, never loses a row, and in the end is that of an undisturbed run"
+    files = made_up(tmp_path/"lib", 500, ("CRASH", "HANG"))
+    whole = scan([tmp_path/"lib"], tmp_path/"whole", loader=stub(), bundle="stub", workers=2, timeout_s=3)
+    assert whole.errors == {"damaged": 25, "crash": 1, "timeout": 1}
+    rng, standing = random.Random(0), []
+    for _ in range(10): standing.append(killed(command(tmp_path/"lib", tmp_path/"out", .02), tmp_path/"out", (1.2, 3.5), rng))
+    assert None not in standing and standing == sorted(standing), standing
+    end = subprocess.run(command(tmp_path/"lib", tmp_path/"out", 0), capture_output=True, text=True)
+    assert end.returncode == 0, end.stderr
+    same(rows(tmp_path/"whole"), rows(tmp_path/"out"), files)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_stopped(tmp_path, how):
+    "Ctrl-C writes what there is and ends with 130; whatever ends the driver ends its workers, in the middle of a video"
+    clips = make_dataset(tmp_path/"lib", 20, frames=30, size=(200, 200))
+    scanning = [BIN/"aivd", "scan", clips, "--out", tmp_path/"out", "--bundle", "embedded", "--workers", "2"]
+    child = subprocess.Popen(scanning, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert until(lambda: len(descendants(child.pid)) >= 2), child.communicate()
+    time.sleep(2.5)
+    workers = descendants(child.pid)
+    child.send_signal(how)
+    _, said = child.communicate(timeout=30)
+    assert until(lambda: not alive(workers), 10), alive(workers)
+    if how == signal.SIGINT:
+        assert child.returncode == 130 and "the same command goes on" in said and "Traceback" not in said, said
+        n = len(pd.read_parquet(tmp_path/"out"))
+        assert 0 < n < 40, n
+        done = subprocess.run(scanning, capture_output=True, text=True)
+        assert f"{40 - n} analysed now, 0 copies of others, {n} known before" in done.stdout, done.stdout + done.stderr
+    assert not list((tmp_path/"out").glob(".tmp-*"))
+
+
+def test_broken_ones_cost_a_row_each(tmp_path):
+    "Crashing and hanging children: the others' rows are there, and the run goes on with new children"
+    made_up(tmp_path/"lib", 40, ("CRASH", "HANG"))
+    begun = time.monotonic()
+    found = scan([tmp_path/"lib"], tmp_path/"out", loader=stub(), bundle="stub", workers=2, timeout_s=2)
+    assert (found.videos, found.errors) == (42, {"damaged": 2, "crash": 1, "timeout": 1}) and time.monotonic() - begun < 40
+    again = scan([tmp_path/"lib"], tmp_path/"out", loader=stub(), bundle="stub", workers=1, timeout_s=1)
+    assert (again.kept, again.analysed) == (40, 2), "errors that pass are tried again, others are not"
+
+
+def test_bundles_side_by_side(tmp_path):
+    made_up(tmp_path/"lib", 20)
+    for name in ("one@1", "two@2", "one@1"): last = scan([tmp_path/"lib"], tmp_path/"out", loader=stub(), bundle=name, workers=1)
+    table = pd.read_parquet(tmp_path/"out")
+    assert last.kept == 20 and table.groupby("bundle").size().to_dict() == {"one@1": 20, "two@2": 20} and not table.duplicated(["path", "bundle"]).any()
+
+
+def test_watch(tmp_path):
+    "A drop folder: what is being written waits, what is written gets its row while the watch goes on, what changes is done again"
+    lib, out, stop = tmp_path/"lib", tmp_path/"out", threading.Event()
+    files = made_up(lib, 5)
+    for f in files: os.utime(f, (1e9, 1e9))
+    found = []
+    watching = threading.Thread(target=lambda: found.append(scan([lib], out, loader=stub(), bundle="stub", workers=1, watch=True, stop=stop)))
+    watching.start()
+    count = lambda: len(pd.read_parquet(out)) if list(out.glob("part-*")) else 0
+    assert until(lambda: count() == 5)
+    slow = lib/"slow.mp4"
+    with open(slow, "wb") as f:
+        for i in range(14):
+            f.write(b"BAD" if not i else b"x")
+            f.flush()
+            time.sleep(.5)
+            assert count() == 5, "picked up while it was written"
+    assert until(lambda: count() == 6)
+    slow.write_bytes(b"changed")
+    assert until(lambda: pd.read_parquet(out).set_index("path").error[str(slow)] is None or pd.isna(pd.read_parquet(out).set_index("path").error[str(slow)]))
+    stop.set()
+    watching.join(30)
+    assert (found[0].analysed, found[0].copied, len(pd.read_parquet(out))) == (6, 1, 6)
+
+
+def test_two_nodes_one_lost(tmp_path):
+    "Ray on two nodes with the real detector: the rows of the local engine to the bit, though a node is killed on the way"
+    lib = library(tmp_path/"lib", sorted(make_dataset(tmp_path/"clips", 25, frames=40, size=(256, 256)).rglob("*.mp4")), 70, broken=.1, repeats=.25)
+    here = scan([lib], tmp_path/"local", bundle="embedded", workers=2)
+    files, lost = sorted(lib.rglob("*.mp4")), []
+    cluster, node = two_nodes()
+    threading.Thread(target=lose_a_node, args=(tmp_path/"ray", cluster, node, 1, lost), daemon=True).start()
+    try:
+        there = scan([lib], tmp_path/"ray", bundle="embedded", engine="ray", address=cluster.address)
+        assert until(lambda: lost), "no node was lost"
+        same(rows(tmp_path/"local"), rows(tmp_path/"ray"), files)
+        assert (there.videos, there.failed) == (here.videos, here.failed) == (70, 7)
+        again = scan([lib], tmp_path/"ray", bundle="embedded", engine="ray", address=cluster.address)
+        assert again.kept == 70 and not again.analysed
+    finally: cluster.shutdown()
+
+
+def test_rows_cost_the_same_however_many(tmp_path):
+    "Time a row and memory of the driver, 300 rows and 6,000; load_scan.py has 100,000"
+    code = STUB_SCAN.format(tests=str(TESTS), lib="{lib}", out="{out}", seconds=0) + "\nimport resource; print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    found = {}
+    for n in (300, 6000):
+        made_up(tmp_path/f"lib{n}", n)
+        done = subprocess.run([sys.executable, "-c", code.format(lib=tmp_path/f"lib{n}", out=tmp_path/f"out{n}")], capture_output=True, text=True)
+        assert f"{n} videos" in done.stdout, done.stdout + done.stderr
+        found[n] = int(done.stdout.split("peak")[1])/1024
+    assert found[6000] - found[300] < 40, found
+
+
+@pytest.mark.skipif(SHARED is None, reason="the collection of real clips is not at hand")
+def test_real_clips_get_the_verdicts_of_predict(tmp_path):
+    clips = sorted((SHARED/"data"/"originals").iterdir())
+    scan(clips, tmp_path/"out", bundle="embedded", workers=2)
+    table = pd.read_parquet(tmp_path/"out").set_index("path")
+    for v in Detector.load("embedded").predict_many([str(c) for c in clips]):
+        row = table.loc[v.file]
+        if not hasattr(v, "label"): assert row.error == v.error and row.message in v.message
+        else: assert abs(row.probability - v.probability) < 1.01e-4 and len(row.timeline) == len(v.timeline) and row.error is None or pd.isna(row.error)
