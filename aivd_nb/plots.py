@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['REAL_COLOR', 'AI_COLOR', 'INK', 'FAINT', 'new_axes', 'save_figure', 'plot_confusion', 'plot_roc', 'plot_reliability',
-           'plot_risk_coverage', 'plot_scores', 'plot_history', 'plot_timeline']
+           'plot_risk_coverage', 'plot_scores', 'plot_history', 'plot_timeline', 'plot_families', 'plot_frames',
+           'plot_regions', 'plot_explanation']
 
 # %% ../nbs/api/52_plots.ipynb #7fdf04e3
 from pathlib import Path
@@ -217,3 +218,96 @@ def _span(rows):
     start, end = min(r[0] for r in rows), max(r[1] for r in rows)
     room = .02*(end - start) or .5
     return start - room, end + room
+
+# %% ../nbs/api/52_plots.ipynb #adb5c63a
+_FOR = {"AI": (AI_COLOR, "^"), "real": (REAL_COLOR, "o"), "neither": ("#777777", "s")}
+
+def plot_families(
+    rows, # of an explanation: {"name", "log_odds", "spoke_for"}
+    title:str="What kind of features spoke for it",
+    ax=None, # where to draw
+): # axes
+    "Contributions of views or layers as bars to both sides"
+    ax = new_axes(ax, (5.4, .6 + .32*len(rows)))
+    for i, r in enumerate(rows):
+        color, marker = _FOR[r["spoke_for"]]
+        ax.barh(i, r["log_odds"], height=.62, color=color, alpha=.8)
+        ax.plot([r["log_odds"]], [i], marker, color=color, markeredgecolor="white", markersize=9, clip_on=False)
+    _even(ax.axvline, ax.set_xlim, max([abs(r["log_odds"]) for r in rows] + [.1]))
+    ax.set_yticks(range(len(rows)), [r["name"] for r in rows], fontsize=9)
+    ax.invert_yaxis()
+    return _dress(ax, title, "← for real     log-odds     for AI →", "")
+
+# %% ../nbs/api/52_plots.ipynb #8358114d
+def _even(line, limit, most):
+    "A line where odds don't change, and equal room on both sides"
+    line(0, color=INK, linewidth=1)
+    limit(-1.15*most, 1.15*most)
+
+def plot_frames(
+    rows, # of an explanation: {"time_s", "log_odds", "spoke_for"}
+    title:str="Which frames spoke for it",
+    ax=None, # where to draw
+): # axes
+    "Contributions of the verdict's frames over the clip's time"
+    ax = new_axes(ax, (7, 2.2))
+    for r in rows:
+        color, marker = _FOR[r["spoke_for"]]
+        ax.plot([r["time_s"]]*2, [0, r["log_odds"]], color=color, linewidth=2)
+        ax.plot([r["time_s"]], [r["log_odds"]], marker, color=color, markeredgecolor="white", markersize=9)
+    _even(ax.axhline, ax.set_ylim, max([abs(r["log_odds"]) for r in rows] + [.02]))
+    return _dress(ax, title, "seconds", "real ←  log-odds  → AI")
+
+# %% ../nbs/api/52_plots.ipynb #caf90df7
+def plot_regions(
+    regions:dict, # of an explanation
+    pictures, # of the same explanation, RGB
+    title:str="Which places spoke for it",
+): # array of axes
+    "The map of places over its frames: orange for AI, blue for real"
+    from matplotlib.figure import Figure
+    axes = Figure(figsize=(2.5*len(pictures), 2.9), layout="constrained").subplots(1, len(pictures), squeeze=False)[0]
+    for ax, picture, number in zip(axes, pictures, regions["frames"]): _overlay(ax, regions, picture, f"frame {number}")
+    axes[0].set_title(_map_title(regions, title), loc="left", fontsize=11, color=INK)
+    return axes
+
+def _map_title(regions, title): return title if regions["held"] else "No place mattered more than others"
+
+# %% ../nbs/api/52_plots.ipynb #897b4f4a
+def _overlay(ax, regions, picture, label):
+    "A picture in greys under the map's colours; the stronger, the more a place spoke"
+    import numpy as np
+    from matplotlib.colors import to_rgb
+    grid, (h, w) = np.array(regions["log_odds"], float), picture.shape[:2]
+    strength = np.abs(grid)/max(np.abs(grid).max(), 1e-9)
+    ax.imshow(np.asarray(picture, float).mean(2), extent=(0, w, h, 0), cmap="gray", vmin=0, vmax=255)
+    if regions["held"]:
+        ax.imshow(np.concatenate([np.where(grid[..., None] > 0, to_rgb(AI_COLOR), to_rgb(REAL_COLOR)), .65*strength[..., None]], 2), extent=(0, w, h, 0), interpolation="nearest")
+        _signs(ax, grid, strength, w, h)
+    ax.set(xticks=[], yticks=[])
+    ax.set_xlabel(label, fontsize=9)
+
+# %% ../nbs/api/52_plots.ipynb #6713c6ac
+def _signs(ax, grid, strength, w, h):
+    "The same without colours: a sign in each cell that matters"
+    rows, columns = grid.shape
+    for r, c in zip(*(strength > 1/3).nonzero()):
+        ax.text((c + .5)*w/columns, (r + .5)*h/rows, "+" if grid[r, c] > 0 else "−", ha="center", va="center", color="white", fontsize=6 + 9*strength[r, c], fontweight="bold")
+
+# %% ../nbs/api/52_plots.ipynb #c5486bb7
+def plot_explanation(
+    e, # `Explanation`
+    band:Band|None=None, # of the bundle, shaded in the timeline
+): # figure
+    "Timeline, frames, views, layers and places of an explanation on one page"
+    from matplotlib.figure import Figure
+    fig, v = Figure(figsize=(9.5, 8), layout="constrained"), e.verdict
+    top, middle, bottom = fig.subfigures(3, 1, height_ratios=[2.5, 1.7 + .12*len(e.taps), 2.9])
+    plot_timeline(e.timeline, band, f"{v.label}, probability of AI {v.probability:.2f}. A closer look over the clip", top.subplots())
+    left, right = middle.subplots(1, 2)
+    plot_families(e.views, "Views", left); plot_families(e.taps, "Layers, from fine detail to things", right)
+    left, right = bottom.subplots(1, 2, width_ratios=[2, 1])
+    plot_frames(e.frames, "Frames of the verdict", left)
+    if e.regions: _overlay(right, e.regions, e.pictures[0], f"frame {e.regions['frames'][0]}"); right.set_title(_map_title(e.regions, "Places"), loc="left", fontsize=11, color=INK)
+    else: right.set_axis_off()
+    return fig
