@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['import_ray', 'Ledger', 'RayScanner', 'connected', 'RayPool']
 
-# %% ../nbs/api/46_scan_ray.ipynb #b29ce18d
+# %% ../nbs/api/46_scan_ray.ipynb #cbbad04d
 import json
 import logging
 import socket
@@ -18,14 +18,14 @@ from .core import AivdError, ConfigError
 from .scan_files import Entry
 from .scan_pool import Answer, Worker, look_at
 
-# %% ../nbs/api/46_scan_ray.ipynb #a235609e
+# %% ../nbs/api/46_scan_ray.ipynb #5038bafc
 def import_ray():
     "Ray with its data library, or the error that says how to get it"
     try: import ray, ray.data
     except ImportError as e: raise ConfigError("the engine ray", f"needs a package that is not installed ({e})", "Install it: pip install 'aivd-nb[ray]'") from e
     return ray
 
-# %% ../nbs/api/46_scan_ray.ipynb #3cac58da
+# %% ../nbs/api/46_scan_ray.ipynb #2f61e29a
 class Ledger:
     "Contents that are done, and who was given the others"
     def __init__(self,
@@ -42,7 +42,7 @@ class Ledger:
         if at < len(self.known) and self.known[at] == key: return False
         return self.owners.setdefault(bytes.fromhex(digest[:32]), hash(path)) == hash(path)
 
-# %% ../nbs/api/46_scan_ray.ipynb #773fc497
+# %% ../nbs/api/46_scan_ray.ipynb #f40593b9
 class RayScanner:
     "A worker behind an actor"
     def __init__(self,
@@ -55,13 +55,13 @@ class RayScanner:
         entries = [Entry(*json.loads(e)) for e in batch["entry"]]
         return {"answer": [json.dumps(a) for a in look_at(entries, self.worker, self.claim, self.folder.name)]}
 
-# %% ../nbs/api/46_scan_ray.ipynb #e8b3fbb0
+# %% ../nbs/api/46_scan_ray.ipynb #5415819d
 class _Ask:
     "The ledger's `claim`, from another process"
     def __init__(self, ledger): self.ledger = ledger
     def __call__(self, digest, path): return import_ray().get(self.ledger.claim.remote(digest, path))
 
-# %% ../nbs/api/46_scan_ray.ipynb #fcdcc2ed
+# %% ../nbs/api/46_scan_ray.ipynb #a61cf771
 def _check_address(address):
     "Refuse an address where nobody answers, for which Ray itself waits many minutes"
     host, _, port = (address or "").split("://")[-1].rpartition(":")
@@ -69,7 +69,7 @@ def _check_address(address):
     try: socket.create_connection((host.strip("[]"), int(port)), 10).close()
     except OSError as e: raise ConfigError(address, f"can't be reached ({e})", "Check the address, and that `ray start --head` ran there") from e
 
-# %% ../nbs/api/46_scan_ray.ipynb #403d1574
+# %% ../nbs/api/46_scan_ray.ipynb #a8312162
 @contextmanager
 def connected(
     address:str|None=None, # of a cluster, such as "auto" or "ray://host:10001"
@@ -87,7 +87,7 @@ def connected(
     try: yield ray
     finally: ray.shutdown()
 
-# %% ../nbs/api/46_scan_ray.ipynb #8aae37ee
+# %% ../nbs/api/46_scan_ray.ipynb #d4f4c0e1
 class RayPool:
     "Workers on a Ray cluster"
     def __init__(self,
@@ -103,7 +103,7 @@ class RayPool:
         self.make, self.workers, self.known, self.address, self.batch, self.round_size = make, workers, known, address, batch, round_size
         self.resources = resources or {"num_cpus": 1}
 
-# %% ../nbs/api/46_scan_ray.ipynb #4cbb52c3
+# %% ../nbs/api/46_scan_ray.ipynb #a25a6659
 @patch
 def _rounds(self:RayPool, entries):
     "Lists of videos; a round ends when it is full, or when there are no more just now"
@@ -115,7 +115,7 @@ def _rounds(self:RayPool, entries):
             found = []
     if found: yield found
 
-# %% ../nbs/api/46_scan_ray.ipynb #67544beb
+# %% ../nbs/api/46_scan_ray.ipynb #e3c7b96a
 @patch
 def run(self:RayPool,
     entries:Iterator, # of `Entry` or None
@@ -125,18 +125,18 @@ def run(self:RayPool,
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
-        ledger = ray.remote(Ledger).options(num_cpus=0, scheduling_strategy=_here(ray)).remote(self.known())
+        ledger = ray.remote(Ledger).options(num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=_here(ray)).remote(self.known())
         for found in self._rounds(entries):
             if found: yield from self._round(ray, found, _Ask(ledger))
             else: yield None
 
-# %% ../nbs/api/46_scan_ray.ipynb #06ab4b82
+# %% ../nbs/api/46_scan_ray.ipynb #d1268c9d
 def _here(ray):
-    "Where the driver is: with it, the ledger stands and falls; any place where the driver is no part of the cluster"
+    "Where the driver is: with it, the ledger stands and falls"
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
-# %% ../nbs/api/46_scan_ray.ipynb #6c3a2268
+# %% ../nbs/api/46_scan_ray.ipynb #3653528f
 @patch
 def _actors(self:RayPool, ray):
     "How many actors at most: one for each share of the cluster that its resources allow"
@@ -145,7 +145,7 @@ def _actors(self:RayPool, ray):
     if not self.workers and shares and min(shares) < 1: raise ConfigError("the cluster", f"has no room for a worker ({self.resources})", "Ask for less, or add machines")
     return self.workers or int(min(shares, default=1))
 
-# %% ../nbs/api/46_scan_ray.ipynb #65c253f1
+# %% ../nbs/api/46_scan_ray.ipynb #540e976d
 @patch
 def _round(self:RayPool, ray, entries, claim):
     "Answers to a round's videos"
@@ -157,11 +157,11 @@ def _round(self:RayPool, ray, entries, claim):
         for found in done.iter_batches(batch_size=None): yield from (Answer(Entry(*e), digest, result) for e, digest, result in map(json.loads, found["answer"]))
     except ray.exceptions.RayError as e: raise _cause(e) from e
 
-# %% ../nbs/api/46_scan_ray.ipynb #59e59a82
+# %% ../nbs/api/46_scan_ray.ipynb #f66ec807
 def _cause(e):
     "The error of this package inside one of Ray's, or one that says what Ray said"
     inner = e
-    while inner is not None and not isinstance(inner, AivdError): inner = getattr(inner, "cause", None) or inner.__cause__
-    if inner is not None: return AivdError(inner.file, inner.problem, inner.remedy, inner.code)
-    said = [line for line in str(e).strip().splitlines() if line.strip()]
-    return ConfigError("ray", f"could not go on ({said[-1].strip() if said else type(e).__name__})", "Look at the cluster with ray status; the same command goes on")
+    while not isinstance(inner, AivdError) and (next_one := getattr(inner, "cause", None) or inner.__cause__): inner = next_one
+    if isinstance(inner, AivdError): return AivdError(inner.file, inner.problem, inner.remedy, inner.code)
+    said = str(inner).strip().splitlines()[-1:] # of an actor that died while it was made, the error's own words
+    return ConfigError("ray", f"could not go on ({type(inner).__name__}: {''.join(said).strip()})", "Look at the cluster with ray status; the same command goes on")
