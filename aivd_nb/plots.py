@@ -219,9 +219,10 @@ def _span(rows):
     room = .02*(end - start) or .5
     return start - room, end + room
 
-# %% ../nbs/api/52_plots.ipynb #adb5c63a
+# %% ../nbs/api/52_plots.ipynb #43624c97
 _FOR = {"AI": (AI_COLOR, "^"), "real": (REAL_COLOR, "o"), "neither": ("#777777", "s")}
 
+# %% ../nbs/api/52_plots.ipynb #adb5c63a
 def plot_families(
     rows, # of an explanation: {"name", "log_odds", "spoke_for"}
     title:str="What kind of features spoke for it",
@@ -238,12 +239,13 @@ def plot_families(
     ax.invert_yaxis()
     return _dress(ax, title, "← for real     log-odds     for AI →", "")
 
-# %% ../nbs/api/52_plots.ipynb #8358114d
+# %% ../nbs/api/52_plots.ipynb #cd0e9704
 def _even(line, limit, most):
     "A line where odds don't change, and equal room on both sides"
     line(0, color=INK, linewidth=1)
     limit(-1.15*most, 1.15*most)
 
+# %% ../nbs/api/52_plots.ipynb #8358114d
 def plot_frames(
     rows, # of an explanation: {"time_s", "log_odds", "spoke_for"}
     title:str="Which frames spoke for it",
@@ -271,6 +273,7 @@ def plot_regions(
     axes[0].set_title(_map_title(regions, title), loc="left", fontsize=11, color=INK)
     return axes
 
+# %% ../nbs/api/52_plots.ipynb #8b99e18b
 def _map_title(regions, title): return title if regions["held"] else "No place mattered more than others"
 
 # %% ../nbs/api/52_plots.ipynb #897b4f4a
