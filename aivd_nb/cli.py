@@ -72,6 +72,7 @@ def _each(clips, work):
         except AivdError as e: failed = True; click.echo(f"✗ {e}", err=True)
     sys.exit(2 if failed else 0)
 
+# %% ../nbs/api/62_cli.ipynb #2fe42cee
 @main.command()
 @click.argument("clips", nargs=-1, required=True)
 def probe(clips):
@@ -299,6 +300,7 @@ def _check_out(out):
     from aivd_nb.core import ConfigError
     if out and Path(out).suffix not in (".json", ".png", ".svg", ".pdf"): raise ConfigError(out, "is neither JSON nor a picture by its name", "Use .json, .png, .svg or .pdf")
 
+# %% ../nbs/api/62_cli.ipynb #a8d196b6
 def _keep_explanation(e, band, out):
     "Write an explanation as JSON or as a picture"
     from pathlib import Path
