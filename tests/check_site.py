@@ -62,7 +62,7 @@ def page_problems(name, reader, size):
     if size > MAX_BYTES: yield f"{name}: {size:,} bytes, over {MAX_BYTES:,}"
     twice = {i for i in reader.ids if reader.ids.count(i) > 1}
     if twice: yield f"{name}: ids that stand twice: {sorted(twice)}"
-    texts = ["\n".join(reader.text)]
+    texts = ["".join(reader.text)]
     for what, pattern in LEFT_OVER.items():
         hay = texts + ["".join(reader.code)] if what == "#|" else texts
         for t in hay:

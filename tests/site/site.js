@@ -26,8 +26,10 @@ for (const pre of document.querySelectorAll("div.sourceCode > pre, pre.console, 
     button.textContent = "Copied";
     setTimeout(() => button.textContent = "Copy", 1500);
   });
-  pre.parentElement.classList.add("copyable");
-  (pre.parentElement.matches("div.sourceCode") ? pre.parentElement : pre).append(button);
+  let box = pre.parentElement;
+  if (!box.matches("div.sourceCode")) { box = document.createElement("div"); pre.replaceWith(box); box.append(pre); }
+  box.classList.add("copyable");
+  box.append(button);
 }
 
 // The heading in view is marked in the table of contents.
