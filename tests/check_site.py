@@ -9,7 +9,7 @@ MAX_BYTES = 2_000_000
 
 
 class Reader(HTMLParser):
-    "Of a page: ids, targets of links and pictures, text outside of and inside code, links of the navigation"
+    "Of a page: ids, targets of links and pictures, text outside of code and inside blocks of it, links of the navigation"
     def __init__(self, html):
         super().__init__()
         self.ids, self.targets, self.text, self.code, self.nav, self.open = [], [], [], [], [], []
@@ -29,7 +29,8 @@ class Reader(HTMLParser):
 
     def handle_data(self, data):
         if "script" in self.open or "style" in self.open: return
-        (self.code if {"pre", "code"} & set(self.open) else self.text).append(data)
+        if "pre" in self.open: self.code.append(data)
+        elif "code" not in self.open: self.text.append(data) # a directive may be spoken of, in backticks
 
 
 def page_of(source, nbs) -> str: # the address that nbdev (`output-file`) and Quarto give it

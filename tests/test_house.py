@@ -59,6 +59,36 @@ def test_reference_has_no_outputs(path):
     assert [i for i, c in enumerate(json.loads((ROOT/path).read_text(encoding="utf-8"))["cells"]) if c.get("outputs")] == []
 
 
+def workflows():
+    import yaml
+    return {p.stem: yaml.safe_load(p.read_text(encoding="utf-8")) for p in (ROOT/".github/workflows").glob("*.yml")}
+
+
+def test_workflows_run_every_flag():
+    "A cell that is marked with a flag of settings.ini is left out by nbdev_test; some job must run it. (`notest` is refused by test_notebooks.)"
+    flags = re.search(r"(?m)^tst_flags = (.*)$", (ROOT/"settings.ini").read_text(encoding="utf-8"))[1].split()
+    commands = [s.get("run", "") for w in workflows().values() for j in w["jobs"].values() for s in j["steps"]]
+    assert [f for f in flags if f != "notest" and not any(f"--flags {f}" in c for c in commands)] == []
+
+
+def test_workflows_are_bounded():
+    "Read-only but where more is needed, an end in time, actions of a named version, dependencies as tested"
+    for name, w in workflows().items():
+        assert w["permissions"] == {"contents": "read"}, name
+        for job in w["jobs"].values():
+            assert job["timeout-minutes"] <= 120 and set(job.get("permissions", {})) <= {"pages", "id-token"}, name
+            assert all(re.search(r"@v\d+$", s["uses"]) for s in job["steps"] if "uses" in s), name
+            assert all("-c constraints.txt" in s["run"] for s in job["steps"] if "pip install" in s.get("run", "")), name
+
+
+def test_citation_is_of_this_version():
+    "The fields that the Citation File Format 1.2.0 asks for, and the version of settings.ini"
+    import yaml
+    cff, settings = (yaml.safe_load((ROOT/"CITATION.cff").read_text(encoding="utf-8")), (ROOT/"settings.ini").read_text(encoding="utf-8"))
+    assert cff["cff-version"] == "1.2.0" and cff["type"] == "software" and {"message", "title", "authors"} <= set(cff)
+    assert f"\nversion = {cff['version']}\n" in settings and all(set(a) & {"name", "family-names"} for a in cff["authors"])
+
+
 def test_no_large_files():
     "Trained bundles are the only thing in here that has to be large"
     big = {str(p): (ROOT/p).stat().st_size for p in FILES if (ROOT/p).is_file() and p.parts[:2] != ("aivd_nb", "bundles")}
