@@ -134,9 +134,11 @@ _HTTP = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_fo
 def _http_error(s, e):
     "What Flask refuses, told as a problem (or, to a person on a page that is not there, as a page)"
     from flask import render_template, request
+    from werkzeug.exceptions import SecurityError
     code = _HTTP.get(e.code, "bad_request" if e.code < 500 else "internal")
     if code == "not_found" and "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/api/"): return render_template("missing.html"), 404
     details = {"too_large": f"At most {s.config.max_mb} MiB are accepted.", "rate": "Wait a little."}
+    if isinstance(e, SecurityError): details["bad_request"] = "This server doesn't answer to the name in the Host header. Its operator can add it to the setting 'hosts'."
     headers = {k: v for k, v in e.get_headers() if k in ("Allow", "Retry-After")} if e.get_response is not None else {}
     return _problem(code, details.get(code, ""), headers)
 
@@ -199,6 +201,8 @@ def _dress(s, response):
     response.headers["X-Request-Id"] = g.get("request_id", "")
     response.headers["Cache-Control"] = "no-cache" if (request.endpoint or "").endswith("static") else "no-store"
     response.headers.pop("Server", None)
+    if response.status_code not in (429, 503): response.headers.pop("Retry-After", None) # the limiter sets it always
+    if response.status_code == 204: response.headers.pop("Content-Type", None)
     route, ms = str(request.url_rule or "none"), 1000*(time.perf_counter() - g.get("start", time.perf_counter()))
     s.metrics.requests.labels(request.method if request.method in _METHODS else "other", route, response.status_code).inc()
     s.metrics.request_seconds.labels(route).observe(ms/1000)
@@ -216,6 +220,7 @@ def _received(s, request):
     "The upload of a request, or the problem with it"
     found = request.files.get("file")
     if found is None: return None, _problem("no_file", "Send it as the multipart field 'file'.")
+    if len(request.files.getlist("file")) > 1: return None, _problem("bad_request", "Send one file a request.")
     up = found.stream
     up.close()
     if not up.size: return None, _problem("empty", "Copy or download it again.")
@@ -226,7 +231,7 @@ def _received(s, request):
 # %% ../nbs/api/60_app.ipynb #47dced65
 def _create(s):
     from flask import request
-    if not s.jobs.ready: return _problem("starting", "Try again in a few seconds.", {"Retry-After": "3"})
+    if not s.jobs.about: return _problem("starting", "Try again in a few seconds.", {"Retry-After": "3"}) # later, clips wait for a worker that starts anew
     if request.mimetype != "multipart/form-data": return _problem("media_type", "Send multipart/form-data with a field 'file'.")
     with s.jobs.place():
         up, refused = _received(s, request)
@@ -247,7 +252,7 @@ def _delete(s, id): return ("", 204) if s.jobs.cancel(id) else _problem("not_fou
 # %% ../nbs/api/60_app.ipynb #73a56f99
 def _frame(s, id, n):
     from flask import Response
-    jpeg = s.jobs.store.frame(id, n)
+    jpeg = s.jobs.store.frame(id, n) if n < 1 << 31 else None
     return Response(jpeg, mimetype="image/jpeg") if jpeg else _problem("not_found", "No such frame.")
 
 # %% ../nbs/api/60_app.ipynb #64cbd948
@@ -324,8 +329,7 @@ def _limiter(app, rate):
     if not rate: return lambda f: f
     from flask_limiter import Limiter
     from flask_limiter.util import get_remote_address
-    try: return Limiter(get_remote_address, app=app, storage_uri="memory://", strategy="moving-window", headers_enabled=True).limit(rate)
-    except ValueError as e: raise ConfigError("rate", f"is {rate!r}", "Write it like '60 per minute'") from e
+    return Limiter(get_remote_address, app=app, storage_uri="memory://", strategy="moving-window", headers_enabled=True).limit(rate)
 
 # %% ../nbs/api/60_app.ipynb #b27fa5e4
 def create_app(
@@ -357,15 +361,19 @@ def _wire(app, s):
     for kind, f in ((HTTPException, _http_error), (AivdError, _own_error), (OSError, _disk_error), (sqlite3.Error, _disk_error), (Exception, _unforeseen)): app.register_error_handler(kind, partial(f, s))
 
 # %% ../nbs/api/60_app.ipynb #d9eef6cc
-def _error_task():
-    "Waitress' own refusals as problems, without its name"
+def _error_task(s):
+    "Waitress' own refusals as problems, without its name, counted and logged like others"
     from waitress.task import ErrorTask
     class ProblemTask(ErrorTask):
         def execute(self):
-            code = _HTTP.get(self.request.error.code, "bad_request" if self.request.error.code < 500 else "internal")
-            body = json.dumps(problem(code)).encode()
-            self.status = f"{self.request.error.code} {self.request.error.reason}"
-            self.response_headers.extend([("Content-Type", "application/problem+json"), *_HEADERS.items()])
+            status, number = self.request.error.code, secrets.token_hex(8)
+            code = _HTTP.get(status, "bad_request" if status < 500 else "internal")
+            detail = f"At most {s.config.max_mb} MiB are accepted." if code == "too_large" else ""
+            body = json.dumps(problem(code, detail, request_id=number) | {"status": status}).encode()
+            self.status = f"{status} {self.request.error.reason}"
+            self.response_headers.extend([("Content-Type", "application/problem+json"), ("X-Request-Id", number), *_HEADERS.items()])
+            s.metrics.requests.labels("other", "none", status).inc()
+            s.log("request", id=number, method="other", route="none", status=status, ms=0, bytes=0)
             self.set_close_on_finish()
             self.content_length = len(body)
             self.write(body)
@@ -384,7 +392,7 @@ def make_server(
     try:
         server = create_server(app, host=c.host, port=c.port, threads=c.streams + 8, ident=None, max_request_body_size=(c.max_mb << 20) + (1 << 17), channel_timeout=60, connection_limit=512, clear_untrusted_proxy_headers=True, **proxy)
     except OSError as e: raise ConfigError(f"{c.host}:{c.port}", f"can't be listened on ({e.strerror})", "Choose another port with --port, or stop who uses it") from e
-    server.channel_class = type("Channel", (HTTPChannel,), {"error_task_class": _error_task()})
+    server.channel_class = type("Channel", (HTTPChannel,), {"error_task_class": _error_task(app.extensions["aivd"])})
     return server
 
 # %% ../nbs/api/60_app.ipynb #4dda5a9f

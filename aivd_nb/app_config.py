@@ -8,6 +8,7 @@ __all__ = ['AppConfig', 'is_loopback', 'load_config', 'config_table']
 # %% ../nbs/api/57_app_config.ipynb #10d27d6a
 import ipaddress
 import os
+import re
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -61,7 +62,23 @@ def _check(c):
     if c.api_key and len(c.api_key) < 16: raise ConfigError("api_key", f"has {len(c.api_key)} characters", "Use 16 or more, for example: python -c 'import secrets; print(secrets.token_urlsafe(24))'")
     for name in ("queue", "max_mb", "max_frames", "max_pixels", "cpu_s", "memory_mb", "wall_s", "max_seconds", "retention_hours"):
         if not getattr(c, name) > 0: raise ConfigError(name, f"is {getattr(c, name)}", "Give a number above 0")
-    if c.workers < 0 or c.streams < 0 or not 0 <= c.port < 65536: raise ConfigError("workers, streams, port", f"are {c.workers}, {c.streams}, {c.port}", "Give 0 or more; a port below 65536")
+    for name in ("workers", "streams"):
+        if getattr(c, name) < 0: raise ConfigError(name, f"is {getattr(c, name)}", "Give 0 or more")
+    if not 0 <= c.port < 65536: raise ConfigError("port", f"is {c.port}", "Give a number from 0 to 65535")
+    _check_names(c)
+
+# %% ../nbs/api/57_app_config.ipynb #450a593f
+_NAME = re.compile(r"[\w.-]+|\[[0-9a-fA-F:.]+\]")
+
+def _check_names(c):
+    "Refuse a rate, a proxy or host names that mean nothing"
+    from limits import parse_many
+    try: parse_many(c.rate) if c.rate else None
+    except ValueError as e: raise ConfigError("rate", f"is {c.rate!r}", "Write it like '60 per minute'") from e
+    try: ipaddress.ip_address(c.proxy) if c.proxy else None
+    except ValueError as e: raise ConfigError("proxy", f"is {c.proxy!r}", "Give the address of the proxy, such as 127.0.0.1") from e
+    for h in filter(None, (h.strip() for h in c.hosts.split(","))):
+        if not _NAME.fullmatch(h): raise ConfigError("hosts", f"has {h!r}", "Give names without port and scheme, such as clips.example.org")
 
 # %% ../nbs/api/57_app_config.ipynb #86659c84
 _PREFIX = "AIVD_SERVE_"
@@ -94,8 +111,9 @@ def load_config(
     set_ = {k.removeprefix(_PREFIX).lower(): v for k, v in env.items() if k.startswith(_PREFIX) and k != f"{_PREFIX}CONFIG"}
     _known(set_, by_name, "environment:")
     _known(given, by_name, "argument")
-    found |= set_ | {k: v for k, v in given.items() if v is not None}
-    return AppConfig(**{k: _value(by_name[k], v, k) for k, v in found.items()})
+    told = ((f"{file}: ", found), (f"environment: {_PREFIX}", set_), ("", {k: v for k, v in given.items() if v is not None}))
+    values = {k: _value(by_name[k], v, where + (k.upper() if _PREFIX in where else k)) for where, d in told for k, v in d.items()}
+    return AppConfig(**values)
 
 # %% ../nbs/api/57_app_config.ipynb #89d751c4
 def _read(file):

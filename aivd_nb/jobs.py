@@ -125,11 +125,19 @@ def frame(self:JobStore, job:str, n:int) -> bytes|None:
     rows = self._run("select jpeg from frames where job=? and n=?", job, n)
     return rows[0]["jpeg"] if rows else None
 
+# %% ../nbs/api/56_jobs.ipynb #945c2dfd
+@patch
+def _forget(self:JobStore, sql, *values):
+    "Delete rows, and what the write-ahead log still holds of them"
+    gone = self._run(sql, *values)
+    if gone: self._run("pragma wal_checkpoint(truncate)")
+    return gone
+
 # %% ../nbs/api/56_jobs.ipynb #f2abd3a1
 @patch
 def delete(self:JobStore, job:str) -> bool:
     "Forget a job and its result"
-    return bool(self._run("delete from jobs where id=? returning id", job))
+    return bool(self._forget("delete from jobs where id=? returning id", job))
 
 # %% ../nbs/api/56_jobs.ipynb #aa04be38
 @patch
@@ -141,7 +149,7 @@ def interrupt(self:JobStore) -> int: # how many
 @patch
 def sweep(self:JobStore, older_than_s:float) -> int: # how many
     "Forget finished jobs of a certain age"
-    return len(self._run(f"delete from jobs where created<? and state in {FINISHED} returning id", time.time() - older_than_s))
+    return len(self._forget(f"delete from jobs where created<? and state in {FINISHED} returning id", time.time() - older_than_s))
 
 # %% ../nbs/api/56_jobs.ipynb #0226d810
 class DataFolder:
@@ -292,7 +300,7 @@ def _work(self:Jobs, box):
         try: self.about = box.start()
         except (AivdError, OSError) as e:
             with self.changed: self.error = None if self.about else e if isinstance(e, AivdError) else ConfigError("the detector's process", f"can't be started ({e.strerror})", "Free memory or processes"); self.changed.notify_all()
-            self.hear("start_failed")
+            if self.about: self.hear("start_failed") # at first, whoever starts the server is told
             self.closing.wait(pause); pause = min(30, 2*pause)
             continue
         pause = 0.5

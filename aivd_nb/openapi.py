@@ -37,6 +37,7 @@ def in_words(
     label:str="", # the verdict's; where it is inconclusive, the words must not be surer than it
 ) -> str:
     "A calibrated probability in words"
+    if label == "Inconclusive" and abs(p - 0.5) < 0.05: return "leans neither to real nor to AI-generated"
     if label == "Inconclusive": return f"leans to {'AI-generated' if p >= 0.5 else 'real'}, not to be relied on"
     return next(words for top, words in _WORDS if p < top)
 

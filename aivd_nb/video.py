@@ -189,7 +189,7 @@ def _check_pixels(path, width, height, limits):
     "Refuse a frame over the cap"
     if width*height > limits.max_pixels:
         raise VideoError(path, f"has frames of {width}×{height} pixels, over the limit of {limits.max_pixels:,}",
-            "Scale it down, or raise Limits(max_pixels=…)", "too_many_pixels")
+            "Scale it down, or allow more pixels", "too_many_pixels")
 
 # %% ../nbs/api/10_video.ipynb #11104ae3
 def _codec(cap):
@@ -413,11 +413,18 @@ def _forward(self:VideoReader, to):
     while self.index < to and self._grab(): pass
     return self.index == to
 
+# %% ../nbs/api/10_video.ipynb #5a29cbf7
+def _is_short(path, size):
+    "Whether a table of contents lists bytes behind the end of the file"
+    found = _table(path, 1 << 62)
+    return found is not None and int(found.places.sum(1).max()) > size
+
 # %% ../nbs/api/10_video.ipynb #0ea182c3
 @patch
 def _start(self:VideoReader):
     "Decode the first frame, or say why that can't be done"
     if self.index >= 0 or self._forward(0): return
+    if self.kind in ("mp4", "mov") and _is_short(self.path, self.size): raise VideoError(self.path, "ends before its first picture: it was cut off", "Copy or download it again", "truncated")
     codec = _codec(self.cap)
     if codec.upper() == "AV01": problem = "is AV1, which this OpenCV can't decode"
     else: problem = f"holds no frame that can be decoded ({codec} in {self.kind})"

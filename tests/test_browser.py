@@ -194,10 +194,30 @@ def test_polling_where_streams_are_used_up(page, serving, clip, tmp_path):
 
 def test_key(page, serving, clip, tmp_path):
     page.goto(serving(tmp_path, api_key="0123456789abcdef"))
+    page.set_input_files("#file", str(clip))
+    page.locator(".message", has_text="Waiting for the server").wait_for()
+    page.locator("#key-field").fill("fedcba9876543210")
+    page.get_by_role("button", name="Use it").click()
+    page.locator("#key-hint", has_text="not the key").wait_for()
     page.locator("#key-field").fill("0123456789abcdef")
     page.get_by_role("button", name="Use it").click()
-    page.set_input_files("#file", str(clip))
     check_result(page)
+
+
+def test_a_reload_keeps_results_and_a_deleted_one_stays_away(page, serving, clip, tmp_path):
+    give(page, serving(tmp_path), clip, make_broken(tmp_path, "truncated"))
+    page.locator(".trouble").wait_for(timeout=60_000)
+    assert page.locator("h2").first.inner_text() == "holiday.mp4" # in the order in which they were chosen
+    page.reload()
+    page.locator(".trouble").wait_for()
+    page.locator(".verdict").wait_for()
+    page.get_by_role("button", name="Delete the result").click()
+    page.get_by_role("button", name="Remove from the page").click()
+    page.locator("article").first.wait_for(state="detached")
+    page.reload()
+    page.locator("#model", has_text="real clips").wait_for()
+    page.wait_for_timeout(500)
+    assert page.locator("article").count() == 0
 
 
 @pytest.mark.parametrize("width, scheme", [(360, "light"), (360, "dark"), (1100, "dark")])

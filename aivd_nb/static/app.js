@@ -26,10 +26,14 @@ function draw(parent, tag, attrs = {}, text) {
 
 const percent = p => `${Math.round(100 * p)} %`;
 const seconds = s => `${s.toFixed(1)} s`;
-const bytes = n => n < 1024 ** 2 ? `${Math.max(1, Math.round(n / 1024))} KiB` : `${(n / 1024 ** 2).toFixed(1)} MiB`;
+const bytes = n => n < 1024 ? `${n} bytes` : n < 1024 ** 2 ? `${Math.round(n / 1024)} KiB` : `${(n / 1024 ** 2).toFixed(1)} MiB`;
 const say = text => { $("status").textContent = text; };
+const needsKey = () => limits.key_needed && !sessionStorage.getItem("aivd-key");
 const auth = () => sessionStorage.getItem("aivd-key") ? { Authorization: `Bearer ${sessionStorage.getItem("aivd-key")}` } : {};
 const ask = (url, options = {}) => fetch(url, { ...options, headers: { ...auth(), ...(options.headers || {}) } });
+const memory = () => JSON.parse(sessionStorage.getItem("aivd-jobs") || "[]"); // so that reloading the page keeps its results
+const remember = jobs => sessionStorage.setItem("aivd-jobs", JSON.stringify(jobs.slice(-50)));
+const forget = c => remember(memory().filter(m => !c.job || m.href !== c.job.links.self));
 const pause = ms => new Promise(r => setTimeout(r, ms));
 
 // What a file is by its first bytes; the server looks again.
@@ -87,7 +91,7 @@ function close(c, ...content) {
 }
 
 function trouble(c, title, detail) {
-  close(c, el("div", { class: "trouble" }, el("h3", {}, title), el("p", {}, detail)), el("div", { class: "actions" }, el("button", { class: "button", type: "button", onclick: () => c.node.remove() }, "Remove from the page")));
+  close(c, el("div", { class: "trouble" }, el("h3", {}, title), el("p", {}, detail)), el("div", { class: "actions" }, el("button", { class: "button", type: "button", onclick: () => { forget(c); c.node.remove(); } }, "Remove from the page")));
   say(`${c.file.name}: ${title}. ${detail}`);
 }
 
@@ -95,6 +99,7 @@ async function cancel(c) {
   c.gone = true;
   if (c.xhr) c.xhr.abort();
   if (c.job) await ask(c.job.links.self, { method: "DELETE" }).catch(() => {});
+  forget(c);
   waiting = waiting.filter(x => x !== c);
   c.node.remove();
   say(`${c.file.name}: cancelled`);
@@ -116,12 +121,32 @@ function send(c) {
   });
 }
 
+function askKey(text) {
+  sessionStorage.removeItem("aivd-key");
+  $("key").hidden = false;
+  $("key-hint").textContent = text;
+  say(text);
+}
+
+async function useKey(key) {
+  sessionStorage.setItem("aivd-key", key);
+  const r = await ask(`${API}/none`).catch(() => null); // 404 with the right key
+  if (!r || r.status === 401) return askKey(r ? "This is not the key of this server." : "The server can’t be reached. Try again.");
+  $("key").hidden = true;
+  say("The key is kept until you close this tab");
+  $("file").focus();
+  restore();
+}
+
 async function upload(c) {
   for (let tries = 0; !c.gone && tries < 30; tries++) {
+    while (needsKey() && !c.gone) { step(c, "sending", "Waiting for the server’s key", 0); await pause(300); }
+    if (c.gone) return false;
     step(c, "sending", "Sending", 0);
     const r = await send(c);
     c.xhr = null;
-    if (r.status === 202) { c.job = r.body; return true; }
+    if (r.status === 202) { c.job = r.body; remember([...memory(), { href: c.job.links.self, name: c.file.name, size: c.file.size }]); return true; }
+    if (r.status === 401) { askKey("This is not the key of this server."); continue; }
     if (r.status !== 429 && r.status !== 503) { if (!c.gone) trouble(c, r.body.title || "The server refused it", r.body.detail || `Status ${r.status}.`); return false; }
     for (let left = Math.max(1, Math.ceil(r.again || 2)); left > 0 && !c.gone; left--) { step(c, "sending", `The server is busy. Next try in ${left} s`, 0); await pause(1000); }
   }
@@ -163,16 +188,30 @@ async function follow(c) {
   }
 }
 
+async function finish(c) {
+  show(c, c.job);
+  await follow(c);
+  if (c.gone) return;
+  if (c.job.state === "done") await result(c);
+  else trouble(c, c.job.message, `${c.job.error.remedy}.`);
+}
+
+async function restore() {
+  for (const m of memory().reverse()) {
+    const r = await ask(m.href).catch(() => null);
+    if (!r || !r.ok) continue;
+    const c = card(m);
+    $("jobs").append(c.node);
+    c.job = await r.json();
+    finish(c).catch(e => trouble(c, e.message, "Try it again in a while."));
+  }
+}
+
 async function run(c) {
   try {
     const why = await refusal(c.file);
     if (why) return trouble(c, ...why);
-    if (!await upload(c)) return;
-    show(c, c.job);
-    await follow(c);
-    if (c.gone) return;
-    if (c.job.state === "done") await result(c);
-    else trouble(c, c.job.message, `${c.job.error.remedy}.`);
+    if (await upload(c)) await finish(c);
   } catch (e) { if (!c.gone) trouble(c, e.message || "Something went wrong", "Try it again in a while."); }
 }
 
@@ -184,7 +223,7 @@ async function next() {
 }
 
 function add(files) {
-  for (const f of files) waiting.push(card(f));
+  waiting.push(...[...files].reverse().map(card).reverse()); // each card goes on top, so the first file's comes last
   next();
 }
 
@@ -278,7 +317,7 @@ function timeline(job, images) {
 
 function facts(job) {
   const f = job.facts, rows = [["Length", seconds(f.duration_s)], ["Picture", `${f.width} × ${f.height}${f.rotation ? `, turned by ${f.rotation}°` : ""}`], ["Frames", `${f.n_frames} at ${Number(f.fps.toFixed(2))} a second`], ["Container and codec", `${f.container}, ${f.codec}`], ["Size", bytes(f.size_bytes)],
-    ["SHA-256", `${job.sha256.slice(0, 16)}…`]];
+    ["SHA-256", `${job.sha256.slice(0, 12)}…`]];
   return el("div", { class: "block" }, el("h4", {}, "What the file is"), el("dl", { class: "facts" }, ...rows.map(([k, v]) => el("div", {}, el("dt", {}, k), el("dd", {}, v)))),
     el("p", { class: "hint" }, "Measured on the file itself. Not part of the score."));
 }
@@ -311,7 +350,7 @@ async function result(c) {
   const notes = [...(job.provenance.says_ai ? [el("p", { class: "reason" }, el("strong", {}, "Beside the score: "), `${job.provenance.lines[1]}.`)] : []), ...v.warnings.map(w => el("p", { class: "reason hint" }, `Note: ${w}.`))];
   const caveat = el("p", { class: "caveat" }, el("strong", {}, "One signal, not proof. "), `Model: ${v.bundle}. ${falseAlarms()} `, job.cached ? "This content was analysed before; the answer comes from the store." : "");
   const copyButton = el("button", { class: "button", type: "button", onclick: () => copy(copyButton, job) }, "Copy as JSON");
-  const drop = el("button", { class: "button", type: "button", onclick: async () => { await ask(job.links.self, { method: "DELETE" }).catch(() => {}); c.node.remove(); say("Deleted"); $("file").focus(); } }, "Delete the result");
+  const drop = el("button", { class: "button", type: "button", onclick: async () => { await ask(job.links.self, { method: "DELETE" }).catch(() => {}); forget(c); c.node.remove(); say("Deleted"); $("file").focus(); } }, "Delete the result");
   close(c, head, ...(why ? [why] : []), ...notes, scale(v.probability, label), timeline(job, images), facts(job), origin(job), caveat, el("div", { class: "actions" }, copyButton, el("button", { class: "button", type: "button", onclick: () => print() }, "Print"), drop));
   say(`${c.file.name}: ${v.label}. ${percent(v.probability)} probability of AI, ${job.in_words}. ${v.reason || ""}`);
 }
@@ -323,7 +362,7 @@ $("file").addEventListener("keydown", e => { if (e.key === "Enter") { e.preventD
 $("drop").addEventListener("submit", e => e.preventDefault());
 for (const [name, over] of [["dragenter", true], ["dragover", true], ["dragleave", false], ["drop", false]]) document.addEventListener(name, e => { e.preventDefault(); $("drop").classList.toggle("over", over); });
 document.addEventListener("drop", e => add([...e.dataTransfer.files]));
-$("key").addEventListener("submit", e => { e.preventDefault(); sessionStorage.setItem("aivd-key", $("key-field").value); $("key").hidden = true; say("The key is kept until you close this tab"); $("file").focus(); });
+$("key").addEventListener("submit", e => { e.preventDefault(); useKey($("key-field").value); });
 
 async function start() {
   for (let r; !about; await pause(2000)) {
@@ -333,7 +372,8 @@ async function start() {
     about = found.detector; limits = found.limits;
     break;
   }
-  $("key").hidden = !limits.key_needed || Boolean(sessionStorage.getItem("aivd-key"));
+  $("key").hidden = !needsKey();
+  if (!needsKey()) restore();
   $("model").textContent = `Model: ${about.name}${about.backbone && about.backbone !== about.name ? `, on ${about.backbone}` : ""}. ${falseAlarms()}`;
 }
 start();
