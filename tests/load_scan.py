@@ -1,17 +1,16 @@
 """What a scan bears and what it costs; minutes on two cores, so it is run by hand, and `nbs/howto/scan_with_ray.ipynb` shows the CSVs that it writes.
 
     python tests/load_scan.py library nbs/howto     1,000 clips: local, Ray with a node lost, killed ten times; needs the collection in AIVD_SHARED
-    python tests/load_scan.py throughput nbs/howto  clips a second beside `predict_many`, and what Ray adds
+    python tests/load_scan.py throughput nbs/howto embedded  clips a second beside `predict_many`, and what Ray adds
     python tests/load_scan.py rows nbs/howto        100,000 videos and a detector that costs nothing: time a row, memory of the driver
     python tests/load_scan.py tasks nbs/howto       what Ray costs a task, with a detector that costs nothing
 """
 import csv, json, os, random, shutil, signal, subprocess, sys, tempfile, threading, time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from aivd_nb.core import cpu_count, shared_data
+from aivd_nb.core import shared_data
 from aivd_nb.scan import scan
 from aivd_nb.scan_store import scan_schema
 
@@ -108,12 +107,90 @@ def run_library(to, bundle="embedded", n=1000):
         print(there, flush=True)
         command = [sys.executable, "-m", "aivd_nb.cli", "scan", lib, "--out", d/"killed", "--bundle", bundle]
         begun, standing = time.monotonic(), []
-        while len(standing) < 10: standing.append(killed(command, d/"killed", (here.seconds/20, here.seconds/6), rng)); print(standing, flush=True)
+        while len(standing) < 10: standing.append(killed(command, d/"killed", (2.5, 2.5 + here.seconds/25), rng)); print(standing, flush=True)
         end = scan([lib], d/"killed", bundle=bundle)
         same(table, rows(d/"killed"), files)
         found.append(("local, killed ten times", len(table), int(table.error.notna().sum()), end.analysed, end.copied, " ".join(map(str, standing)), round(time.monotonic() - begun, 1)))
     write(to/"scan_library.csv", ("run", "rows", "errors", "analysed in the last run", "copied in the last run", "rows after each kill", "seconds"), found)
 
 
+def run_throughput(to, bundle):
+    "Seconds for 60 and for 180 clips, in turn: what starts costs once, what a clip costs is the difference"
+    from aivd_nb.bench import collection
+    from aivd_nb.detector import Detector
+    found = []
+    with tempfile.TemporaryDirectory() as d:
+        d, detector = Path(d), Detector.load(bundle)
+        many = collection(180, d/"drawn")
+        clips = [shutil.copy(many[i % len(many)], d/f"{i:03d}.mp4") for i in range(180)]
+        for i, c in enumerate(clips): open(c, "ab").write(b"%d" % i) # so that none has the content of another
+        for turn in range(3):
+            for n in (60, 180):
+                begun = time.perf_counter()
+                list(detector.predict_many(clips[:n]))
+                found.append((bundle, "predict_many", turn, n, round(time.perf_counter() - begun, 2)))
+                for engine in ("local", "ray") if not turn else ("local",):
+                    begun = time.perf_counter()
+                    assert scan(clips[:n], d/f"{engine}{turn}{n}", bundle=bundle, workers=2, engine=engine).analysed == n
+                    found.append((bundle, engine, turn, n, round(time.perf_counter() - begun, 2)))
+                    print(found[-1], flush=True)
+    file = to/"scan_throughput.csv"
+    old = [r for r in list(csv.reader(file.open(encoding="utf-8")))[1:] if r[0] != bundle] if file.exists() else []
+    write(file, ("bundle", "engine", "round", "clips", "seconds"), [*old, *found])
+
+
+def tiny(folder, n):
+    "n files that the stub tells apart"
+    for i in range(n):
+        to = folder/f"{i // 1000:03d}"/f"{i:06d}.mp4"
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_bytes(b"clip %d" % i)
+    return folder
+
+
+ROWS = """import sys, time; sys.path[:0] = [{tests!r}]
+from scan_stub import stub
+from aivd_nb import scan as module
+from aivd_nb.scan import scan
+begun, flush = time.monotonic(), module._Run.flush
+def rss(): return int(next(l for l in open("/proc/self/status") if l.startswith("VmRSS")).split()[1])/1024
+def watched(self, always=False):
+    before = self.flushed
+    flush(self, always)
+    if self.flushed != before: print("at", self.summary.videos, round(time.monotonic() - begun, 2), round(rss(), 1))
+module._Run.flush = watched
+for _ in range(2): print("end", scan([{lib!r}], {out!r}, loader=stub(), bundle="stub", workers=2, progress=False).seconds)"""
+
+
+def run_rows(to):
+    "1,000, 10,000 and 100,000 videos with a detector that costs nothing: the driver's time and memory, and what it costs to find that nothing is to do"
+    lines = []
+    for n in (1_000, 10_000, 100_000):
+        with tempfile.TemporaryDirectory() as d:
+            lib = tiny(Path(d)/"library", n)
+            done = subprocess.run([sys.executable, "-c", ROWS.format(tests=str(TESTS), lib=str(lib), out=f"{d}/out")], capture_output=True, text=True, check=True).stdout
+            at = [l.split()[1:] for l in done.splitlines() if l.startswith("at")]
+            lines += [(n, "row", *a) for a in at[::max(1, len(at)//60)]]
+            first, again = (float(l.split()[1]) for l in done.splitlines() if l.startswith("end"))
+            lines += [(n, "first run", n, round(first, 2), ""), (n, "again", n, round(again, 2), "")]
+            table = pd.read_parquet(f"{d}/out", columns=["path"])
+            assert table.path.nunique() == len(table) == n
+            print(lines[-2:], flush=True)
+    write(to/"scan_rows.csv", ("videos", "what", "rows", "seconds", "driver MiB"), lines)
+
+
+def run_tasks(to):
+    "A detector that costs nothing: seconds for 1,000 and for 5,000 videos on either engine"
+    found = []
+    with tempfile.TemporaryDirectory() as d:
+        for n in (1_000, 5_000):
+            lib = tiny(Path(d)/str(n), n)
+            for engine in ("local", "ray"):
+                from scan_stub import stub
+                found.append((engine, n, round(scan([lib], f"{d}/{engine}{n}", loader=stub(), bundle="stub", workers=2, engine=engine).seconds, 2)))
+                print(found[-1], flush=True)
+    write(to/"scan_tasks.csv", ("engine", "videos", "seconds"), found)
+
+
 if __name__ == "__main__":
-    {"library": run_library, "throughput": lambda to: run_throughput(to), "rows": lambda to: run_rows(to), "tasks": lambda to: run_tasks(to)}[sys.argv[1]](Path(sys.argv[2]))
+    {"library": run_library, "throughput": run_throughput, "rows": run_rows, "tasks": run_tasks}[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
