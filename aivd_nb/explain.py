@@ -6,7 +6,7 @@
 __all__ = ['EVEN', 'spoke_for', 'neutral', 'log_odds', 'shapley', 'frame_shares', 'families', 'family_shares', 'Explanation',
            'explain', 'describe_explanation']
 
-# %% ../nbs/api/41_explain.ipynb #2d21e913
+# %% ../nbs/api/41_explain.ipynb #91549d3a
 import itertools
 import math
 import os
@@ -24,7 +24,7 @@ from .pipeline import make_views, neighbours, video_features
 from .sequences import reflect_indices
 from .video import plan_windows, read_frames
 
-# %% ../nbs/api/41_explain.ipynb #657063b9
+# %% ../nbs/api/41_explain.ipynb #e8cfafbb
 EVEN = 0.05 # log-odds under which a part spoke for neither side
 
 def spoke_for(
@@ -33,7 +33,7 @@ def spoke_for(
     "The side that a part spoke for"
     return "neither" if abs(log_odds) < EVEN else "AI" if log_odds > 0 else "real"
 
-# %% ../nbs/api/41_explain.ipynb #e4c95f92
+# %% ../nbs/api/41_explain.ipynb #9f92980e
 def neutral(
     bundle, # `Bundle`
 ) -> np.ndarray: # (dim,) float32
@@ -50,7 +50,7 @@ def log_odds(
     step, c = max(1, at_once//max(1, sequences[:1].nbytes)), detector.bundle.calibrator
     return np.concatenate([c.scale*logit(detector.head(sequences[i:i+step])) + c.bias for i in range(0, len(sequences), step)])
 
-# %% ../nbs/api/41_explain.ipynb #06a2be4b
+# %% ../nbs/api/41_explain.ipynb #3c3de1c4
 def shapley(
     value:Callable, # (m, n) bool → (m,) values
     n:int, # parts
@@ -60,7 +60,7 @@ def shapley(
     "What each part contributes, averaged over all combinations of the others"
     return _exact(value, n) if n <= 8 else _sampled(value, n, orders, seed)
 
-# %% ../nbs/api/41_explain.ipynb #9faa27e8
+# %% ../nbs/api/41_explain.ipynb #cbc43684
 def _exact(value, n):
     "All 2ⁿ combinations"
     there = np.array(list(itertools.product((False, True), repeat=n)))
@@ -78,7 +78,7 @@ def _sampled(value, n, orders, seed):
     for order, steps in zip(found, np.diff(np.asarray(value(there), float).reshape(len(found), n + 1))): total[order] += steps
     return total/len(found)
 
-# %% ../nbs/api/41_explain.ipynb #ae6602e7
+# %% ../nbs/api/41_explain.ipynb #316a211e
 def _asked(detector, there, build, at_once=64):
     "Log-odds, averaged over a build's sequences, for each row of a table of what is there"
     found = []
@@ -87,7 +87,7 @@ def _asked(detector, there, build, at_once=64):
         found.append(log_odds(detector, x.reshape(-1, *x.shape[2:])).reshape(x.shape[:2]).mean(1))
     return np.concatenate(found)
 
-# %% ../nbs/api/41_explain.ipynb #83d61949
+# %% ../nbs/api/41_explain.ipynb #cc9a03b2
 def frame_shares(
     detector:Detector,
     sequence, # (length, dim) of one window
@@ -98,7 +98,7 @@ def frame_shares(
     build = lambda there: np.where(there[:, at][..., None], sequence, ref)[:, None]
     return shapley(lambda there: _asked(detector, there, build), frames)
 
-# %% ../nbs/api/41_explain.ipynb #37785008
+# %% ../nbs/api/41_explain.ipynb #bbd1db1e
 _WIDTHS = {"Conv1_relu": 32, "block_1_project_BN": 24, "block_3_project_BN": 32, "block_5_add": 32, "block_6_project_BN": 64, "block_9_add": 64, "block_12_add": 96, "block_15_add": 160,
     "out_relu": 1280, "mixed0": 256, "mixed2": 288, "mixed4": 768, "mixed6": 768, "mixed8": 1280}
 
@@ -110,7 +110,7 @@ def _layer_widths(spec, dim):
     known = _WIDTHS if all(n in _WIDTHS for n, _ in spec.layers()) else _keras_widths(spec)
     return [(n, known[n]*(1 + std)) for n, std in spec.layers()]
 
-# %% ../nbs/api/41_explain.ipynb #18a2ad31
+# %% ../nbs/api/41_explain.ipynb #3381fe15
 def _keras_widths(spec):
     "Channels of the tapped layers, asked of an untrained Keras model"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -120,7 +120,7 @@ def _keras_widths(spec):
     cnn = getattr(keras.applications, b.application)(weights=None, include_top=False, input_shape=(b.size, b.size, 3))
     return {n: cnn.get_layer(n).output.shape[-1] for n, _ in spec.layers()}
 
-# %% ../nbs/api/41_explain.ipynb #e3324b02
+# %% ../nbs/api/41_explain.ipynb #37afb129
 def families(
     spec, # `FeatureSpec`
     dim:int, # features of a frame, all views together
@@ -134,7 +134,7 @@ def families(
     taps = {n: np.concatenate([np.arange(a, b) + i*each for i in range(len(spec.views))]) for (n, _), a, b in zip(widths, starts, starts[1:])}
     return {"views": views, "taps": taps}
 
-# %% ../nbs/api/41_explain.ipynb #6319c6b9
+# %% ../nbs/api/41_explain.ipynb #e08fcd4d
 def family_shares(
     detector:Detector,
     sequences, # (windows, length, dim) of a clip
@@ -147,7 +147,7 @@ def family_shares(
     at_once = max(1, (64 << 20)//sequences.nbytes)
     return dict(zip(groups, shapley(lambda there: _asked(detector, there, build, at_once), len(groups)).tolist()))
 
-# %% ../nbs/api/41_explain.ipynb #7244c8c9
+# %% ../nbs/api/41_explain.ipynb #dbb52e17
 def _seen(view, width, height, size):
     "What a view shows of a frame, in shares of its width and height: left, top, right, bottom"
     if view == "resized": return 0.0, 0.0, 1.0, 1.0
@@ -160,7 +160,7 @@ def _area(views, width, height, size):
     seen = np.array([_seen(v, width, height, size) for v in views])
     return (*seen[:, :2].min(0).tolist(), *seen[:, 2:].max(0).tolist())
 
-# %% ../nbs/api/41_explain.ipynb #e1d4bd16
+# %% ../nbs/api/41_explain.ipynb #55797894
 def _places(views, width, height, size, grid):
     "For each cell of a grid over the area, row by row: where it lies in each view, as slices"
     left, top, right, bottom = _area(views, width, height, size)
@@ -173,7 +173,7 @@ def _blocks(grid):
     "Cells alone, and two by two"
     return [(i,) for i in range(grid*grid)] + [(i, i + 1, i + grid, i + grid + 1) for i in range(grid*grid - grid) if i % grid < grid - 1]
 
-# %% ../nbs/api/41_explain.ipynb #c94626b9
+# %% ../nbs/api/41_explain.ipynb #29667018
 def _covers(squares):
     "What covers: each square's mean colour, and each square blurred; like `squares`, (frames, views, size, size, 3) uint8"
     flat = np.broadcast_to(squares.mean((2, 3), keepdims=True).round().astype(np.uint8), squares.shape)
@@ -186,7 +186,7 @@ def _covered(squares, cover, places, cells):
         for k, (y, x) in enumerate(places[c]): out[:, k, y, x] = cover[:, k, y, x]
     return out
 
-# %% ../nbs/api/41_explain.ipynb #20a6437a
+# %% ../nbs/api/41_explain.ipynb #0c4367c8
 def _features(featurizer, squares):
     "Features of frames' squares: (n, views, size, size, 3) uint8 → (n, dim)"
     flat = squares.reshape(-1, *squares.shape[2:])
@@ -194,7 +194,7 @@ def _features(featurizer, squares):
     with ThreadPoolExecutor(featurizer.workers) as pool: rows = list(pool.map(run, range(0, len(flat), featurizer.batch)))
     return np.concatenate(rows).reshape(len(squares), -1)
 
-# %% ../nbs/api/41_explain.ipynb #29d0d498
+# %% ../nbs/api/41_explain.ipynb #96c90897
 @dataclass
 class _Scene:
     "Frames of one window as the CNN gets them, and how to ask again with some of them changed"
@@ -210,7 +210,7 @@ class _Scene:
         for rows, f in zip(self.rows, _features(self.detector.featurizer, squares)): x[rows] = f
         return log_odds(self.detector, x[None])[0]
 
-# %% ../nbs/api/41_explain.ipynb #8196cd60
+# %% ../nbs/api/41_explain.ipynb #488bbcf3
 def _map(scene, grid, seed=0) -> dict:
     "Contribution of each cell, and whether the cells it names matter more than others"
     whole, sets = log_odds(scene.detector, scene.sequence[None])[0], _blocks(grid)
@@ -221,7 +221,7 @@ def _map(scene, grid, seed=0) -> dict:
     moved = side*(whole - scene.asked([np.argsort(-side*found)[:some], *(rng.permutation(cells)[:some] for _ in range(4))]))
     return {"log_odds": found.reshape(grid, grid).round(4).tolist(), "named": round(float(moved[0]), 4), "random": round(float(moved[1:].mean()), 4), "held": bool(moved[0] > max(0, moved[1:].mean()) + EVEN)}
 
-# %% ../nbs/api/41_explain.ipynb #82ed40b7
+# %% ../nbs/api/41_explain.ipynb #5ca549e0
 @dataclass(frozen=True)
 class Explanation:
     "What in a clip spoke for its verdict; contributions are log-odds, above 0 for AI"
@@ -240,7 +240,7 @@ class Explanation:
     pictures: tuple = field(default=(), repr=False) # central squares of the frames of `regions`, RGB
     def to_dict(self): return {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self).items() if k != "pictures"} | {"verdict": self.verdict.to_dict()}
 
-# %% ../nbs/api/41_explain.ipynb #eb416870
+# %% ../nbs/api/41_explain.ipynb #70973c1b
 class _Kept(dict):
     "Features kept for the length of one explanation, in place of a cache"
     def put(self, key, **arrays): self[key] = arrays
@@ -253,7 +253,7 @@ def _there(v, sampling):
     kept = set(sorted({i for w in windows for i in w.indices})[:v.frames])
     return [w for w in ([i for i in w.indices if i in kept] for w in windows) if w]
 
-# %% ../nbs/api/41_explain.ipynb #ff0b903c
+# %% ../nbs/api/41_explain.ipynb #73282327
 def _timed(windows, spans, shares, n):
     "Rows for windows and for their frames"
     rows = [_part(s.sum()/n, start_s=round(float(a), 3), end_s=round(float(b), 3)) for s, (a, b) in zip(shares, spans)]
@@ -265,7 +265,7 @@ def _closer(detector, v, base):
     z = log_odds(detector, v.sequences)
     return tuple(_part(x - base, start_s=round(float(a), 3), end_s=round(float(b), 3), probability=round(float(1/(1 + np.exp(-x))), 4)) for x, (a, b) in zip(z, v.spans))
 
-# %% ../nbs/api/41_explain.ipynb #f42e6912
+# %% ../nbs/api/41_explain.ipynb #8d76551f
 def explain(
     detector:Detector,
     path, # the clip
@@ -288,7 +288,7 @@ def explain(
     return Explanation(os.fspath(path), verdict, round(float(log_odds(own, v.sequences).mean()), 4), round(float(base), 4), rows, frames, views, taps, timeline, regions,
         {k: round(s, 3) for k, s in seconds.items()}, _notes(own, v), pictures)
 
-# %% ../nbs/api/41_explain.ipynb #e3091a17
+# %% ../nbs/api/41_explain.ipynb #e67d3ffe
 def _notes(detector, v):
     "What limits an explanation"
     found = []
@@ -296,7 +296,7 @@ def _notes(detector, v):
     if len(v.sequences) == 1: found.append("the clip has a single window")
     return tuple(found)
 
-# %% ../nbs/api/41_explain.ipynb #afa2cd2e
+# %% ../nbs/api/41_explain.ipynb #f1fb3545
 def _regions(detector, path, v, windows, shares, grid, most):
     "The map of the window that contributed most, and its frames' squares"
     k = int(np.argmax([abs(s.sum()) for s in shares])); w, size, views = windows[k], detector.featurizer.size, detector.bundle.spec.views
@@ -310,7 +310,7 @@ def _regions(detector, path, v, windows, shares, grid, most):
     where = {"window": k, "frames": list(needed.values()), "area": [round(x, 4) for x in _area(views, width, height, size)], "views": list(views)}
     return where | _map(scene, grid), tuple(_shown(images[i], _area(views, width, height, size)) for i in needed.values())
 
-# %% ../nbs/api/41_explain.ipynb #1dc65a02
+# %% ../nbs/api/41_explain.ipynb #a2e3ff64
 @dataclass(frozen=True)
 class _Run:
     "A window, as `neighbours` wants it"
@@ -324,7 +324,7 @@ def _shown(image, area, size=224):
     scale = size/max(part.shape[:2])
     return cv2.resize(part, (max(1, round(part.shape[1]*scale)), max(1, round(part.shape[0]*scale))), interpolation=cv2.INTER_AREA)
 
-# %% ../nbs/api/41_explain.ipynb #949df82a
+# %% ../nbs/api/41_explain.ipynb #553b0127
 def describe_explanation(
     e:Explanation,
 ) -> list[str]: # lines of text
@@ -337,7 +337,7 @@ def describe_explanation(
 
 def _for(row): return "for neither" if row["spoke_for"] == "neither" else f"for {row['spoke_for']}"
 
-# %% ../nbs/api/41_explain.ipynb #c581d4ba
+# %% ../nbs/api/41_explain.ipynb #97816cd1
 def _oddities(e):
     "What the closer look and the map add"
     found, r = [], e.regions
