@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['bundle_id', 'load_for_scan', 'failure', 'answer', 'child_main', 'Worker', 'Answer', 'look_at', 'Pool']
 
-# %% ../nbs/api/45_scan_pool.ipynb #cf06781d
+# %% ../nbs/api/45_scan_pool.ipynb #18d60d76
 import base64
 import json
 import os
@@ -27,14 +27,14 @@ from .detector import Detector
 from .pipeline import prefetch
 from .scan_files import Entry, fetch
 
-# %% ../nbs/api/45_scan_pool.ipynb #d5da579f
+# %% ../nbs/api/45_scan_pool.ipynb #71cd23da
 def bundle_id(
     bundle:Bundle,
 ) -> str:
     "How a bundle is called in the table"
     return f"{bundle.name}@{file_digest(bundle.folder/'bundle.json')[:8]}"
 
-# %% ../nbs/api/45_scan_pool.ipynb #02240a97
+# %% ../nbs/api/45_scan_pool.ipynb #d9f155ce
 def load_for_scan(
     bundle=None, # folder or name of a shipped bundle; None: the best at hand
     weights=None, # CNN weights; None: the usual places
@@ -45,12 +45,12 @@ def load_for_scan(
     if name not in (None, bundle_id(detector.bundle)): raise BundleError(detector.bundle.folder, f"is {bundle_id(detector.bundle)} here, and {name} where the scan was started", "Install the same version, and copy the same bundle, everywhere")
     return detector
 
-# %% ../nbs/api/45_scan_pool.ipynb #9a9789b4
+# %% ../nbs/api/45_scan_pool.ipynb #45104e57
 _CRASH = "made the process that looked at it end"
 _LOST = {"timeout": ("took longer than is allowed", "Look at it alone with aivd predict, or allow more with --timeout"),
     "crash": (_CRASH, "Convert it, for example: ffmpeg -i IN -c:v libx264 OUT.mp4"), "memory": ("needed more memory than a worker may have", "Scale it down")}
 
-# %% ../nbs/api/45_scan_pool.ipynb #fceadc30
+# %% ../nbs/api/45_scan_pool.ipynb #4f16625f
 def failure(
     code:str, # short name of the error
     problem:str|None=None, # None: what the code stands for
@@ -60,7 +60,7 @@ def failure(
     problem, remedy = (problem, remedy) if problem else _LOST[code]
     return {"error": code, "message": f"{problem}. {remedy}"}
 
-# %% ../nbs/api/45_scan_pool.ipynb #cfef9a50
+# %% ../nbs/api/45_scan_pool.ipynb #7a2ca673
 def answer(
     detector, # has `predict(path, watch=, threads=, batch=)`
     file, # the video
@@ -77,7 +77,7 @@ def answer(
         return failure("memory") if "alloc" in str(e) else failure("crash", f"made the detector fail ({type(e).__name__}: {e})", "Look at it alone with aivd predict")
     return {"label": v.label, "probability": v.probability, "reason": v.reason, "timeline": list(v.timeline), "duration_s": length[0] if length else None, "timings_ms": v.timings_ms}
 
-# %% ../nbs/api/45_scan_pool.ipynb #dfbc689f
+# %% ../nbs/api/45_scan_pool.ipynb #8d4fb270
 def _limit_memory(mebibytes):
     "Bound the address space of this process, beyond what it has now"
     if sys.platform != "linux": return
@@ -87,13 +87,13 @@ def _limit_memory(mebibytes):
     most = now + (mebibytes << 20)
     if hard == resource.RLIM_INFINITY or most < hard: resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
-# %% ../nbs/api/45_scan_pool.ipynb #79178183
+# %% ../nbs/api/45_scan_pool.ipynb #4f30849c
 def _listen(lines):
     "Lines of the parent into a queue; the process ends with the parent's pipe"
     for line in sys.stdin.buffer: lines.put(json.loads(line))
     os._exit(0)
 
-# %% ../nbs/api/45_scan_pool.ipynb #143055b7
+# %% ../nbs/api/45_scan_pool.ipynb #9e63afaf
 def child_main():
     "A child's life"
     out, null = os.fdopen(os.dup(1), "wb", 0), os.open(os.devnull, os.O_WRONLY)
@@ -108,7 +108,7 @@ def child_main():
     say({"ready": True})
     while True: say(answer(detector, lines.get()))
 
-# %% ../nbs/api/45_scan_pool.ipynb #51a7cc0a
+# %% ../nbs/api/45_scan_pool.ipynb #c53a36cd
 class Worker:
     "A child and what belongs to it"
     def __init__(self,
@@ -122,10 +122,10 @@ class Worker:
     def __enter__(self): return self
     def __exit__(self, *_): self.end()
 
-# %% ../nbs/api/45_scan_pool.ipynb #2367d20b
+# %% ../nbs/api/45_scan_pool.ipynb #f9d67ae7
 _THREADS = {f"{k}_NUM_THREADS": "1" for k in ("OMP", "OPENBLAS", "MKL")} | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
-# %% ../nbs/api/45_scan_pool.ipynb #10c28677
+# %% ../nbs/api/45_scan_pool.ipynb #90d1247d
 @patch
 def start(self:Worker):
     "Start a child where there is none, and wait until its detector is loaded"
@@ -139,7 +139,7 @@ def start(self:Worker):
     if said: raise AivdError(said["file"], said["problem"], said["remedy"], said["code"])
     raise ConfigError("a worker", "took too long to load its detector" if self.late else "ended while it loaded its detector", "Try the detector with aivd predict, or use fewer workers")
 
-# %% ../nbs/api/45_scan_pool.ipynb #46c338b8
+# %% ../nbs/api/45_scan_pool.ipynb #09b92331
 @patch
 def _ask(self:Worker, message, seconds):
     "The child's answer to a message; None where it ended or was ended for being late"
@@ -153,13 +153,13 @@ def _ask(self:Worker, message, seconds):
     except (OSError, ValueError): return None # it ended in the middle of a line
     finally: timer.cancel()
 
-# %% ../nbs/api/45_scan_pool.ipynb #eb8f0759
+# %% ../nbs/api/45_scan_pool.ipynb #893562fe
 @patch
 def _give_up(self:Worker):
     self.late = True
     self.proc.kill()
 
-# %% ../nbs/api/45_scan_pool.ipynb #de1f09d9
+# %% ../nbs/api/45_scan_pool.ipynb #a878955c
 @patch
 def ask(self:Worker,
     file, # a video
@@ -172,7 +172,7 @@ def ask(self:Worker,
         if self.late: return failure("timeout")
     return failure("crash") if self.ended or said is None else said
 
-# %% ../nbs/api/45_scan_pool.ipynb #7a17e162
+# %% ../nbs/api/45_scan_pool.ipynb #32fedf38
 @patch
 def kill(self:Worker):
     "End the child"
@@ -183,21 +183,21 @@ def kill(self:Worker):
         try: pipe.close()
         except BrokenPipeError: pass # a line that it did not read any more
 
-# %% ../nbs/api/45_scan_pool.ipynb #3f26f5b9
+# %% ../nbs/api/45_scan_pool.ipynb #37f85a94
 @patch
 def end(self:Worker):
     "End the child, and start none again; may be called from another thread"
     self.ended = True
     if self.proc: self.proc.kill()
 
-# %% ../nbs/api/45_scan_pool.ipynb #10725947
+# %% ../nbs/api/45_scan_pool.ipynb #84935461
 class Answer(NamedTuple):
     "What came of a video"
     entry: Entry
     digest: str|None
     result: dict|None # None: the content is known, or in work elsewhere
 
-# %% ../nbs/api/45_scan_pool.ipynb #129972c9
+# %% ../nbs/api/45_scan_pool.ipynb #1ae4080a
 def _look(fetched, worker, claim):
     "The answer to one video that is at hand"
     try:
@@ -208,7 +208,7 @@ def _look(fetched, worker, claim):
         return Answer(fetched.entry, fetched.digest, said)
     finally: fetched.release()
 
-# %% ../nbs/api/45_scan_pool.ipynb #14932929
+# %% ../nbs/api/45_scan_pool.ipynb #9f8a7d5b
 def look_at(
     entries:Iterable[Entry],
     worker:Worker,
@@ -219,7 +219,7 @@ def look_at(
     with closing(prefetch((fetch(e, folder) for e in entries), 1)) as found:
         for f in found: yield _look(f, worker, claim)
 
-# %% ../nbs/api/45_scan_pool.ipynb #c8d187a8
+# %% ../nbs/api/45_scan_pool.ipynb #7b12125c
 class Pool:
     "Workers on this machine"
     def __init__(self,
@@ -238,14 +238,14 @@ class Pool:
             if e is None: time.sleep(.1)
             else: yield e
 
-# %% ../nbs/api/45_scan_pool.ipynb #0a0cdf27
+# %% ../nbs/api/45_scan_pool.ipynb #3421a473
 @patch
 def _put(self:Pool, item):
     while not self.stop.is_set():
         try: return self.answers.put(item, timeout=.2)
         except queue.Full: continue
 
-# %% ../nbs/api/45_scan_pool.ipynb #e71b2ecf
+# %% ../nbs/api/45_scan_pool.ipynb #e8f7623e
 @patch
 def _serve(self:Pool, worker):
     "A thread's work; what goes wrong goes to whoever asks for answers"
@@ -259,7 +259,7 @@ def _serve(self:Pool, worker):
         worker.end()
         self._put(worker)
 
-# %% ../nbs/api/45_scan_pool.ipynb #70e9dd26
+# %% ../nbs/api/45_scan_pool.ipynb #e28adae4
 @patch
 def run(self:Pool,
     entries:Iterator, # of `Entry` or None; asked by one thread at a time
@@ -277,7 +277,7 @@ def run(self:Pool,
             else: yield item
     finally: self._end(threads)
 
-# %% ../nbs/api/45_scan_pool.ipynb #3460f552
+# %% ../nbs/api/45_scan_pool.ipynb #8f332445
 @patch
 def _end(self:Pool, threads):
     "End the children, and wait a moment for the threads"
