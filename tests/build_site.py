@@ -54,12 +54,17 @@ def raw(html): return fenced(html, "=html")
 def boxed(content, kind=""): return f"::::: {{.cell-output{kind}}}\n{content}\n:::::"
 
 
+def unlinked_code(text):
+    "nbdev links names in signatures, too, where a link is only noise"
+    return re.sub(r"(?ms)^```.*?^```", lambda block: re.sub(r"\[(`[^`]+`)\]\([^)\s]+\)", r"\1", block[0]), text)
+
+
 def output_md(out, page, asis):
     "One output of a cell as markdown; the richest form that a page can hold"
     if out["output_type"] == "error": raise ValueError(f"{page.path} holds an error: {out['ename']}: {out['evalue']}")
     if out["output_type"] == "stream": return boxed(fenced(re.sub(r"\x1b\[[0-9;]*m", "", joined(out["text"])).rstrip("\n"), ".out"), " .stderr" if out["name"] == "stderr" else "")
     data = {k: joined(v) for k, v in out["data"].items() if isinstance(v, (str, list))}
-    if "text/markdown" in data: return data["text/markdown"] if asis else boxed(data["text/markdown"])
+    if "text/markdown" in data: return unlinked_code(data["text/markdown"]) if asis else boxed(data["text/markdown"])
     if "text/html" in data:
         html = re.sub(r"(?s)<style scoped>.*?</style>", "", data["text/html"]).replace(' border="1"', "")
         return boxed(raw(f'<div class="scroll">{html}</div>'))
@@ -166,7 +171,7 @@ def contents(body): return [(int(n), i, plain(re.sub(r'<a class="anchor".*?</a>'
 
 def entries(page, body):
     "What search knows: one entry a section"
-    body = re.sub(r'(?s)<a class="anchor".*?</a>|<svg.*?</svg>', "", body)
+    body = re.sub(r'(?s)<a class="anchor".*?</a>|<svg.*?</svg>|<details class="fold">.*?</details>', "", body)
     first, *rest = re.split(r'(?s)<h[23] id="([^"]+)">(.*?)</h[23]>', body)
     yield {"u": page.url, "t": page.label, "h": "", "x": f"{page.description} {plain(first)}".strip()[:1500]}
     for i in range(0, len(rest), 3): yield {"u": f"{page.url}#{rest[i]}", "t": page.label, "h": plain(rest[i + 1]), "x": plain(rest[i + 2])[:1500]}
