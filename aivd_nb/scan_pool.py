@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['bundle_id', 'load_for_scan', 'failure', 'answer', 'child_main', 'Worker', 'Answer', 'look_at', 'Pool']
 
-# %% ../nbs/api/45_scan_pool.ipynb #18d60d76
+# %% ../nbs/api/45_scan_pool.ipynb #99fc51fe
 import base64
 import json
 import os
@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from typing import NamedTuple
+import cv2
 from fastcore.basics import patch
 from .bundle import Bundle, load_bundle
 from .core import AivdError, BundleError, ConfigError, file_digest
@@ -27,14 +28,14 @@ from .detector import Detector
 from .pipeline import prefetch
 from .scan_files import Entry, fetch
 
-# %% ../nbs/api/45_scan_pool.ipynb #71cd23da
+# %% ../nbs/api/45_scan_pool.ipynb #9cf890a3
 def bundle_id(
     bundle:Bundle,
 ) -> str:
     "How a bundle is called in the table"
     return f"{bundle.name}@{file_digest(bundle.folder/'bundle.json')[:8]}"
 
-# %% ../nbs/api/45_scan_pool.ipynb #d9f155ce
+# %% ../nbs/api/45_scan_pool.ipynb #83007217
 def load_for_scan(
     bundle=None, # folder or name of a shipped bundle; None: the best at hand
     weights=None, # CNN weights; None: the usual places
@@ -45,12 +46,12 @@ def load_for_scan(
     if name not in (None, bundle_id(detector.bundle)): raise BundleError(detector.bundle.folder, f"is {bundle_id(detector.bundle)} here, and {name} where the scan was started", "Install the same version, and copy the same bundle, everywhere")
     return detector
 
-# %% ../nbs/api/45_scan_pool.ipynb #45104e57
+# %% ../nbs/api/45_scan_pool.ipynb #2ce15ff3
 _CRASH = "made the process that looked at it end"
 _LOST = {"timeout": ("took longer than is allowed", "Look at it alone with aivd predict, or allow more with --timeout"),
     "crash": (_CRASH, "Convert it, for example: ffmpeg -i IN -c:v libx264 OUT.mp4"), "memory": ("needed more memory than a worker may have", "Scale it down")}
 
-# %% ../nbs/api/45_scan_pool.ipynb #4f16625f
+# %% ../nbs/api/45_scan_pool.ipynb #d26adcf5
 def failure(
     code:str, # short name of the error
     problem:str|None=None, # None: what the code stands for
@@ -60,7 +61,7 @@ def failure(
     problem, remedy = (problem, remedy) if problem else _LOST[code]
     return {"error": code, "message": f"{problem}. {remedy}"}
 
-# %% ../nbs/api/45_scan_pool.ipynb #7a2ca673
+# %% ../nbs/api/45_scan_pool.ipynb #6b1a3f8c
 def answer(
     detector, # has `predict(path, watch=, threads=, batch=)`
     file, # the video
@@ -77,7 +78,7 @@ def answer(
         return failure("memory") if "alloc" in str(e) else failure("crash", f"made the detector fail ({type(e).__name__}: {e})", "Look at it alone with aivd predict")
     return {"label": v.label, "probability": v.probability, "reason": v.reason, "timeline": list(v.timeline), "duration_s": length[0] if length else None, "timings_ms": v.timings_ms}
 
-# %% ../nbs/api/45_scan_pool.ipynb #8d4fb270
+# %% ../nbs/api/45_scan_pool.ipynb #a0b0b1a5
 def _limit_memory(mebibytes):
     "Bound the address space of this process, beyond what it has now"
     if sys.platform != "linux": return
@@ -87,13 +88,13 @@ def _limit_memory(mebibytes):
     most = now + (mebibytes << 20)
     if hard == resource.RLIM_INFINITY or most < hard: resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
-# %% ../nbs/api/45_scan_pool.ipynb #4f30849c
+# %% ../nbs/api/45_scan_pool.ipynb #57915454
 def _listen(lines):
     "Lines of the parent into a queue; the process ends with the parent's pipe"
     for line in sys.stdin.buffer: lines.put(json.loads(line))
     os._exit(0)
 
-# %% ../nbs/api/45_scan_pool.ipynb #9e63afaf
+# %% ../nbs/api/45_scan_pool.ipynb #250edfa0
 def child_main():
     "A child's life"
     out, null = os.fdopen(os.dup(1), "wb", 0), os.open(os.devnull, os.O_WRONLY)
@@ -101,6 +102,7 @@ def child_main():
     say, lines = lambda m: out.write(json.dumps(m).encode() + b"\n"), queue.SimpleQueue()
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
     start = lines.get()
+    cv2.setNumThreads(1)
     try: detector = pickle.loads(base64.b64decode(start["loader"]))()
     except AivdError as e: return say({"file": e.file, "problem": e.problem, "remedy": e.remedy, "code": e.code})
     except Exception as e: return say({"file": "the detector", "problem": f"can't be loaded ({type(e).__name__}: {e})", "remedy": "Try it with aivd predict", "code": "load"})
@@ -108,7 +110,7 @@ def child_main():
     say({"ready": True})
     while True: say(answer(detector, lines.get()))
 
-# %% ../nbs/api/45_scan_pool.ipynb #c53a36cd
+# %% ../nbs/api/45_scan_pool.ipynb #4fee17ac
 class Worker:
     "A child and what belongs to it"
     def __init__(self,
@@ -122,10 +124,10 @@ class Worker:
     def __enter__(self): return self
     def __exit__(self, *_): self.end()
 
-# %% ../nbs/api/45_scan_pool.ipynb #f9d67ae7
+# %% ../nbs/api/45_scan_pool.ipynb #9db77847
 _THREADS = {f"{k}_NUM_THREADS": "1" for k in ("OMP", "OPENBLAS", "MKL")} | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
-# %% ../nbs/api/45_scan_pool.ipynb #90d1247d
+# %% ../nbs/api/45_scan_pool.ipynb #37457eb3
 @patch
 def start(self:Worker):
     "Start a child where there is none, and wait until its detector is loaded"
@@ -139,7 +141,7 @@ def start(self:Worker):
     if said: raise AivdError(said["file"], said["problem"], said["remedy"], said["code"])
     raise ConfigError("a worker", "took too long to load its detector" if self.late else "ended while it loaded its detector", "Try the detector with aivd predict, or use fewer workers")
 
-# %% ../nbs/api/45_scan_pool.ipynb #09b92331
+# %% ../nbs/api/45_scan_pool.ipynb #5986d788
 @patch
 def _ask(self:Worker, message, seconds):
     "The child's answer to a message; None where it ended or was ended for being late"
@@ -153,13 +155,13 @@ def _ask(self:Worker, message, seconds):
     except (OSError, ValueError): return None # it ended in the middle of a line
     finally: timer.cancel()
 
-# %% ../nbs/api/45_scan_pool.ipynb #893562fe
+# %% ../nbs/api/45_scan_pool.ipynb #6567122e
 @patch
 def _give_up(self:Worker):
     self.late = True
     self.proc.kill()
 
-# %% ../nbs/api/45_scan_pool.ipynb #a878955c
+# %% ../nbs/api/45_scan_pool.ipynb #0fca758f
 @patch
 def ask(self:Worker,
     file, # a video
@@ -172,7 +174,7 @@ def ask(self:Worker,
         if self.late: return failure("timeout")
     return failure("crash") if self.ended or said is None else said
 
-# %% ../nbs/api/45_scan_pool.ipynb #32fedf38
+# %% ../nbs/api/45_scan_pool.ipynb #5c746acb
 @patch
 def kill(self:Worker):
     "End the child"
@@ -183,21 +185,21 @@ def kill(self:Worker):
         try: pipe.close()
         except BrokenPipeError: pass # a line that it did not read any more
 
-# %% ../nbs/api/45_scan_pool.ipynb #37f85a94
+# %% ../nbs/api/45_scan_pool.ipynb #68173913
 @patch
 def end(self:Worker):
     "End the child, and start none again; may be called from another thread"
     self.ended = True
     if self.proc: self.proc.kill()
 
-# %% ../nbs/api/45_scan_pool.ipynb #84935461
+# %% ../nbs/api/45_scan_pool.ipynb #ab584e0f
 class Answer(NamedTuple):
     "What came of a video"
     entry: Entry
     digest: str|None
     result: dict|None # None: the content is known, or in work elsewhere
 
-# %% ../nbs/api/45_scan_pool.ipynb #1ae4080a
+# %% ../nbs/api/45_scan_pool.ipynb #ddedc553
 def _look(fetched, worker, claim):
     "The answer to one video that is at hand"
     try:
@@ -208,7 +210,7 @@ def _look(fetched, worker, claim):
         return Answer(fetched.entry, fetched.digest, said)
     finally: fetched.release()
 
-# %% ../nbs/api/45_scan_pool.ipynb #9f8a7d5b
+# %% ../nbs/api/45_scan_pool.ipynb #fe4dac47
 def look_at(
     entries:Iterable[Entry],
     worker:Worker,
@@ -219,7 +221,7 @@ def look_at(
     with closing(prefetch((fetch(e, folder) for e in entries), 1)) as found:
         for f in found: yield _look(f, worker, claim)
 
-# %% ../nbs/api/45_scan_pool.ipynb #7b12125c
+# %% ../nbs/api/45_scan_pool.ipynb #3a41318a
 class Pool:
     "Workers on this machine"
     def __init__(self,
@@ -238,14 +240,14 @@ class Pool:
             if e is None: time.sleep(.1)
             else: yield e
 
-# %% ../nbs/api/45_scan_pool.ipynb #3421a473
+# %% ../nbs/api/45_scan_pool.ipynb #ca7fa95a
 @patch
 def _put(self:Pool, item):
     while not self.stop.is_set():
         try: return self.answers.put(item, timeout=.2)
         except queue.Full: continue
 
-# %% ../nbs/api/45_scan_pool.ipynb #e8f7623e
+# %% ../nbs/api/45_scan_pool.ipynb #735a4992
 @patch
 def _serve(self:Pool, worker):
     "A thread's work; what goes wrong goes to whoever asks for answers"
@@ -259,7 +261,7 @@ def _serve(self:Pool, worker):
         worker.end()
         self._put(worker)
 
-# %% ../nbs/api/45_scan_pool.ipynb #e28adae4
+# %% ../nbs/api/45_scan_pool.ipynb #d34c0460
 @patch
 def run(self:Pool,
     entries:Iterator, # of `Entry` or None; asked by one thread at a time
@@ -277,7 +279,7 @@ def run(self:Pool,
             else: yield item
     finally: self._end(threads)
 
-# %% ../nbs/api/45_scan_pool.ipynb #8f332445
+# %% ../nbs/api/45_scan_pool.ipynb #2a53c0a4
 @patch
 def _end(self:Pool, threads):
     "End the children, and wait a moment for the threads"

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['read_rows', 'ScanCounts', 'count_scan', 'plot_scan_scores', 'scan_html', 'export_csv', 'write_scan_report']
 
-# %% ../nbs/api/58_scan_report.ipynb #b1525ed7
+# %% ../nbs/api/58_scan_report.ipynb #de957871
 import base64
 import heapq
 import html
@@ -27,7 +27,7 @@ from .scan_files import Entry, fetch
 from .scan_store import scan_schema
 from .video import probe, read_frames
 
-# %% ../nbs/api/58_scan_report.ipynb #0665c540
+# %% ../nbs/api/58_scan_report.ipynb #2997a0a7
 def read_rows(
     out, # folder of a scan
     columns:list, # to read
@@ -40,7 +40,7 @@ def read_rows(
     for batch in table.to_batches(columns=columns, filter=where, batch_size=10_000):
         if batch.num_rows: yield batch.to_pandas()
 
-# %% ../nbs/api/58_scan_report.ipynb #1df19494
+# %% ../nbs/api/58_scan_report.ipynb #a6a1a479
 @dataclass
 class ScanCounts:
     "A scan in numbers, and its most suspicious contents"
@@ -49,11 +49,11 @@ class ScanCounts:
     reasons: Counter = field(default_factory=Counter) # why no verdict → rows
     examples: dict = field(default_factory=dict) # code → some (path, message)
     scores: dict = field(default_factory=dict) # (bundle, label) → histogram of 20 bins
-    top: list = field(default_factory=list) # (called AI, probability, digest, bundle, path), most suspicious first
+    top: list = field(default_factory=list) # (called AI, probability, digest, bundle, path, label), most suspicious first
     @property
     def rows(self): return sum(self.verdicts.values())
 
-# %% ../nbs/api/58_scan_report.ipynb #b7324dd6
+# %% ../nbs/api/58_scan_report.ipynb #ccdd957f
 @patch
 def _count(self:ScanCounts, df, most):
     "Count a batch"
@@ -68,18 +68,18 @@ def _count(self:ScanCounts, df, most):
     self.reasons.update(good["reason"].dropna().str.split(r"[:\d]", regex=True).str[0].str.strip())
     self.top = _most(self.top, good, most)
 
-# %% ../nbs/api/58_scan_report.ipynb #b44875ca
+# %% ../nbs/api/58_scan_report.ipynb #5ac1ca64
 def _most(top, good, most):
     "The most suspicious contents of those so far and of a batch: what is called AI first, then by score; each content once"
-    order = good["label"].eq(AI), good["probability"], good["digest"], good["bundle"], good["path"]
+    order = good["label"].eq(AI), good["probability"], good["digest"], good["bundle"], good["path"], good["label"]
     found = {}
     for t in heapq.nlargest(4*most, [*top, *zip(*(map(_native, c) for c in order))], key=lambda t: t[:2]): found.setdefault((t[2], t[3]), t)
     return list(found.values())[:most]
 
-# %% ../nbs/api/58_scan_report.ipynb #805c756f
+# %% ../nbs/api/58_scan_report.ipynb #1ccae3e8
 def _native(x): return x.item() if hasattr(x, "item") else x
 
-# %% ../nbs/api/58_scan_report.ipynb #22a3d990
+# %% ../nbs/api/58_scan_report.ipynb #fbe3c405
 def count_scan(
     out, # folder of a scan
     most:int=24, # suspicious contents
@@ -89,7 +89,7 @@ def count_scan(
     for df in read_rows(out, ["path", "digest", "label", "probability", "reason", "bundle", "error", "message"]): counts._count(df, most)
     return counts
 
-# %% ../nbs/api/58_scan_report.ipynb #ae961f72
+# %% ../nbs/api/58_scan_report.ipynb #96874cc3
 def plot_scan_scores(
     counts:ScanCounts,
     bundle:str, # whose scores
@@ -104,10 +104,11 @@ def plot_scan_scores(
         below = below + n
     ax.set(xlabel="probability of AI", ylabel="videos", xlim=(0, 1))
     ax.spines[["top", "right"]].set_visible(False)
+    ax.yaxis.get_major_locator().set_params(integer=True)
     if below.any(): ax.legend(frameon=False)
     return ax
 
-# %% ../nbs/api/58_scan_report.ipynb #0bf56bcf
+# %% ../nbs/api/58_scan_report.ipynb #493a3db5
 def _picture(path, windows, folder):
     "A JPEG of the most suspicious window of a video, or None"
     got = fetch(Entry(path, None, None), folder)
@@ -120,7 +121,7 @@ def _picture(path, windows, folder):
     except (AivdError, OSError, StopIteration, ValueError): return None
     finally: got.release()
 
-# %% ../nbs/api/58_scan_report.ipynb #808b9614
+# %% ../nbs/api/58_scan_report.ipynb #661bde81
 def _details(out, top):
     "(digest, bundle) → timeline and number of paths, of the most suspicious"
     import pyarrow.dataset as ds
@@ -130,30 +131,30 @@ def _details(out, top):
             if (key := (r.digest, r.bundle)) in wanted: found[key] = r.timeline, found.get(key, (None, 0))[1] + 1
     return found
 
-# %% ../nbs/api/58_scan_report.ipynb #132dcab3
+# %% ../nbs/api/58_scan_report.ipynb #ba71823b
 def _gallery(out, top):
     "The most suspicious as figures"
     details = _details(out, top)
     with tempfile.TemporaryDirectory() as folder:
-        for called, p, digest, bundle, path in top:
+        for _, p, digest, bundle, path, label in top:
             timeline, copies = details[digest, bundle]
             jpeg = _picture(path, timeline, folder) if len(timeline) else None
             picture = f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">' if jpeg else '<div class="gone">no picture: it is not there now</div>'
             more = f", and {copies - 1} more of the same content" if copies > 1 else ""
-            yield f'<figure>{picture}<figcaption><b>{p:.2f}</b> {AI if called else "no verdict of AI"}<br><span title="{html.escape(path, quote=True)}">{html.escape(Path(path).name)}</span>{more}</figcaption></figure>'
+            yield f'<figure>{picture}<figcaption><b>{p:.2f}</b> {label}<br><span title="{html.escape(path, quote=True)}">{html.escape(Path(path).name)}</span>{more}</figcaption></figure>'
 
-# %% ../nbs/api/58_scan_report.ipynb #aa8a0973
+# %% ../nbs/api/58_scan_report.ipynb #678f75b7
 def _verdict_table(counts):
     import pandas as pd
     columns = [REAL, INCONCLUSIVE, AI, "not analysed"]
     return pd.DataFrame([{"bundle": b} | {k: counts.verdicts[b, k] for k in columns} for b in sorted({b for b, _ in counts.verdicts})])
 
-# %% ../nbs/api/58_scan_report.ipynb #79d29133
+# %% ../nbs/api/58_scan_report.ipynb #b5f6271b
 def _error_table(counts):
     import pandas as pd
     return pd.DataFrame([{"error": k, "videos": n, "for example": path, "message": message} for k, n in counts.errors.most_common() for path, message in counts.examples[k][:1]])
 
-# %% ../nbs/api/58_scan_report.ipynb #8aed8956
+# %% ../nbs/api/58_scan_report.ipynb #0ef54a6c
 def _sections(out, counts):
     "(heading, HTML) of each part that has something to say"
     import pandas as pd
@@ -163,10 +164,10 @@ def _sections(out, counts):
     if counts.reasons: yield "Why there was no verdict", html_table(pd.DataFrame(counts.reasons.most_common(), columns=["reason", "videos"]))
     if counts.errors: yield "Not analysed", html_table(_error_table(counts))
 
-# %% ../nbs/api/58_scan_report.ipynb #a56a5c52
+# %% ../nbs/api/58_scan_report.ipynb #c44d3c34
 _MORE = ".gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(15rem,1fr));gap:.6rem}.gallery figure{margin:0;overflow-wrap:anywhere}.gone{background:#f2f2f2;color:#666;padding:3rem 1rem;text-align:center;font-size:.85rem}"
 
-# %% ../nbs/api/58_scan_report.ipynb #ca66adf0
+# %% ../nbs/api/58_scan_report.ipynb #9d9ab467
 def scan_html(
     out, # folder of a scan
     title:str="What the scan found",
@@ -179,7 +180,7 @@ def scan_html(
     body = "\n".join(f"<h2>{html.escape(h)}</h2>\n{c}" for h, c in _sections(out, counts))
     return f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>{html.escape(title)}</title><style>{_STYLE}{_MORE}</style></head>\n<body><h1>{html.escape(title)}</h1>\n<p>{lead}</p>\n<p class="note">{note}</p>\n{body}\n</body></html>\n'
 
-# %% ../nbs/api/58_scan_report.ipynb #4dafb47f
+# %% ../nbs/api/58_scan_report.ipynb #3c0d9a48
 def export_csv(
     out, # folder of a scan
     file, # CSV to make or replace
@@ -192,7 +193,7 @@ def export_csv(
             df.to_csv(tmp, mode="a", header=not i, index=False, encoding="utf-8", lineterminator="\n")
     return Path(file)
 
-# %% ../nbs/api/58_scan_report.ipynb #255e8b88
+# %% ../nbs/api/58_scan_report.ipynb #18ab5ecd
 def write_scan_report(
     out, # folder of a scan
 ) -> Path: # the page
