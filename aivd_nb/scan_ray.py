@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['import_ray', 'Ledger', 'RayScanner', 'connected', 'RayPool']
 
-# %% ../nbs/api/46_scan_ray.ipynb #a56ed68b
+# %% ../nbs/api/46_scan_ray.ipynb #847e9395
 import json
 import logging
 import socket
@@ -18,14 +18,14 @@ from .core import AivdError, ConfigError
 from .scan_files import Entry
 from .scan_pool import Answer, Worker, look_at
 
-# %% ../nbs/api/46_scan_ray.ipynb #e1500e93
+# %% ../nbs/api/46_scan_ray.ipynb #3ae0c497
 def import_ray():
     "Ray with its data library, or the error that says how to get it"
     try: import ray, ray.data
     except ImportError as e: raise ConfigError("the engine ray", f"needs a package that is not installed ({e})", "Install it: pip install 'aivd-nb[ray]'") from e
     return ray
 
-# %% ../nbs/api/46_scan_ray.ipynb #0c9bdd81
+# %% ../nbs/api/46_scan_ray.ipynb #79617e78
 class Ledger:
     "Contents that are done, and who was given the others"
     def __init__(self,
@@ -42,7 +42,7 @@ class Ledger:
         if at < len(self.known) and self.known[at] == key: return False
         return self.owners.setdefault(bytes.fromhex(digest[:32]), hash(path)) == hash(path)
 
-# %% ../nbs/api/46_scan_ray.ipynb #a40c779d
+# %% ../nbs/api/46_scan_ray.ipynb #1b0d14ea
 class RayScanner:
     "A worker behind an actor"
     def __init__(self,
@@ -55,13 +55,13 @@ class RayScanner:
         entries = [Entry(*json.loads(e)) for e in batch["entry"]]
         return {"answer": [json.dumps(a) for a in look_at(entries, self.worker, self.claim, self.folder.name)]}
 
-# %% ../nbs/api/46_scan_ray.ipynb #3b242b64
+# %% ../nbs/api/46_scan_ray.ipynb #39e92126
 class _Ask:
     "The ledger's `claim`, from another process"
     def __init__(self, ledger): self.ledger = ledger
     def __call__(self, digest, path): return import_ray().get(self.ledger.claim.remote(digest, path))
 
-# %% ../nbs/api/46_scan_ray.ipynb #68c7619b
+# %% ../nbs/api/46_scan_ray.ipynb #ba20ff31
 def _check_address(address):
     "Refuse an address where nobody answers, for which Ray itself waits many minutes"
     host, _, port = (address or "").split("://")[-1].rpartition(":")
@@ -69,7 +69,17 @@ def _check_address(address):
     try: socket.create_connection((host.strip("[]"), int(port)), 10).close()
     except OSError as e: raise ConfigError(address, f"can't be reached ({e})", "Check the address, and that `ray start --head` ran there") from e
 
-# %% ../nbs/api/46_scan_ray.ipynb #9e8df50e
+# %% ../nbs/api/46_scan_ray.ipynb #c421a7fa
+def _init(ray, address, own, tries=3):
+    "Connect; a cluster that doesn't start within Ray's half minute, as on a machine under load, is started again"
+    try: ray.init(address=address or "local", logging_level=logging.ERROR, log_to_driver=False, **own)
+    except (ConnectionError, RuntimeError, ValueError) as e: raise ConfigError(address or "ray", f"can't be reached ({str(e).strip().splitlines()[0]})", "Check the address, and that `ray start --head` ran there") from e
+    except Exception as e: # Ray raises a plain one when a node is late
+        ray.shutdown()
+        if tries == 1: raise ConfigError(address or "ray", f"did not start ({str(e).strip().splitlines()[0]})", "Try again when the machine has less to do, or use --engine local") from e
+        _init(ray, address, own, tries - 1)
+
+# %% ../nbs/api/46_scan_ray.ipynb #588c7fe0
 @contextmanager
 def connected(
     address:str|None=None, # of a cluster, such as "auto" or "ray://host:10001"
@@ -82,12 +92,11 @@ def connected(
         yield ray
         return
     own = {} if address else {"num_cpus": workers, "object_store_memory": 100 << 20, "include_dashboard": False}
-    try: ray.init(address=address or "local", logging_level=logging.ERROR, log_to_driver=False, **own)
-    except (ConnectionError, RuntimeError, ValueError) as e: raise ConfigError(address or "ray", f"can't be reached ({str(e).strip().splitlines()[0]})", "Check the address, and that `ray start --head` ran there") from e
+    _init(ray, address, own)
     try: yield ray
     finally: ray.shutdown()
 
-# %% ../nbs/api/46_scan_ray.ipynb #ba0a3a24
+# %% ../nbs/api/46_scan_ray.ipynb #f2968d7e
 class RayPool:
     "Workers on a Ray cluster"
     def __init__(self,
@@ -103,7 +112,7 @@ class RayPool:
         self.make, self.workers, self.known, self.address, self.batch, self.round_size = make, workers, known, address, batch, round_size
         self.resources = resources or {"num_cpus": 1}
 
-# %% ../nbs/api/46_scan_ray.ipynb #52111585
+# %% ../nbs/api/46_scan_ray.ipynb #c80adae7
 @patch
 def _rounds(self:RayPool, entries):
     "Lists of videos; a round ends when it is full, or when there are no more just now"
@@ -115,7 +124,7 @@ def _rounds(self:RayPool, entries):
             found = []
     if found: yield found
 
-# %% ../nbs/api/46_scan_ray.ipynb #4884e909
+# %% ../nbs/api/46_scan_ray.ipynb #76134de1
 @patch
 def run(self:RayPool,
     entries:Iterator, # of `Entry` or None
@@ -130,13 +139,13 @@ def run(self:RayPool,
             if found: yield from self._round(ray, found, _Ask(ledger))
             else: yield None
 
-# %% ../nbs/api/46_scan_ray.ipynb #8a58994f
+# %% ../nbs/api/46_scan_ray.ipynb #f7216fd5
 def _here(ray):
     "Where the driver is: with it, the ledger stands and falls"
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
     return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
-# %% ../nbs/api/46_scan_ray.ipynb #69a14a1b
+# %% ../nbs/api/46_scan_ray.ipynb #7f827c8a
 @patch
 def _actors(self:RayPool, ray):
     "How many actors at most: one for each share of the cluster that its resources allow"
@@ -145,7 +154,7 @@ def _actors(self:RayPool, ray):
     if not self.workers and shares and min(shares) < 1: raise ConfigError("the cluster", f"has no room for a worker ({self.resources})", "Ask for less, or add machines")
     return self.workers or int(min(shares, default=1))
 
-# %% ../nbs/api/46_scan_ray.ipynb #f9038c6e
+# %% ../nbs/api/46_scan_ray.ipynb #4495ba9f
 @patch
 def _round(self:RayPool, ray, entries, claim):
     "Answers to a round's videos"
@@ -157,7 +166,7 @@ def _round(self:RayPool, ray, entries, claim):
         for found in done.iter_batches(batch_size=None): yield from (Answer(Entry(*e), digest, result) for e, digest, result in map(json.loads, found["answer"]))
     except ray.exceptions.RayError as e: raise _cause(e) from e
 
-# %% ../nbs/api/46_scan_ray.ipynb #87707c43
+# %% ../nbs/api/46_scan_ray.ipynb #881a7a0f
 def _cause(e):
     "The error of this package inside one of Ray's, or one that says what Ray said"
     chain = [e]
