@@ -6,7 +6,7 @@
 __all__ = ['Entry', 'local_entry', 'is_video', 'list_videos', 'check_sources', 'sample_videos', 'watch_videos', 'Fetched',
            'fetch']
 
-# %% ../nbs/api/43_scan_files.ipynb #15f2b2c3
+# %% ../nbs/api/43_scan_files.ipynb #97f485f7
 import csv
 import glob
 import hashlib
@@ -23,7 +23,7 @@ from .core import ConfigError
 from .labels import VIDEO_SUFFIXES
 from .pipeline import content_digest
 
-# %% ../nbs/api/43_scan_files.ipynb #4ee12689
+# %% ../nbs/api/43_scan_files.ipynb #e2223a2a
 class Entry(NamedTuple):
     "A video that was found"
     path: str # absolute, or an address
@@ -31,7 +31,7 @@ class Entry(NamedTuple):
     changed: float|None # when it last did, in seconds since 1970
     problem: tuple|None = None # (code, problem, remedy), where it can't be opened at all
 
-# %% ../nbs/api/43_scan_files.ipynb #d678e9c8
+# %% ../nbs/api/43_scan_files.ipynb #5cde2a67
 _SIGNS = ("size", "mtime", "ctime", "created", "LastModified", "last_modified", "updated", "ETag", "etag", "md5Hash", "generation")
 
 def _plain(v): return str(v.timestamp() if hasattr(v, "timestamp") else v).strip('"') # a listing and a single look may put it differently
@@ -42,7 +42,7 @@ def _token(info):
     if {k for k, _ in known} <= {"size"}: return None
     return hashlib.blake2b(repr(known).encode(), digest_size=12).hexdigest()
 
-# %% ../nbs/api/43_scan_files.ipynb #4ecf693d
+# %% ../nbs/api/43_scan_files.ipynb #d4f08da7
 def local_entry(
     path, # a file, there or not
 ) -> Entry:
@@ -54,7 +54,7 @@ def local_entry(
     except (OSError, ValueError): return Entry(path, None, None) # told when it is opened
     return Entry(path, _token({"size": s.st_size, "mtime": s.st_mtime_ns, "ctime": s.st_ctime_ns}), s.st_mtime)
 
-# %% ../nbs/api/43_scan_files.ipynb #06899dd8
+# %% ../nbs/api/43_scan_files.ipynb #cec371af
 def is_video(
     name, # of a file, or an address
 ) -> bool:
@@ -62,7 +62,7 @@ def is_video(
     name = os.path.basename(name)
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES and not name.startswith(".")
 
-# %% ../nbs/api/43_scan_files.ipynb #5eee8824
+# %% ../nbs/api/43_scan_files.ipynb #63685a11
 def _listed(folder):
     "Sorted names of the videos and of the folders in a folder"
     videos, folders = [], []
@@ -80,7 +80,7 @@ def _walk(folder):
     yield from (local_entry(os.path.join(folder, n)) for n in videos)
     for n in folders: yield from _walk(os.path.join(folder, n))
 
-# %% ../nbs/api/43_scan_files.ipynb #7ad0c9cc
+# %% ../nbs/api/43_scan_files.ipynb #b8aa1d38
 def _is_address(path): return "://" in str(path)
 
 def _open_address(url):
@@ -91,7 +91,7 @@ def _open_address(url):
     except ImportError as e: raise ConfigError(url, f"needs a package that is not installed ({e})", "Install it with pip: s3fs for s3://, gcsfs for gs://, aiohttp for https://") from e
     except ValueError as e: raise ConfigError(url, f"has a protocol that fsspec doesn't know ({protocol})", "Use a path, or an address such as s3://bucket/folder") from e
 
-# %% ../nbs/api/43_scan_files.ipynb #9b17d613
+# %% ../nbs/api/43_scan_files.ipynb #1fa8e9ec
 def _seconds(info):
     "When a file last changed, in seconds since 1970, however its file system puts it"
     found = next((info[k] for k in ("mtime", "LastModified", "last_modified", "updated", "created") if info.get(k) is not None), None)
@@ -99,7 +99,7 @@ def _seconds(info):
 
 def _remote(fs, info): return Entry(fs.unstrip_protocol(info["name"]), _token(info), _seconds(info))
 
-# %% ../nbs/api/43_scan_files.ipynb #26b1cd18
+# %% ../nbs/api/43_scan_files.ipynb #2319ff10
 def _walk_address(fs, path):
     "Videos below a folder of an fsspec file system"
     for _, folders, files in fs.walk(path, detail=True):
@@ -113,7 +113,7 @@ def _find_address(url):
     elif is_video(path) and not fs.isdir(path): yield _remote(fs, fs.info(path))
     else: yield from _walk_address(fs, path)
 
-# %% ../nbs/api/43_scan_files.ipynb #548679ff
+# %% ../nbs/api/43_scan_files.ipynb #d4d7f46f
 def _find(source):
     "Videos that one path, glob or address stands for"
     source = os.fspath(source)
@@ -130,7 +130,7 @@ def _matched(pattern):
     for p in fixed.glob(str(pattern.relative_to(fixed))):
         if is_video(p) and not any(n.startswith(".") for n in p.relative_to(fixed).parts) and not p.is_dir(): yield local_entry(p)
 
-# %% ../nbs/api/43_scan_files.ipynb #801414e5
+# %% ../nbs/api/43_scan_files.ipynb #08947003
 def _from_manifest(file):
     "Videos that a manifest names; folders are no videos here"
     folder = os.path.dirname(os.path.abspath(file))
@@ -142,7 +142,7 @@ def _from_manifest(file):
             yield from (_named(r[column], folder) for r in rows if r[column])
     except (OSError, UnicodeDecodeError, csv.Error) as e: raise ConfigError(file, f"can't be read as a manifest ({e})", "Give a CSV in UTF-8") from e
 
-# %% ../nbs/api/43_scan_files.ipynb #e0d30fbd
+# %% ../nbs/api/43_scan_files.ipynb #f1df0d80
 def _named(name, folder):
     "The video that a row of a manifest names; what an address says of itself is asked when it is fetched"
     if not _is_address(name): return local_entry(os.path.join(folder, name))
@@ -150,7 +150,7 @@ def _named(name, folder):
     except ConfigError as e: return Entry(name, None, None, ("unreachable", e.problem, e.remedy))
     return local_entry(path) if name.startswith("file://") else Entry(fs.unstrip_protocol(path), None, None) # one spelling
 
-# %% ../nbs/api/43_scan_files.ipynb #799b2b9c
+# %% ../nbs/api/43_scan_files.ipynb #9d13e0cb
 def list_videos(
     paths:Iterable=(), # files, folders, globs, addresses
     manifest=None, # CSV with a column `path` or `file_path`
@@ -159,7 +159,7 @@ def list_videos(
     for p in paths: yield from _find(p)
     if manifest is not None: yield from _from_manifest(manifest)
 
-# %% ../nbs/api/43_scan_files.ipynb #37b68484
+# %% ../nbs/api/43_scan_files.ipynb #c55e0b6d
 def check_sources(
     paths:Iterable, # as for `list_videos`
     manifest=None,
@@ -174,7 +174,7 @@ def check_sources(
         if not may_be_empty and _first(p) is None: raise ConfigError(p, "matches no video" if magic else "holds no video", f"Videos end in one of {' '.join(sorted(VIDEO_SUFFIXES))}")
     if manifest is not None and next(_from_manifest(manifest), None) is None: raise ConfigError(manifest, "names no video", "Add a row for each")
 
-# %% ../nbs/api/43_scan_files.ipynb #a6c78c2e
+# %% ../nbs/api/43_scan_files.ipynb #64cb6406
 def _first(source):
     "The first video of a source, or None; what a file system says against it as an error that helps"
     try: return next(_find(source), None)
@@ -183,7 +183,7 @@ def _first(source):
     except Exception as e: # drivers of file systems raise whatever their libraries do
         raise ConfigError(source, f"can't be listed ({type(e).__name__}: {e})", "Check the address, the network and your credentials") from e
 
-# %% ../nbs/api/43_scan_files.ipynb #d4ae152f
+# %% ../nbs/api/43_scan_files.ipynb #db5d1113
 def sample_videos(
     entries:Iterable[Entry],
     n:int, # how many; fewer where there are fewer
@@ -196,7 +196,7 @@ def sample_videos(
         elif (j := draw.randrange(i + 1)) < n: kept[j] = (i, e)
     return [e for _, e in sorted(kept)]
 
-# %% ../nbs/api/43_scan_files.ipynb #7c23aa71
+# %% ../nbs/api/43_scan_files.ipynb #6e3bc687
 def _settled(entries, seen, settle_s):
     "Those entries that have been as they are for a while; `seen` remembers the others"
     now, clock, young = time.time(), time.monotonic(), {}
@@ -207,7 +207,7 @@ def _settled(entries, seen, settle_s):
         else: young[e.path] = (e.token, since)
     seen.clear(); seen.update(young)
 
-# %% ../nbs/api/43_scan_files.ipynb #f3cd6db1
+# %% ../nbs/api/43_scan_files.ipynb #f4f9cdba
 def watch_videos(
     look:Callable, # gives the entries that are there now
     stopped:Callable, # whether to end; asked between looks
@@ -224,7 +224,7 @@ def watch_videos(
             yield None
             time.sleep(min(.1, every_s))
 
-# %% ../nbs/api/43_scan_files.ipynb #0db8fe40
+# %% ../nbs/api/43_scan_files.ipynb #2f67f0f9
 class Fetched(NamedTuple):
     "A video at hand"
     entry: Entry
@@ -235,7 +235,7 @@ class Fetched(NamedTuple):
         "Remove the copy, where one was made"
         if self.file and self.file != self.entry.path: Path(self.file).unlink(missing_ok=True)
 
-# %% ../nbs/api/43_scan_files.ipynb #67a60df8
+# %% ../nbs/api/43_scan_files.ipynb #4d003dbf
 def _download(entry, folder):
     "A copy of what lies at an address, as old as the original"
     fs, path = _open_address(entry.path)
@@ -249,7 +249,7 @@ def _download(entry, folder):
     os.utime(file, (changed, changed))
     return file
 
-# %% ../nbs/api/43_scan_files.ipynb #8d313cb3
+# %% ../nbs/api/43_scan_files.ipynb #05527cc1
 def fetch(
     entry:Entry,
     folder, # for copies
