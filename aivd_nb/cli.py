@@ -20,6 +20,9 @@ class _Group(click.Group):
         except AivdError as e:
             click.echo(f"aivd: {e}", err=True)
             ctx.exit(2)
+        except KeyboardInterrupt:
+            click.echo("aivd: stopped", err=True)
+            ctx.exit(130)
 
 # %% ../nbs/api/62_cli.ipynb #baebbca5
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

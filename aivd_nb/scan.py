@@ -6,6 +6,7 @@
 __all__ = ['ScanSummary', 'scan']
 
 # %% ../nbs/api/47_scan.ipynb #30a7ca63
+import math
 import os
 import tempfile
 import threading
@@ -221,6 +222,7 @@ def scan(
     paths = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     check_sources(paths, manifest, watch)
     if sample is not None and sample < 1: raise ConfigError(f"sample={sample}", "is no number of videos", "Give 1 or more")
+    if not 0 < timeout_s < math.inf: raise ConfigError(f"timeout_s={timeout_s}", "is no time", "Give seconds above 0")
     if workers is not None and workers < 1: raise ConfigError(f"workers={workers}", "is no number of workers", "Give 1 or more")
     name, loader = (str(bundle or "own"), loader) if loader else _loader(bundle, weights)
     make = partial(Worker, loader, timeout_s)

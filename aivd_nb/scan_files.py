@@ -140,7 +140,8 @@ def _from_manifest(file):
             column = next((c for c in ("path", "file_path") if c in (rows.fieldnames or ())), None)
             if not column: raise ConfigError(file, f"has no column path or file_path (its columns: {', '.join(rows.fieldnames or ['none'])})", "Its first row must be a header with one of them")
             yield from (_named(r[column], folder) for r in rows if r[column])
-    except (OSError, UnicodeDecodeError, csv.Error) as e: raise ConfigError(file, f"can't be read as a manifest ({e})", "Give a CSV in UTF-8") from e
+    except OSError as e: raise ConfigError(file, f"can't be read ({e.strerror})", "Check the path of the manifest") from e
+    except (UnicodeDecodeError, csv.Error) as e: raise ConfigError(file, f"can't be read as a manifest ({e})", "Give a CSV in UTF-8") from e
 
 # %% ../nbs/api/43_scan_files.ipynb #f1df0d80
 def _named(name, folder):

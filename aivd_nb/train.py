@@ -202,7 +202,7 @@ def _check(df, train, folds):
 # %% ../nbs/api/34_train.ipynb #7b7853ee
 def _check_out(out, overwrite=False):
     "Refuse a folder that can't be made, or whose bundle would be lost, now and not after an hour of training"
-    if (Path(out)/"bundle.json").exists() and not overwrite: raise TrainError(out, "holds a bundle already", "Name another folder, or allow to overwrite it")
+    if (Path(out)/"bundle.json").exists() and not overwrite: raise TrainError(out, "holds a bundle already", "Name another folder, or allow to overwrite it (--overwrite)")
     new = not Path(out).exists()
     try: Path(out).mkdir(parents=True, exist_ok=True)
     except OSError as e: raise TrainError(out, f"can't be made ({e.strerror})", "Name a folder that can be written") from e
