@@ -8,6 +8,7 @@ __all__ = ['Backbone', 'register', 'list_featurizers', 'get_backbone', 'FeatureS
            'create']
 
 # %% ../nbs/api/20_featurizers.ipynb #32b16841
+import logging
 import os
 import sys
 from contextlib import redirect_stdout
@@ -183,6 +184,7 @@ def export_onnx(
     "Write a Keras model as ONNX with a free batch size"
     import tensorflow as tf
     import tf2onnx
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR) # its warnings on the way sound like failures
     spec = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="frames")]
     fn = tf.function(lambda x: model(x, training=False))
     proto, _ = tf2onnx.convert.from_function(fn, input_signature=spec, opset=17)

@@ -61,7 +61,7 @@ def count(self:ScanSummary, label, error):
 def __str__(self:ScanSummary):
     found = ", ".join(f"{n} {k}" for k, n in sorted(self.labels.items())) or "no verdict"
     failed = f", {self.failed} not analysed ({', '.join(f'{n} {k}' for k, n in self.errors.most_common())})" if self.errors else ""
-    return f"{self.videos} videos: {found}{failed}\n{self.analysed} analysed now, {self.copied} copies of others, {self.kept} known before; {self.seconds:.1f} s; {self.out}"
+    return f"{self.videos} video{'s'[:self.videos != 1]}: {found}{failed}\n{self.analysed} analysed now, {self.copied} copies of others, {self.kept} known before; {self.seconds:.1f} s; {self.out}"
 
 # %% ../nbs/api/47_scan.ipynb #d825f089
 class _Run:
