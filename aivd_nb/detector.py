@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-import numpy as np
 from fastcore.basics import patch
 from .bundle import Bundle, list_bundles, load_bundle
 from .cache import FeatureCache

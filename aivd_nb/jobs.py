@@ -8,7 +8,6 @@ __all__ = ['FINISHED', 'FULL', 'JobStore', 'DataFolder', 'Busy', 'Stored', 'Jobs
 # %% ../nbs/api/56_jobs.ipynb #0d2fd87c
 import errno
 import json
-import os
 import secrets
 import shutil
 import sqlite3

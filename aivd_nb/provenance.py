@@ -13,7 +13,7 @@ import re
 import stat
 import struct
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from .core import ConfigError, VideoError

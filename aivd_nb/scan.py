@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +23,7 @@ from .bundle import load_bundle
 from .calibration import AI, INCONCLUSIVE
 from .core import AivdError, ConfigError, cpu_count
 from .detector import default_bundle
-from .scan_files import Entry, check_sources, list_videos, sample_videos, watch_videos
+from .scan_files import check_sources, list_videos, sample_videos, watch_videos
 from .scan_pool import Answer, Pool, Worker, bundle_id, load_for_scan
 from .scan_store import Known, ScanStore, scan_schema
 

@@ -10,7 +10,6 @@ import os
 import re
 import sqlite3
 import threading
-from collections.abc import Iterable
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path

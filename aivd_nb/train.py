@@ -10,7 +10,7 @@ __all__ = ['TrainConfig', 'Sequences', 'extract', 'augmented', 'clip_weights', '
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import numpy as np
-from .augment import Augment, draw_augment
+from .augment import draw_augment
 from .bundle import Bundle, load_bundle, save_bundle, tool_versions
 from .cache import FeatureCache
 from .calibration import fit_band, fit_calibrator, fit_ood, group_weights, logit

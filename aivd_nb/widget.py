@@ -8,7 +8,6 @@ __all__ = ['UPLOAD_LIMIT_MIB', 'SERVER_FLAG', 'uploads', 'typed_path', 'look', '
 
 # %% ../nbs/api/61_widget.ipynb #538b7150
 import base64
-import math
 import os
 import tempfile
 import threading
