@@ -7,7 +7,6 @@ __all__ = ['SIZES', 'in_turn', 'process', 'make_clip', 'collection', 'wanted', '
            'bench', 'targets', 'bounds', 'machine', 'write_bench', 'plot_growth']
 
 # %% ../nbs/api/53_bench.ipynb #2bd623da
-import os
 import platform
 import sys
 import time
@@ -25,10 +24,11 @@ from .bundle import load_bundle, tool_versions
 from .core import WeightsError, atomic_write, cpu_count, shared_data
 from .detector import Detector
 from .featurizers import find_weights
-from .pipeline import make_views
-from .sequences import to_sequence
+from .views import make_views
+from .sampling import to_sequence
 from .synth import camera_frames, encode, ffmpeg, make_dataset
-from .video import VideoReader, every_nth, plan_windows, probe, read_frames
+from .sampling import every_nth, plan_windows
+from .video import VideoReader, probe, read_frames
 
 # %% ../nbs/api/53_bench.ipynb #b4d14660
 def in_turn(

@@ -16,7 +16,7 @@ from .calibration import Band, Calibrator, OodGate
 from .core import AivdError, BundleError, atomic_write, file_digest
 from .featurizers import FeatureSpec
 from .heads import HeadConfig
-from .video import Sampling
+from .sampling import Sampling
 
 # %% ../nbs/api/33_bundle.ipynb #c36bdadc
 _FORMAT = 1

@@ -153,7 +153,7 @@ def _train(labels_csv, out, backbone, views, taps, weights, step, unit, length, 
     from aivd_nb.labels import read_labels
     from aivd_nb.plots import plot_history, save_figure
     from aivd_nb.train import fit, training_notes
-    from aivd_nb.video import Sampling
+    from aivd_nb.sampling import Sampling
     head, cfg = _configs(settings)
     sampling = Sampling(step, unit, length, windows)
     df = read_labels(labels_csv)

@@ -17,7 +17,8 @@ from .cache import FeatureCache
 from .calibration import INCONCLUSIVE, decide, is_ood, logit
 from .core import AivdError, BundleError, ConfigError, WeightsError, cpu_count
 from .featurizers import Featurizer, create, find_weights, onnx_session
-from .pipeline import CnnThreads, in_order, video_features
+from .ahead import in_order
+from .pipeline import CnnThreads, video_features
 from .video import Limits
 
 # %% ../nbs/api/40_detector.ipynb #d33237b3

@@ -22,7 +22,7 @@ from fastcore.basics import patch
 from .core import ConfigError, LabelsError, TrainError, atomic_write
 from .featurizers import find_weights
 from .labels import read_labels
-from .pipeline import PAIR_VIEWS, make_views
+from .views import PAIR_VIEWS, make_views
 from .video import VideoReader
 
 # %% ../nbs/api/35_distill.ipynb #b1ebe973

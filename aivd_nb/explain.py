@@ -20,9 +20,11 @@ from .calibration import logit
 from .core import BundleError, ConfigError
 from .detector import Detector, Verdict
 from .distill import Recipe
-from .pipeline import make_views, neighbours, video_features
-from .sequences import reflect_indices
-from .video import plan_windows, read_frames
+from .pipeline import neighbours, video_features
+from .views import make_views
+from .sampling import reflect_indices
+from .sampling import plan_windows
+from .video import read_frames
 
 # %% ../nbs/api/41_explain.ipynb #e8cfafbb
 EVEN = 0.05 # log-odds under which a part spoke for neither side

@@ -12,7 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 from .core import ConfigError, VideoError, atomic_write, file_digest
-from .video import Limits, VideoReader, every_nth
+from .sampling import every_nth
+from .video import Limits, VideoReader
 
 # %% ../nbs/api/11_frames.ipynb #842e168e
 _NOTE = "frames.json"

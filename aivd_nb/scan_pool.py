@@ -25,7 +25,7 @@ from fastcore.basics import patch
 from .bundle import Bundle, load_bundle
 from .core import AivdError, BundleError, ConfigError, file_digest
 from .detector import Detector
-from .pipeline import prefetch
+from .ahead import prefetch
 from .scan_files import Entry, fetch
 
 # %% ../nbs/api/45_scan_pool.ipynb #9cf890a3

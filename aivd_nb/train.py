@@ -20,7 +20,7 @@ from .heads import HeadConfig, average_heads, build_head, fit_projection
 from .metrics import evaluate_intervals, evaluate_scores
 from .pipeline import video_features
 from .splits import grouped_folds, grouped_split, stratified_split
-from .video import Sampling
+from .sampling import Sampling
 
 # %% ../nbs/api/34_train.ipynb #007e2d8f
 @dataclass(frozen=True)
