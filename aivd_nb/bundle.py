@@ -16,6 +16,7 @@ from .calibration import Band, Calibrator, OodGate
 from .core import AivdError, BundleError, atomic_write, file_digest
 from .featurizers import FeatureSpec
 from .heads import HeadConfig
+from .passages import PassageRule
 from .sampling import Sampling
 
 # %% ../nbs/api/33_bundle.ipynb #c36bdadc
@@ -35,6 +36,7 @@ class Bundle:
     calibrator: Calibrator
     band: Band
     gate: OodGate|None = None # None: nothing is known about unusual clips
+    passages: PassageRule|None = None # None: no part of a long clip can stand out
     data: dict = field(default_factory=dict) # counts of the training clips, no paths
     metrics: dict = field(default_factory=dict) # measured on what, with which result
     versions: dict = field(default_factory=dict)
@@ -42,7 +44,7 @@ class Bundle:
 
 # %% ../nbs/api/33_bundle.ipynb #216e8a6f
 _PARTS = {"spec": FeatureSpec, "sampling": Sampling, "head": HeadConfig}
-_CALIBRATION = {"calibrator": Calibrator, "band": Band, "gate": OodGate}
+_CALIBRATION = {"calibrator": Calibrator, "band": Band, "gate": OodGate, "passages": PassageRule}
 
 # %% ../nbs/api/33_bundle.ipynb #c3dfb2e2
 def tool_versions() -> dict: # name → version
@@ -131,6 +133,7 @@ def _check_files(folder, digests):
 def _from_dict(folder, d):
     "The bundle that a JSON object describes"
     try:
+        d = {"passages": None} | d
         parts = {k: cls(**d[k]) for k, cls in _PARTS.items()}
         parts |= {k: cls.from_json(d[k]) if d[k] is not None else None for k, cls in _CALIBRATION.items()}
         rest = {f.name: d[f.name] for f in fields(Bundle) if f.name not in (*parts, "folder")}

@@ -16,6 +16,7 @@ import numpy as np
 
 from .core import BundleError, ConfigError, TrainError
 from .metrics import as_scores, reliability_table
+from .show import in_words
 
 # %% ../nbs/api/32_calibration.ipynb #01fd3d9c
 def _from_json(cls, d, arrays=()):
@@ -126,15 +127,20 @@ class Decision(NamedTuple):
     "A verdict and the side it is on, or leans to"
     label: str # Real, AI-Generated or Inconclusive
     leans: str # Real or AI-Generated
+    words: str # the same in words, as sure as the label
 
 # %% ../nbs/api/32_calibration.ipynb #02847497
 def decide(
     p:float, # calibrated probability of AI
     band:Band, # where to withhold the verdict
+    declined:bool=False, # there is another reason to withhold it
 ) -> Decision:
     "The verdict for a probability"
     if not 0 <= p <= 1: raise ConfigError("probability", f"{p} is not between 0 and 1", "Pass a calibrated probability, not a logit")
-    return Decision(AI if p >= band.ai else REAL if p <= band.real else INCONCLUSIVE, AI if p >= 0.5 else REAL)
+    label = AI if p >= band.ai else REAL if p <= band.real else INCONCLUSIVE
+    leans = label if label != INCONCLUSIVE else AI if p >= 0.5 else REAL
+    if declined: label = INCONCLUSIVE
+    return Decision(label, leans, in_words(p, label))
 
 # %% ../nbs/api/32_calibration.ipynb #11dbc4c3
 def _threshold_above(
