@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TrainConfig', 'Sequences', 'extract', 'augmented', 'clip_weights', 'train_head', 'train_heads', 'head_logits',
-           'out_of_fold', 'Fit', 'fit', 'training_notes']
+           'out_of_fold_windows', 'out_of_fold', 'Fit', 'fit', 'training_notes', 'scored_clips', 'fit_passages_of']
 
 # %% ../nbs/api/34_train.ipynb #8403f679
 from dataclasses import asdict, dataclass, replace
@@ -13,11 +13,12 @@ import numpy as np
 from .augment import draw_augment
 from .bundle import Bundle, load_bundle, save_bundle, tool_versions
 from .cache import FeatureCache
-from .calibration import fit_band, fit_calibrator, fit_ood, group_weights, logit
+from .calibration import Band, Calibrator, fit_band, fit_calibrator, fit_ood, group_weights, logit
 from .core import AivdError, ConfigError, TrainError
 from .featurizers import Featurizer
 from .heads import HeadConfig, average_heads, build_head, fit_projection
 from .metrics import evaluate_intervals, evaluate_scores
+from .passages import Clips, PassageRule, fit_passages
 from .pipeline import video_features
 from .splits import grouped_folds, grouped_split, stratified_split
 from .sampling import Sampling
@@ -121,23 +122,31 @@ def train_heads(cfg, train, x, y, weights=None, validation=None, verbose=0): # (
 def head_logits(head, x): return logit(head.predict(x, batch_size=256, verbose=0)[:, 0])
 
 # %% ../nbs/api/34_train.ipynb #1b0d9604
+def out_of_fold_windows(
+    cfg, train, seq:Sequences, df, # table with `label` and `group`
+    k:int=5, # folds
+    extra:Sequences|None=None, # sequences of altered copies, for training only
+) -> np.ndarray: # (sequences,) logits
+    "Logits of every window from heads that saw neither its clip nor the clip's source"
+    z = np.full(len(seq.x), np.nan)
+    for a, b in grouped_folds(df, k, seed=train.seed):
+        head, _ = _fit_rows(cfg, train, seq, extra, df, a.index.to_numpy())
+        held = seq.of(b.index.to_numpy())
+        z[held] = head_logits(head, seq.x[held])
+    return z
+
 def out_of_fold(
     cfg, train, seq:Sequences, df, # table with `label` and `group`
     k:int=5, # folds
     extra:Sequences|None=None, # sequences of altered copies, for training only
 ) -> np.ndarray: # (clips,) logits
     "Logits of every clip from heads that saw neither it nor its source"
-    z = np.full(len(df), np.nan)
-    for a, b in grouped_folds(df, k, seed=train.seed):
-        a, b = a.index.to_numpy(), b.index.to_numpy()
-        head, _ = _fit_rows(cfg, train, seq, extra, df, a)
-        z[b] = seq.clip_logits(_scatter(head, seq, b))[b]
-    return z
+    return seq.clip_logits(out_of_fold_windows(cfg, train, seq, df, k, extra))
 
 # %% ../nbs/api/34_train.ipynb #cc6461cd
 def _scatter(head, seq, rows):
-    "Logits of the sequences of these clips, zero elsewhere"
-    z, m = np.zeros(len(seq.x)), seq.of(rows)
+    "Logits of the sequences of these clips, NaN elsewhere"
+    z, m = np.full(len(seq.x), np.nan), seq.of(rows)
     z[m] = head_logits(head, seq.x[m])
     return z
 
@@ -224,19 +233,36 @@ def _fit_split(head, train, seq, extra, df, folds, verbose):
     split = grouped_split if "group" in df else stratified_split
     a, b = (part.index.to_numpy() for part in split(df, test_size=train.test_size, seed=train.seed))
     model, history = _fit_rows(head, train, seq, extra, df, a, b, verbose)
-    return model, history, b, seq.clip_logits(_scatter(model, seq, b))[b]
+    return model, history, b, _scatter(model, seq, b)
 
 # %% ../nbs/api/34_train.ipynb #11a1cd73
 def _fit_folds(head, train, seq, extra, df, folds, verbose):
     "Scores from grouped folds, the head from all clips"
-    z = out_of_fold(head, train, seq, df, folds, extra)
+    z = out_of_fold_windows(head, train, seq, df, folds, extra)
     rows = np.arange(len(df))
     model, history = _fit_rows(head, train, seq, extra, df, rows, None, verbose)
     return model, history, rows, z
 
+# %% ../nbs/api/34_train.ipynb #b668965e
+def scored_clips(
+    df, # labels of the clips, indexed as in `seq`, with `group`
+    seq:Sequences,
+    z, # (sequences,) logits of heads that saw neither clip nor source
+    calibrator:Calibrator,
+) -> Clips:
+    "Clips with the calibrated log-odds of their windows, to put films together of"
+    scores = tuple(calibrator.scale*z[seq.clip == i] + calibrator.bias for i in df.index)
+    return Clips(scores, df["label"].to_numpy(), df["group"].astype(str).to_numpy())
+
+def fit_passages_of(df, seq:Sequences, z, calibrator:Calibrator, band:Band, sampling:Sampling, films:int=3000) -> PassageRule|None:
+    "The rule for passages from held-out windows; None where they are of too few sources"
+    if "group" not in df or df.loc[df["label"] == 0, "group"].nunique() < 20: return None
+    return fit_passages(scored_clips(df, seq, z, calibrator), sampling, band, films)
+
 # %% ../nbs/api/34_train.ipynb #cb95dffd
 def _calibrated(name, featurizer, sampling, head, seq, df, rows, z, all_rows):
-    "The bundle's settings with calibration, band, gate and figures from the held-out logits"
+    "The bundle's settings with calibration, band, gate, passages and figures from the held-out logits of windows"
+    windows, z = z, seq.clip_logits(z)[rows]
     held, y = df.iloc[rows], df["label"].to_numpy()[rows]
     groups = held["group"].to_numpy() if "group" in df else None
     calibrator = fit_calibrator(z, y, groups)
@@ -246,7 +272,9 @@ def _calibrated(name, featurizer, sampling, head, seq, df, rows, z, all_rows):
     data = {"real": int((df["label"] == 0).sum()), "ai": int(df["label"].sum()), "sources": int(df["group"].nunique()) if "group" in df else None,
         "generators": sorted(df["generator"].dropna().astype(str).unique().tolist()) if "generator" in df else []}
     metrics = {"on": "grouped folds" if all_rows else "held-out sources" if groups is not None else "held-out clips", "n": len(y), **_figures(y, p, groups)}
-    bundle = Bundle(name, featurizer.spec, sampling, head, featurizer.dim, tuple(featurizer.fingerprint), calibrator, fit_band(p, y, groups=groups), gate, data, metrics, tool_versions())
+    band = fit_band(p, y, groups=groups)
+    passages = fit_passages_of(held, seq, windows, calibrator, band, sampling)
+    bundle = Bundle(name, featurizer.spec, sampling, head, featurizer.dim, tuple(featurizer.fingerprint), calibrator, band, gate, passages, data, metrics, tool_versions())
     return bundle, held.assign(probability=p)[[c for c in ("file_path", "label", "group", "generator", "probability") if c in held or c == "probability"]]
 
 # %% ../nbs/api/34_train.ipynb #daf3b5b3
