@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['PassageRule', 'Passage', 'find_passages', 'Film', 'Clips', 'draw_film', 'Seen', 'see_film', 'window_spread',
-           'fit_passages', 'Found', 'verdict_label', 'judge_film']
+           'fit_passages', 'Found', 'Weighed', 'weigh', 'judge_film']
 
 # %% ../nbs/api/32_passages.ipynb #e1ea5344
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 import numpy as np
-from .calibration import AI, INCONCLUSIVE, REAL, Band, group_weights, logit, sigmoid
+from .calibration import AI, INCONCLUSIVE, REAL, Band, decide, logit, sigmoid
 from .core import BundleError, ConfigError, TrainError
 from .sampling import Look, Sampling, best_run, look_over
 
@@ -113,7 +113,8 @@ def find_passages(
     found = _standing_out(scores, ai, maybe, 0, len(scores))
     if not found: return ()
     runs = _merged(_all_runs(scores, found, band))
-    return tuple(Passage(round(a, 3), round(b, 3), r.label, round(float(sigmoid(r.score)), 4)) for r, (a, b) in zip(runs, _ends(spans, runs, duration)))
+    if [r.label for r in runs] == [INCONCLUSIVE]: return ()
+    return tuple(Passage(float(a), float(b), r.label, float(sigmoid(r.score))) for r, (a, b) in zip(runs, _ends(spans, runs, duration)))
 
 # %% ../nbs/api/32_passages.ipynb #455ed093
 def _merged(runs):
@@ -284,18 +285,25 @@ class Found(NamedTuple):
     found: tuple # for each passage that there is: (length, called AI, at least named as what may be, error of its start, error of its end), seconds
     false_ai: int # stretches called AI that touch no generated passage
 
-# %% ../nbs/api/32_passages.ipynb #28399684
-def verdict_label(
-    mean:float, # calibrated log-odds of the whole
+# %% ../nbs/api/32_passages.ipynb #bd1363a8
+class Weighed(NamedTuple):
+    "The probability of the whole clip, passages considered"
+    probability: float # that it holds anything AI-generated
+    mixed: bool # a part may be, the whole is not: no verdict
+
+def weigh(
+    mean:float, # calibrated log-odds of the whole, the mean over windows
     passages:Sequence, # of `find_passages`
     band:Band,
-) -> str:
-    "What a clip is called, by its passages and by its mean"
-    labels, p = {p.label for p in passages}, sigmoid(mean)
-    if AI in labels or p >= band.ai: return AI
-    if INCONCLUSIVE in labels or p > band.real: return INCONCLUSIVE
-    return REAL
+) -> Weighed:
+    "A passage that stands out decides; one that may be AI-generated withholds the verdict that the whole would have"
+    whole = float(sigmoid(mean))
+    ai, maybe = ([p.probability for p in passages if p.label == label] for label in (AI, INCONCLUSIVE))
+    if ai or whole >= band.ai or not maybe: return Weighed(max([whole, *ai]), False)
+    inside = (0.99*band.real + 0.01*band.ai, 0.01*band.real + 0.99*band.ai)
+    return Weighed(min(max(whole, *maybe, inside[0]), inside[1]), True)
 
+# %% ../nbs/api/32_passages.ipynb #28399684
 def judge_film(
     film:Film,
     seen:Seen,
@@ -304,12 +312,13 @@ def judge_film(
 ) -> Found:
     "Compare what was found in a film with what is in it"
     passages = find_passages(seen.spans, seen.scores, film.seconds, band, rule)
-    said = verdict_label(seen.mean, passages, band)
+    p, mixed = weigh(seen.mean, passages, band)
+    said = decide(p, band, mixed).label
     called = [p for p in passages if p.label == AI] or [Passage(0.0, film.seconds, AI, 1.0)]*(said == AI)
     maybe = [p for p in passages if p.label == INCONCLUSIVE]
     found = tuple(_match(a, b, called, maybe) for a, b in film.passages)
     false = sum(not any(p.start_s < b and p.end_s > a for a, b in film.passages) for p in called)
-    return Found(film.seconds, len(seen.scores), len(film.passages), said, said == INCONCLUSIVE and bool(maybe), found, false)
+    return Found(film.seconds, len(seen.scores), len(film.passages), said, mixed, found, false)
 
 # %% ../nbs/api/32_passages.ipynb #aef11665
 def _match(a, b, called, maybe):

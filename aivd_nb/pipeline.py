@@ -306,8 +306,8 @@ def _measured(frames, cnn, windows, length, alter, info, progress):
     there = [w for w in ([i for i in w.indices if i in rows] for w in windows) if w] # a video may end a little early
     seen = [shown([rows[i].small for i in w]) for w in there]
     used = [w[s.first:s.end] for w, s in zip(there, seen)]
-    sequences = np.stack([to_sequence(np.stack([rows[i].features for i in w]), length) for w in used])
-    spans = np.array([(rows[w[0]].time_s, rows[w[-1]].time_s) for w in used])
+    sequences = np.array([to_sequence(np.stack([rows[i].features for i in w]), length) for w in used]).reshape(len(used), length, -1 if used else 0)
+    spans = np.array([(rows[w[0]].time_s, rows[w[-1]].time_s) for w in used]).reshape(-1, 2)
     timings = {"decode": 1000*(decoded - start), "cnn": 1000*sum(r.seconds for r in rows.values())}
     return VideoFeatures(sequences, spans, len(rows), info, timings, windows=tuple(map(tuple, used)), kinds=tuple(s.kind for s in seen))
 
@@ -316,7 +316,7 @@ _KINDS = ("picture", "blank", "still")
 
 def _to_keep(v):
     "What the cache keeps of a look"
-    numbers = np.full((len(v.windows), max(map(len, v.windows))), -1)
+    numbers = np.full((len(v.windows), max(map(len, v.windows), default=0)), -1)
     for row, w in zip(numbers, v.windows): row[:len(w)] = w
     return dict(sequences=v.sequences, spans=v.spans, frames=np.int64(v.frames), windows=numbers, kinds=np.array([_KINDS.index(k) for k in v.kinds]))
 

@@ -74,7 +74,7 @@ def looked_at(
     duration:float, # of the clip, seconds
 ) -> str: # "" where all of a clip was looked at
     "How much of a clip a verdict rests on"
-    if seconds > 0.75*duration: return ""
+    if duration <= 10 or seconds > 0.75*duration: return ""
     return f"Looked at {seconds:.0f} s of {clock(duration)}. What was not looked at may be anything"
 
 # %% ../nbs/api/02_show.ipynb #9e944247
