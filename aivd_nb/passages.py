@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 import numpy as np
-from .calibration import AI, INCONCLUSIVE, REAL, Band, decide, logit, sigmoid
+from .calibration import AI, INCONCLUSIVE, REAL, Band, decide, sigmoid
 from .core import BundleError, ConfigError, TrainError
 from .sampling import Look, Sampling, best_run, look_over
 
@@ -114,7 +114,7 @@ def find_passages(
     if not found: return ()
     runs = _merged(_all_runs(scores, found, band))
     if [r.label for r in runs] == [INCONCLUSIVE]: return ()
-    return tuple(Passage(float(a), float(b), r.label, float(sigmoid(r.score))) for r, (a, b) in zip(runs, _ends(spans, runs, duration)))
+    return tuple(Passage(float(a), float(b), r.label, max(float(sigmoid(r.score)), band.ai if r.label == AI else 0.0)) for r, (a, b) in zip(runs, _ends(spans, runs, duration)))
 
 # %% ../nbs/api/32_passages.ipynb #455ed093
 def _merged(runs):
@@ -242,7 +242,7 @@ def fit_passages(
     seen = [_real_film(rng, clips, sampling, spread) for _ in range(films)]
     n, best, mean = (np.array(x) for x in zip(*((len(s.scores), best_run(s.scores)[2], s.mean) for s in seen)))
     called = sigmoid(mean) >= band.ai
-    rows = _class_rows(n, best, called, sampling, max_called, max_mixed, float(logit(band.ai)))
+    rows = _class_rows(n, best, called, sampling, max_called, max_mixed)
     rule = PassageRule(*rows, n_real=films, sources=sources, spread=round(spread, 4))
     return _counted(rule, n, best, called)
 
@@ -253,13 +253,13 @@ def _real_film(rng, clips, sampling, spread):
     film = draw_film(rng, clips, seconds=(sampling.windows*Look().every_s, 1800.0))
     return see_film(film, clips, rng, sampling, Look(budget), spread)
 
-def _class_rows(n, best, called, sampling, max_called, max_mixed, least):
+def _class_rows(n, best, called, sampling, max_called, max_mixed):
     "(windows, ai, maybe) of the rule: thresholds don't fall with the number of windows"
     rows, low = [], sampling.windows
     for high in _CLASSES:
         m = (n > low) & (n <= high)
         if m.sum() >= 60:
-            rows.append((int(round(n[m].mean())), _threshold(best[m], called[m], max_called, least), _threshold(best[m], called[m], max_mixed, 0.0)))
+            rows.append((int(round(n[m].mean())), _threshold(best[m], called[m], max_called, 0.0), _threshold(best[m], called[m], max_mixed, 0.0)))
             low = high
     if not rows: raise TrainError("passages", "too few films were looked at closely enough", "Put together more films")
     windows, ai, maybe = zip(*rows)
@@ -299,7 +299,8 @@ def weigh(
     "A passage that stands out decides; one that may be AI-generated withholds the verdict that the whole would have"
     whole = float(sigmoid(mean))
     ai, maybe = ([p.probability for p in passages if p.label == label] for label in (AI, INCONCLUSIVE))
-    if ai or whole >= band.ai or not maybe: return Weighed(max([whole, *ai]), False)
+    if ai: return Weighed(max([whole, band.ai, *ai]), False)
+    if whole >= band.ai or not maybe: return Weighed(whole, False)
     inside = (0.99*band.real + 0.01*band.ai, 0.01*band.real + 0.99*band.ai)
     return Weighed(min(max(whole, *maybe, inside[0]), inside[1]), True)
 

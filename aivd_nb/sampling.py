@@ -131,14 +131,14 @@ def run_score(
     scores, # log-odds of AI of windows that follow one another
 ) -> float:
     "How much a run of windows speaks for AI: the mean of their log-odds, drawn towards nought where they are few"
-    return float(np.sum(scores)/(len(scores) + 1))
+    return float(np.sum(scores)/(len(scores) + 0.5))
 
 def best_run(
     scores, # log-odds of AI of windows, in order of time, at least one
 ) -> tuple: # (first, last, score), both ends included
     "The run of windows that speaks most for AI"
     total, n = np.concatenate([[0.0], np.cumsum(scores)]), len(scores)
-    runs = (total[None, 1:] - total[:-1, None])/np.maximum(np.arange(n) - np.arange(n)[:, None] + 2, 1)
+    runs = (total[None, 1:] - total[:-1, None])/np.maximum(np.arange(n) - np.arange(n)[:, None] + 1.5, 0.5)
     runs[np.tril_indices(n, -1)] = -np.inf
     i, j = np.unravel_index(np.argmax(runs), runs.shape)
     return int(i), int(j), float(runs[i, j])
