@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 import numpy as np
-from .calibration import AI, INCONCLUSIVE, REAL, Band, decide, sigmoid
+from .calibration import AI, INCONCLUSIVE, REAL, Band, decide, logit, sigmoid
 from .core import BundleError, ConfigError, TrainError
-from .sampling import Look, Sampling, best_run, look_over
+from .sampling import Look, Sampling, best_run, look_over, run_score
 
 # %% ../nbs/api/32_passages.ipynb #6b74bcaf
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ def fit_passages(
     seen = [_real_film(rng, clips, sampling, spread) for _ in range(films)]
     n, best, mean = (np.array(x) for x in zip(*((len(s.scores), best_run(s.scores)[2], s.mean) for s in seen)))
     called = sigmoid(mean) >= band.ai
-    rows = _class_rows(n, best, called, sampling, max_called, max_mixed)
+    rows = _class_rows(n, best, called, sampling, max_called, max_mixed, run_score([float(logit(band.ai))]))
     rule = PassageRule(*rows, n_real=films, sources=sources, spread=round(spread, 4))
     return _counted(rule, n, best, called)
 
@@ -253,13 +253,13 @@ def _real_film(rng, clips, sampling, spread):
     film = draw_film(rng, clips, seconds=(sampling.windows*Look().every_s, 1800.0))
     return see_film(film, clips, rng, sampling, Look(budget), spread)
 
-def _class_rows(n, best, called, sampling, max_called, max_mixed):
+def _class_rows(n, best, called, sampling, max_called, max_mixed, least):
     "(windows, ai, maybe) of the rule: thresholds don't fall with the number of windows"
     rows, low = [], sampling.windows
     for high in _CLASSES:
         m = (n > low) & (n <= high)
         if m.sum() >= 60:
-            rows.append((int(round(n[m].mean())), _threshold(best[m], called[m], max_called, 0.0), _threshold(best[m], called[m], max_mixed, 0.0)))
+            rows.append((int(round(n[m].mean())), _threshold(best[m], called[m], max_called, least), _threshold(best[m], called[m], max_mixed, 0.0)))
             low = high
     if not rows: raise TrainError("passages", "too few films were looked at closely enough", "Put together more films")
     windows, ai, maybe = zip(*rows)
