@@ -23,7 +23,6 @@ from .distill import Recipe
 from .pipeline import neighbours, video_features
 from .views import make_views
 from .sampling import reflect_indices
-from .sampling import plan_windows
 from .video import read_frames
 
 # %% ../nbs/api/41_explain.ipynb #e8cfafbb
@@ -249,11 +248,14 @@ class _Kept(dict):
 
 def _part(log_odds, **more): return more | {"log_odds": round(float(log_odds), 4), "spoke_for": spoke_for(log_odds)}
 
-def _there(v, sampling):
-    "Frame numbers of each window, without those that a clip which ends early doesn't have"
-    windows = plan_windows(v.info.n_frames, v.info.fps, sampling)
-    kept = set(sorted({i for w in windows for i in w.indices})[:v.frames])
-    return [w for w in ([i for i in w.indices if i in kept] for w in windows) if w]
+def _there(v):
+    "Frame numbers of each window"
+    return [list(w) for w in v.windows]
+
+def _only(seen, rows):
+    "The features of some of the windows that were seen"
+    v = seen.features
+    return replace(v, sequences=v.sequences[rows], spans=v.spans[rows], windows=tuple(w for w, r in zip(v.windows, rows) if r))
 
 # %% ../nbs/api/41_explain.ipynb #73282327
 def _timed(windows, spans, shares, n):
@@ -277,10 +279,12 @@ def explain(
 ) -> Explanation:
     "Why a detector says what it says of a clip; raises `VideoError` where the clip can't be analysed"
     start, own = time.perf_counter(), replace(detector, cache=detector.cache or _Kept())
-    verdict, b = own.predict(path), own.bundle
-    v, near = (video_features(path, own.featurizer, s, own.cache, own.limits) for s in (b.sampling, replace(b.sampling, windows=max(closer, b.sampling.windows))))
+    seen, b = own.see(path), own.bundle
+    verdict, v = own.verdict(path, seen), _only(seen, seen.whole)
+    more = replace(b.sampling, windows=max(closer, b.sampling.windows))
+    near = _only(seen, seen.judged) if len(seen.scores) >= closer else video_features(path, own.featurizer, more, own.cache, own.limits)
     base, ready = log_odds(own, np.broadcast_to(neutral(b), v.sequences.shape[1:])[None])[0], time.perf_counter()
-    windows, groups = _there(v, b.sampling), families(b.spec, v.sequences.shape[-1])
+    windows, groups = _there(v), families(b.spec, v.sequences.shape[-1])
     shares = [frame_shares(own, x, len(w)) for x, w in zip(v.sequences, windows)]
     rows, frames = _timed(windows, v.spans, shares, len(windows))
     views, taps = (tuple(_part(x, name=n) for n, x in family_shares(own, v.sequences, g).items()) for g in groups.values())

@@ -29,6 +29,7 @@ from fastcore.basics import patch
 from .core import AivdError, ConfigError, VideoError, file_digest
 from .detector import Detector
 from .provenance import STATES, describe_provenance, provenance
+from .show import how_often_wrong
 from .synth import generated_frames, write_clip
 from .video import Limits, probe
 
@@ -75,20 +76,24 @@ class Watch:
     "Sees every frame on its way to the CNN: tells how far the work is, keeps the middle frame of each window"
     def __init__(self,
         say, # called with stage and share
-    ): self.say, self.info, self.middles, self.kept, self.done = say, None, (), {}, False
+    ): self.say, self.info, self.kept, self.done = say, None, {}, False
     def __call__(self, info, windows, frames):
-        self.info, self.middles = info, [w.indices[len(w.indices)//2] for w in windows]
+        self.info, middles = info, {w.indices[len(w.indices)//2] for w in windows}
         total = len({i for w in windows for i in w.indices})
         for n, f in enumerate(frames):
-            self.say(stage="decoding", share=n/total)
-            if f.index in self.middles: self.kept[f.index] = f.time_s, thumbnail(f.image)
+            if not self.done: self.say(stage="decoding", share=n/total) # later looks at a long clip are features already
+            if f.index in middles: self.kept[f.index] = f.time_s, thumbnail(f.image)
             yield f
         self.done = True
     def progress(self, share):
         if self.done or self.info is None: self.say(stage="features", share=share)
-    def frames(self):
-        kept = [self.kept[i] for i in self.middles if i in self.kept]
-        return [{"time_s": round(t, 3), "jpeg": base64.b64encode(jpeg).decode()} for t, jpeg in kept]
+    def frames(self,
+        timeline, # of the verdict
+    ) -> list: # for each of its windows the nearest frame: {"time_s", "jpeg" (base64)}
+        "The frame in the middle of each window that was judged"
+        kept = list(self.kept.values())
+        nearest = [min(kept, key=lambda k: abs(k[0] - (w["start_s"] + w["end_s"])/2)) for w in timeline] if kept else []
+        return [{"time_s": round(t, 3), "jpeg": base64.b64encode(jpeg).decode()} for t, jpeg in nearest]
 
 # %% ../nbs/api/55_sandbox.ipynb #6a1f101d
 def describe(
@@ -101,7 +106,8 @@ def describe(
     counted = {k: getattr(b.band, k) for k in ("ai", "real", "n_real", "false_alarms", "n_ai", "missed")}
     rate = {"false_alarm_rate": round(b.band.false_alarms/b.band.n_real, 4) if b.band.n_real else None}
     data = {k: b.data[k] for k in ("real", "ai", "sources") if k in b.data}
-    return {"name": b.name, "id": f"{b.name}-{file_digest(b.folder/'bundle.json')[:16]}-{aivd_nb.__version__}", "backbone": b.spec.backbone, "band": counted, **rate, "trained_on": data}
+    wrong = how_often_wrong("AI-Generated", b.band, b.metrics.get("on") != "held-out clips")
+    return {"name": b.name, "id": f"{b.name}-{file_digest(b.folder/'bundle.json')[:16]}-{aivd_nb.__version__}", "backbone": b.spec.backbone, "band": counted, **rate, "how_often_wrong": wrong, "trained_on": data}
 
 # %% ../nbs/api/55_sandbox.ipynb #48b47824
 def load_detector(
@@ -207,7 +213,7 @@ def analyse(
     verdict = replace(detector, limits=asked).predict(path, watch.progress, watch=watch, threads=1) if own else detector.predict(path, progress=watch.progress)
     say(stage="verdict")
     facts = {k: v for k, v in asdict(info or watch.info).items() if k != "path"}
-    return {"verdict": verdict.to_dict(), "facts": facts, "provenance": origin(path), "frames": watch.frames()}
+    return {"verdict": verdict.to_dict(), "facts": facts, "provenance": origin(path), "frames": watch.frames(verdict.to_dict()["timeline"])}
 
 # %% ../nbs/api/55_sandbox.ipynb #2edc9d38
 def _answer(detector, path, limits, say):
@@ -319,6 +325,13 @@ def _windows(rows):
     if not isinstance(rows, list) or not 0 < len(rows) <= 1000: raise ValueError("no timeline")
     return [{"start_s": _number(w["start_s"]), "end_s": _number(w["end_s"]), "probability": _number(w["probability"], 0, 1)} for w in rows]
 
+# %% ../nbs/api/55_sandbox.ipynb #50af5bc3
+_LABELS = ("Real", "AI-Generated", "Inconclusive")
+
+def _passages(rows):
+    if not isinstance(rows, list) or len(rows) > 1000 or any(r["label"] not in _LABELS for r in rows): raise ValueError("no passages")
+    return [{"start_s": _number(r["start_s"]), "end_s": _number(r["end_s"]), "label": r["label"], "probability": _number(r["probability"], 0, 1)} for r in rows]
+
 # %% ../nbs/api/55_sandbox.ipynb #12b02d05
 def _verdict(v):
     "A verdict's fields, each of its kind"
@@ -327,8 +340,11 @@ def _verdict(v):
     p, sure = (_number(v[k], 0, 1) for k in ("probability", "confidence"))
     reason = None if v["reason"] is None else _text(v["reason"])
     timings = {_text(k, 40): _number(t) for k, t in list(v["timings_ms"].items())[:20]}
+    code = None if v["reason_code"] is None else _text(v["reason_code"], 40)
+    seconds = {k: _number(v[k]) for k in ("duration_s", "looked_at_s")}
+    said = {k: _text(v[k]) for k in ("words", "how_often_wrong")} | {"what_next": [_text(x) for x in v["what_next"][:20]]}
     return {"file": "", "label": v["label"], "leans": v["leans"], "probability": p, "confidence": sure, "reason": reason, "timeline": _windows(v["timeline"]),
-        "bundle": _text(v["bundle"], 200), "warnings": [_text(w) for w in v["warnings"][:20]], "timings_ms": timings}
+        "bundle": _text(v["bundle"], 200), "warnings": [_text(w) for w in v["warnings"][:20]], "timings_ms": timings, "reason_code": code, **seconds, "passages": _passages(v["passages"]), **said}
 
 # %% ../nbs/api/55_sandbox.ipynb #462bb9fb
 def _facts(f):

@@ -76,7 +76,8 @@ def answer(
     except MemoryError: return failure("memory")
     except Exception as e: # whatever a decoder or a model does about one video
         return failure("memory") if "alloc" in str(e) else failure("crash", f"made the detector fail ({type(e).__name__}: {e})", "Look at it alone with aivd predict")
-    return {"label": v.label, "probability": v.probability, "reason": v.reason, "timeline": list(v.timeline), "duration_s": length[0] if length else None, "timings_ms": v.timings_ms}
+    return {"label": v.label, "probability": v.probability, "reason": v.reason, "reason_code": v.reason_code, "timeline": list(v.timeline), "passages": list(v.passages),
+        "duration_s": length[0] if length else None, "looked_at_s": v.looked_at_s, "timings_ms": v.timings_ms}
 
 # %% ../nbs/api/45_scan_pool.ipynb #a0b0b1a5
 def _limit_memory(mebibytes):

@@ -20,11 +20,13 @@ import numpy as np
 from fastcore.basics import patch
 from .calibration import AI, INCONCLUSIVE, REAL
 from .core import AivdError, ConfigError, atomic_write
-from .plots import AI_COLOR, FAINT, REAL_COLOR, new_axes
+from .detector import REASONS
+from .plots import new_axes
 from .report import _STYLE, html_table, inline_png
 from .sandbox import thumbnail
 from .scan_files import Entry, fetch
 from .scan_store import scan_schema
+from .show import AI_COLOR, FAINT, REAL_COLOR, passages_in_words
 from .video import probe, read_frames
 
 # %% ../nbs/api/58_scan_report.ipynb #2997a0a7
@@ -65,7 +67,7 @@ def _count(self:ScanCounts, df, most):
         self.verdicts[bundle, "not analysed"] += len(g)
         self.errors[code] += len(g)
         self.examples[code] = (self.examples.get(code, []) + list(zip(g["path"], g["message"])))[:3]
-    self.reasons.update(good["reason"].dropna().str.split(r"[:\d]", regex=True).str[0].str.strip())
+    self.reasons.update(REASONS.get(code, code) for code in good["reason_code"].dropna())
     self.top = _most(self.top, good, most)
 
 # %% ../nbs/api/58_scan_report.ipynb #5ac1ca64
@@ -86,7 +88,7 @@ def count_scan(
 ) -> ScanCounts:
     "Go through a scan once"
     counts = ScanCounts()
-    for df in read_rows(out, ["path", "digest", "label", "probability", "reason", "bundle", "error", "message"]): counts._count(df, most)
+    for df in read_rows(out, ["path", "digest", "label", "probability", "reason_code", "bundle", "error", "message"]): counts._count(df, most)
     return counts
 
 # %% ../nbs/api/58_scan_report.ipynb #96874cc3
@@ -123,13 +125,17 @@ def _picture(path, windows, folder):
 
 # %% ../nbs/api/58_scan_report.ipynb #661bde81
 def _details(out, top):
-    "(digest, bundle) → timeline and number of paths, of the most suspicious"
+    "(digest, bundle) → timeline, words on its passages, and number of paths, of the most suspicious"
     import pyarrow.dataset as ds
     found, wanted = {}, {t[2:4] for t in top}
-    for df in read_rows(out, ["digest", "bundle", "timeline"], ds.field("digest").isin([t[2] for t in top])):
+    for df in read_rows(out, ["digest", "bundle", "timeline", "passages", "duration_s"], ds.field("digest").isin([t[2] for t in top])):
         for r in df.itertuples():
-            if (key := (r.digest, r.bundle)) in wanted: found[key] = r.timeline, found.get(key, (None, 0))[1] + 1
+            if (key := (r.digest, r.bundle)) in wanted: found[key] = r.timeline, _parts(r), found.get(key, (None, None, 0))[2] + 1
     return found
+
+def _parts(row):
+    "Which part of a video looks AI-generated, where it is not of one piece"
+    return "" if row.passages is None else passages_in_words(list(row.passages), row.duration_s or 0.0)
 
 # %% ../nbs/api/58_scan_report.ipynb #ba71823b
 def _gallery(out, top):
@@ -137,11 +143,12 @@ def _gallery(out, top):
     details = _details(out, top)
     with tempfile.TemporaryDirectory() as folder:
         for _, p, digest, bundle, path, label in top:
-            timeline, copies = details[digest, bundle]
+            timeline, parts, copies = details[digest, bundle]
             jpeg = _picture(path, timeline, folder) if len(timeline) else None
             picture = f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">' if jpeg else '<div class="gone">no picture: it is not there now</div>'
+            said = f": {html.escape(parts)}" if parts else ""
             more = f", and {copies - 1} more of the same content" if copies > 1 else ""
-            yield f'<figure>{picture}<figcaption><b>{p:.2f}</b> {label}<br><span title="{html.escape(path, quote=True)}">{html.escape(Path(path).name)}</span>{more}</figcaption></figure>'
+            yield f'<figure>{picture}<figcaption><b>{p:.2f}</b> {label}{said}<br><span title="{html.escape(path, quote=True)}">{html.escape(Path(path).name)}</span>{more}</figcaption></figure>'
 
 # %% ../nbs/api/58_scan_report.ipynb #678f75b7
 def _verdict_table(counts):
@@ -189,7 +196,7 @@ def export_csv(
     plain = lambda v: None if v is None else json.dumps(v.tolist() if isinstance(v, np.ndarray) else v)
     with atomic_write(file) as tmp:
         for i, df in enumerate(read_rows(out, scan_schema().names)):
-            df = df.assign(timeline=df["timeline"].map(plain, na_action="ignore"), timings_ms=df["timings_ms"].map(plain, na_action="ignore"))
+            df = df.assign(**{k: df[k].map(plain, na_action="ignore") for k in ("timeline", "passages", "timings_ms")})
             df.to_csv(tmp, mode="a", header=not i, index=False, encoding="utf-8", lineterminator="\n")
     return Path(file)
 

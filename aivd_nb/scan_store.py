@@ -23,9 +23,10 @@ def scan_schema(): # a `pyarrow.Schema`
     import pyarrow as pa
     text, number = pa.string(), pa.float64()
     window = pa.struct([("start_s", number), ("end_s", number), ("probability", number)])
+    passage = pa.struct([("start_s", number), ("end_s", number), ("label", text), ("probability", number)])
     spent = pa.struct([("decode", number), ("cnn", number), ("total", number)])
-    return pa.schema([("path", text), ("digest", text), ("label", text), ("probability", number), ("reason", text), ("timeline", pa.list_(window)),
-        ("duration_s", number), ("timings_ms", spent), ("bundle", text), ("version", text), ("error", text), ("message", text)])
+    return pa.schema([("path", text), ("digest", text), ("label", text), ("probability", number), ("reason", text), ("reason_code", text), ("timeline", pa.list_(window)),
+        ("passages", pa.list_(passage)), ("duration_s", number), ("looked_at_s", number), ("timings_ms", spent), ("bundle", text), ("version", text), ("error", text), ("message", text)])
 
 # %% ../nbs/api/44_scan_store.ipynb #f4d43944
 PASSING = ("missing", "unreachable", "stalled", "timeout", "crash", "memory")

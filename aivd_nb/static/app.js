@@ -25,7 +25,9 @@ function draw(parent, tag, attrs = {}, text) {
 }
 
 const percent = p => `${Math.round(100 * p)} %`;
-const seconds = s => `${s.toFixed(1)} s`;
+const two = n => String(n).padStart(2, "0");
+const clock = s => { const t = Math.round(s), m = Math.floor(t / 60); return m < 60 ? `${m}:${two(t % 60)}` : `${Math.floor(m / 60)}:${two(m % 60)}:${two(t % 60)}`; };
+const seconds = (s, duration = 0) => Math.max(s, duration) < 60 ? `${s.toFixed(1)} s` : clock(s); // as the package writes it
 const bytes = n => n < 1024 ? `${n} bytes` : n < 1024 ** 2 ? `${Math.round(n / 1024)} KiB` : `${(n / 1024 ** 2).toFixed(1)} MiB`;
 const say = text => { $("status").textContent = text; };
 const needsKey = () => limits.key_needed && !sessionStorage.getItem("aivd-key");
@@ -230,6 +232,7 @@ function add(files) {
 // ---- the result
 
 const SIGN = { real: "●", ai: "▲", unsure: "■" };
+const KIND = { "Real": "real", "AI-Generated": "ai", "Inconclusive": "unsure" };
 const band = () => about && about.band ? [about.band.real, about.band.ai] : [0.5, 0.5];
 const side = p => p >= band()[1] ? "ai" : p <= band()[0] ? "real" : "unsure";
 const sideText = { ai: "AI-generated", real: "real", unsure: "neither" };
@@ -258,20 +261,24 @@ function scale(p, label) {
   return box;
 }
 
-function chart(rows, pick) {
+function chart(rows, pick, verdict) {
   const svg = document.createElementNS(SVG, "svg"), box = el("div", { class: "chart" });
   let chosen = -1;
   const paint = () => {
     const w = Math.max(240, box.clientWidth), h = 190, [left, right, top, foot] = [40, 14, 12, 30], [low, high] = band();
-    const t0 = Math.min(...rows.map(r => r.start_s)), t1 = Math.max(...rows.map(r => r.end_s), t0 + .1);
+    const t0 = 0, t1 = Math.max(verdict.duration_s || 0, ...rows.map(r => r.end_s), .1);
     const x = t => left + (t - t0) / (t1 - t0) * (w - left - right), y = p => top + (1 - p) * (h - top - foot);
     svg.replaceChildren();
     svg.setAttribute("viewBox", `0 0 ${w} ${h}`);
     svg.setAttribute("aria-hidden", "true");
     if (high > low) draw(svg, "rect", { x: left, y: y(high), width: w - left - right, height: y(low) - y(high), class: "band" });
     for (const [p, text] of [[0, "Real"], [.5, "½"], [1, "AI"]]) { draw(svg, "line", { x1: left, x2: w - right, y1: y(p), y2: y(p), class: "grid" }); draw(svg, "text", { x: left - 8, y: y(p) + 4, "text-anchor": "end" }, text); }
-    for (let i = 0, n = w < 420 ? 3 : 5; i <= n; i++) { const t = t0 + (t1 - t0) * i / n; draw(svg, "text", { x: x(t), y: h - 8, "text-anchor": i === 0 ? "start" : i === n ? "end" : "middle" }, seconds(t)); }
-    draw(svg, "polyline", { points: rows.map(r => `${x((r.start_s + r.end_s) / 2)},${y(r.probability)}`).join(" "), class: "line" });
+    for (let i = 0, n = w < 420 ? 3 : 5; i <= n; i++) { const t = t0 + (t1 - t0) * i / n; draw(svg, "text", { x: x(t), y: h - 8, "text-anchor": i === 0 ? "start" : i === n ? "end" : "middle" }, seconds(t, t1)); }
+    if (verdict.passages.length > 1) for (const p of verdict.passages) draw(svg, "rect", { x: x(p.start_s), y: h - foot - 5, width: Math.max(2, x(p.end_s) - x(p.start_s) - 1), height: 6, class: `piece ${KIND[p.label]}` });
+    rows.slice(1).forEach((r, i) => { // a line only between windows that follow one another: what lies between others was not looked at
+      const a = rows[i];
+      if (r.start_s - a.end_s <= a.end_s - a.start_s) draw(svg, "line", { x1: x((a.start_s + a.end_s) / 2), y1: y(a.probability), x2: x((r.start_s + r.end_s) / 2), y2: y(r.probability), class: "line" });
+    });
     rows.forEach((r, i) => {
       const kind = side(r.probability), mid = x((r.start_s + r.end_s) / 2), parts = [draw(svg, "line", { x1: x(r.start_s), x2: x(r.end_s), y1: y(r.probability), y2: y(r.probability), class: `span ${kind}` }), shape(svg, kind, mid, y(r.probability), 8)];
       if (i === chosen) draw(svg, "circle", { cx: mid, cy: y(r.probability), r: 14, class: "at" });
@@ -291,28 +298,28 @@ async function pictures(job) {
 }
 
 function timeline(job, images) {
-  const rows = job.verdict.timeline, best = (f) => rows.reduce((b, r, i) => f(r.probability, rows[b].probability) ? i : b, 0);
+  const rows = job.verdict.timeline, length = job.verdict.duration_s, moment = s => seconds(s, length), best = (f) => rows.reduce((b, r, i) => f(r.probability, rows[b].probability) ? i : b, 0);
   const top = best((a, b) => a > b), low = best((a, b) => a < b), apart = rows.length > 1 && rows[top].probability - rows[low].probability >= 0.03;
   const img = el("img", { alt: "" }), caption = el("figcaption"), figure = el("figure", {}, img, caption);
-  const words = i => `${seconds(rows[i].start_s)} to ${seconds(rows[i].end_s)}: ${percent(rows[i].probability)} AI`;
+  const words = i => `${moment(rows[i].start_s)} to ${moment(rows[i].end_s)}: ${percent(rows[i].probability)} AI`;
   const pick = i => {
     buttons.forEach((b, j) => { b.setAttribute("aria-pressed", j === i); b.tabIndex = j === i ? 0 : -1; });
-    if (images[i]) { img.src = images[i]; img.alt = `Frame at ${seconds(job.frames[i].time_s)}`; } else figure.hidden = true;
-    caption.textContent = `${SIGN[side(rows[i].probability)]} ${words(i)}${images[i] ? `. Shown: the frame at ${seconds(job.frames[i].time_s)}` : ""}`;
+    if (images[i]) { img.src = images[i]; img.alt = `Frame at ${moment(job.frames[i].time_s)}`; } else figure.hidden = true;
+    caption.textContent = `${SIGN[side(rows[i].probability)]} ${words(i)}${images[i] ? `. Shown: the frame at ${moment(job.frames[i].time_s)}` : ""}`;
     plot.choose(i);
   };
-  const tell = i => apart && i === top ? "▲ most like AI" : apart && i === low ? "● most like real" : null;
-  const buttons = rows.map((r, i) => el("button", { type: "button", "aria-pressed": "false", "aria-label": `${words(i)}${tell(i) ? `, ${tell(i).slice(2)}` : ""}`, onclick: () => pick(i), onfocus: () => pick(i), onpointerenter: () => pick(i) },
-    images[i] ? el("img", { src: images[i], alt: "" }) : null, el("span", {}, `${seconds(r.start_s)} · ${percent(r.probability)}`), tell(i) ? el("span", { class: "tell" }, tell(i)) : null));
+  const tell = i => apart && i === top ? "highest" : apart && i === low ? "lowest" : null;
+  const buttons = rows.map((r, i) => el("button", { type: "button", "aria-pressed": "false", "aria-label": `${words(i)}${tell(i) ? `, ${tell(i)}` : ""}`, onclick: () => pick(i), onfocus: () => pick(i), onpointerenter: () => pick(i) },
+    images[i] ? el("img", { src: images[i], alt: "" }) : null, el("span", {}, `${moment(r.start_s)} · ${percent(r.probability)}`), tell(i) ? el("span", { class: "tell" }, tell(i)) : null));
   const strip = el("div", { class: "strip", role: "group", "aria-label": "Frames of the timeline, arrow keys move", onkeydown: e => {
     const now = buttons.indexOf(document.activeElement), to = { ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: rows.length - 1 }[e.key];
     if (now >= 0 && to !== undefined && buttons[to]) { e.preventDefault(); buttons[to].focus(); }
   } }, ...buttons);
-  const plot = chart(rows, pick);
+  const plot = chart(rows, pick, job.verdict);
   const table = el("details", {}, el("summary", {}, "The same as a table"), el("table", {}, el("thead", {}, el("tr", {}, ...["From", "To", "Probability of AI", "Speaks for"].map(t => el("th", { scope: "col" }, t)))),
-    el("tbody", {}, ...rows.map(r => el("tr", {}, el("td", {}, seconds(r.start_s)), el("td", {}, seconds(r.end_s)), el("td", {}, percent(r.probability)), el("td", {}, `${SIGN[side(r.probability)]} ${sideText[side(r.probability)]}`))))));
+    el("tbody", {}, ...rows.map(r => el("tr", {}, el("td", {}, moment(r.start_s)), el("td", {}, moment(r.end_s)), el("td", {}, percent(r.probability)), el("td", {}, `${SIGN[side(r.probability)]} ${sideText[side(r.probability)]}`))))));
   pick(job.verdict.leans === "Real" ? low : top);
-  return el("div", { class: "block" }, el("h4", {}, "Over the clip"), el("div", { class: "look" }, el("div", {}, plot.box, strip), figure), table);
+  return el("div", { class: "block" }, el("h4", {}, "Over the clip"), el("p", { class: "hint" }, `Looked at ${seconds(job.verdict.looked_at_s)} of ${seconds(length)}.`), el("div", { class: "look" }, el("div", {}, plot.box, strip), figure), table);
 }
 
 function facts(job) {
@@ -329,11 +336,6 @@ function origin(job) {
     el("p", { class: "hint" }, "Anybody can change such entries or leave them out. Only credentials signed by someone you trust are evidence. Not part of the score."));
 }
 
-function falseAlarms() {
-  const b = about && about.band;
-  return b && b.n_real ? `When it was checked on ${b.n_real} real clips from sources that it had not been trained on, it called ${b.false_alarms} of them AI-generated (${percent(b.false_alarms / b.n_real)}).` : "";
-}
-
 async function copy(button, job) {
   const text = JSON.stringify(job, null, 1);
   try { await navigator.clipboard.writeText(text); }
@@ -344,14 +346,15 @@ async function copy(button, job) {
 }
 
 async function result(c) {
-  const job = c.job, v = job.verdict, images = await pictures(job), label = { "Real": "real", "AI-Generated": "ai" }[v.label] || "unsure";
+  const job = c.job, v = job.verdict, images = await pictures(job), label = KIND[v.label];
   const head = el("div", { class: `verdict ${label}` }, el("span", { class: "sign", "aria-hidden": "true" }, SIGN[label]), el("h3", {}, v.label), el("p", {}, el("strong", {}, `${percent(v.probability)} probability of AI`), `: ${job.in_words}`));
   const why = v.reason ? el("p", { class: "reason" }, el("strong", {}, "Why no verdict? "), `${v.reason[0].toUpperCase()}${v.reason.slice(1)}.`) : null;
+  const next = v.what_next.length ? el("div", { class: "reason" }, el("strong", {}, "What to do next"), el("ul", {}, ...v.what_next.map(t => el("li", {}, t)))) : null;
   const notes = [...(job.provenance.says_ai ? [el("p", { class: "reason" }, el("strong", {}, "Beside the score: "), `${job.provenance.lines[1]}.`)] : []), ...v.warnings.map(w => el("p", { class: "reason hint" }, `Note: ${w}.`))];
-  const caveat = el("p", { class: "caveat" }, el("strong", {}, "One signal, not proof. "), `Model: ${v.bundle}. ${falseAlarms()} `, job.cached ? "This content was analysed before; the answer comes from the store." : "");
+  const caveat = el("p", { class: "caveat" }, el("strong", {}, "One signal, not proof. "), `Model: ${v.bundle}. ${v.how_often_wrong} `, job.cached ? "This content was analysed before; the answer comes from the store." : "");
   const copyButton = el("button", { class: "button", type: "button", onclick: () => copy(copyButton, job) }, "Copy as JSON");
   const drop = el("button", { class: "button", type: "button", onclick: async () => { await ask(job.links.self, { method: "DELETE" }).catch(() => {}); forget(c); c.node.remove(); say("Deleted"); $("file").focus(); } }, "Delete the result");
-  close(c, head, ...(why ? [why] : []), ...notes, scale(v.probability, label), timeline(job, images), facts(job), origin(job), caveat, el("div", { class: "actions" }, copyButton, el("button", { class: "button", type: "button", onclick: () => print() }, "Print"), drop));
+  close(c, head, ...[why, next].filter(Boolean), ...notes, scale(v.probability, label), timeline(job, images), facts(job), origin(job), caveat, el("div", { class: "actions" }, copyButton, el("button", { class: "button", type: "button", onclick: () => print() }, "Print"), drop));
   say(`${c.file.name}: ${v.label}. ${percent(v.probability)} probability of AI, ${job.in_words}. ${v.reason || ""}`);
 }
 
@@ -374,6 +377,6 @@ async function start() {
   }
   $("key").hidden = !needsKey();
   if (!needsKey()) restore();
-  $("model").textContent = `Model: ${about.name}${about.backbone && about.backbone !== about.name ? `, on ${about.backbone}` : ""}. ${falseAlarms()}`;
+  $("model").textContent = `Model: ${about.name}${about.backbone && about.backbone !== about.name ? `, on ${about.backbone}` : ""}. ${about.how_often_wrong || ""}`;
 }
 start();
