@@ -17,7 +17,7 @@ import numpy as np
 from fastcore.basics import patch
 from .bundle import Bundle, list_bundles, load_bundle
 from .cache import FeatureCache
-from .calibration import AI, INCONCLUSIVE, decide, is_ood, logit, sigmoid
+from .calibration import AI, INCONCLUSIVE, REAL, decide, is_ood, logit, sigmoid
 from .core import AivdError, BundleError, ConfigError, VideoError, WeightsError, cpu_count
 from .featurizers import Featurizer, create, find_weights, onnx_session
 from .ahead import in_order
@@ -93,8 +93,8 @@ def decline_reason(
     "Why a clip allows no verdict, whatever its score"
     if min(width, height) < MIN_SIDE: return Reason("too_small", f"too small: {width}×{height} pixels, at least {MIN_SIDE} a side are needed")
     if seconds < MIN_SECONDS: return Reason("too_short", f"too short: {seconds:.2f} s, at least {MIN_SECONDS} s are needed")
-    if bits < MIN_BITS: return Reason("too_compressed", f"too compressed: {bits:.3f} bits for each pixel looked at, at least {MIN_BITS} are needed")
     if blank: return Reason("blank", "nothing to judge: wherever it was looked at, the picture is of one colour, a title, or doesn't move")
+    if bits < MIN_BITS: return Reason("too_compressed", f"too compressed: {bits:.3f} bits for each pixel looked at, at least {MIN_BITS} are needed")
     if unusual: return Reason("unusual", "unlike anything in training: its features lie outside the range in which scores were checked")
     return None
 
@@ -280,7 +280,7 @@ def verdict(self:Detector,
     if not reason and decision.label == INCONCLUSIVE: reason = _undecided(b.band, passages if mixed else (), duration)
     pieces = _pieces(passages or (Passage(0.0, duration, decision.label, p),)) if not reason or reason.code in ("band", "mixed") else ()
     looked = float((spans[:, 1] - spans[:, 0]).sum())
-    notes = (*_warnings(v, b.sampling), *filter(None, [looked_at(looked, duration)]))
+    notes = (*_warnings(v, b.sampling), *filter(None, [looked_at(looked, duration), _doubtful(seen, b, decision.label)]))
     return Verdict(os.fspath(path), decision.label, decision.leans, round(p, 4), round(max(p, 1 - p), 4), reason and reason.words, _timeline(spans, seen.scores[seen.judged]), b.name, notes, timings or {},
         reason and reason.code, round(duration, 3), round(looked, 3), pieces, passages_in_words(pieces, duration) or decision.words, _wrong(b, decision.label, passages), what_next(decision.label, reason and reason.code))
 
@@ -303,6 +303,13 @@ def _pieces(passages):
 
 def _timeline(spans, scores):
     return tuple({"start_s": round(float(a), 3), "end_s": round(float(b), 3), "probability": round(float(sigmoid(z)), 4)} for (a, b), z in zip(spans, scores))
+
+def _doubtful(seen, bundle, label):
+    "A note on places of a long clip that would not be called Real by themselves, where the whole is"
+    p = sigmoid(seen.scores[seen.judged])
+    n = int((p > bundle.band.real).sum())
+    if label != REAL or not n or len(p) <= bundle.sampling.windows: return ""
+    return f"{n} of {len(p)} places would not be called {REAL} by themselves"
 
 def _wrong(bundle, label, passages):
     "How often a verdict of this kind was wrong: one on a passage, or one on a whole clip"
