@@ -189,6 +189,7 @@ def log_odds(self:Detector,
     c = self.bundle.calibrator
     return c.scale*logit(self.head(sequences)) + c.bias if len(sequences) else np.zeros(0)
 
+# %% ../nbs/api/40_detector.ipynb #c3b215a6
 @patch
 def see(self:Detector,
     path, # the clip
@@ -244,6 +245,7 @@ def seen(self:_Reading, looked):
         all(v.cached for v in self.parts), tuple(dict.fromkeys(w for v in self.parts for w in v.warnings)) + _not_judged(judged), windows, kinds)
     return Seen(features, np.array(scores), judged if judged.any() else ~judged, np.array([s for _, s in kept]), not judged.any())
 
+# %% ../nbs/api/40_detector.ipynb #597876b1
 def _not_judged(judged):
     "A note on places that show nothing"
     empty = int((~judged).sum())
@@ -292,6 +294,7 @@ def _declined(self:Detector, seen):
     unusual = bool(b.gate is not None and is_ood(b.gate, v.sequences[seen.whole].mean((0, 1)))[0])
     return decline_reason(v.info.width, v.info.height, v.info.duration_s, unusual, bits_per_pixel(v.info), seen.blank)
 
+# %% ../nbs/api/40_detector.ipynb #0f4a75ee
 def _undecided(band, passages, duration):
     "Why a score allows no verdict"
     if passages: return Reason("mixed", f"not of one piece: {passages_in_words(_pieces(passages), duration) or 'a part of it may be AI-generated'}")
@@ -301,9 +304,11 @@ def _undecided(band, passages, duration):
 def _pieces(passages):
     return tuple({"start_s": round(p.start_s, 3), "end_s": round(p.end_s, 3), "label": p.label, "probability": round(p.probability, 4)} for p in passages)
 
+# %% ../nbs/api/40_detector.ipynb #b2e3a175
 def _timeline(spans, scores):
     return tuple({"start_s": round(float(a), 3), "end_s": round(float(b), 3), "probability": round(float(sigmoid(z)), 4)} for (a, b), z in zip(spans, scores))
 
+# %% ../nbs/api/40_detector.ipynb #20cb0968
 def _doubtful(seen, bundle, label):
     "A note on places of a long clip that would not be called Real by themselves, where the whole is"
     p = sigmoid(seen.scores[seen.judged])
@@ -311,6 +316,7 @@ def _doubtful(seen, bundle, label):
     if label != REAL or not n or len(p) <= bundle.sampling.windows: return ""
     return f"{n} of {len(p)} places would not be called {REAL} by themselves"
 
+# %% ../nbs/api/40_detector.ipynb #fac711bb
 def _wrong(bundle, label, passages):
     "How often a verdict of this kind was wrong: one on a passage, or one on a whole clip"
     m, r = bundle.metrics, bundle.passages
@@ -336,6 +342,7 @@ def predict_many(self:Detector,
     with CnnThreads(self.featurizer) as cnn:
         yield from in_order(lambda p: self._answer(p, cnn, threads), paths, cpu_count() + 1, cnn.stop)
 
+# %% ../nbs/api/40_detector.ipynb #3044022d
 @patch
 def _answer(self:Detector, path, cnn, threads):
     try: return self.predict(path, cnn=cnn, threads=threads)

@@ -57,6 +57,7 @@ class Passage(NamedTuple):
     label: str
     probability: float # of AI; of a passage that stands out, by its score
 
+# %% ../nbs/api/32_passages.ipynb #743a9615
 class _Run(NamedTuple):
     "Windows first … last, both included"
     first: int
@@ -73,6 +74,7 @@ def _stretched(scores, i, j, low, high):
     while j + 1 < high and scores[j + 1] > between: j += 1
     return i, j
 
+# %% ../nbs/api/32_passages.ipynb #e276c984
 def _standing_out(scores, ai, maybe, low, high):
     "Runs of windows in [low, high) that stand out, in order of time"
     if low >= high: return []
@@ -94,6 +96,7 @@ def _all_runs(scores, found, band):
         at = r.last + 1
     return runs
 
+# %% ../nbs/api/32_passages.ipynb #4532a3c6
 def _ends(spans, runs, duration):
     "Where the passages begin and end: half-way between the windows on both sides"
     cuts = [(spans[a.last][1] + spans[b.first][0])/2 for a, b in zip(runs, runs[1:])]
@@ -165,6 +168,7 @@ def draw_film(
     for _ in range(passages): film = _with_passage(rng, film, clips, _log(rng, *lengths))
     return film
 
+# %% ../nbs/api/32_passages.ipynb #e0432e4b
 def _log(rng, low, high): return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 # %% ../nbs/api/32_passages.ipynb #d958d705
@@ -190,6 +194,7 @@ class Seen(NamedTuple):
     scores: np.ndarray # (windows,) log-odds of AI
     mean: float # log-odds over the windows that are spread over the film
 
+# %% ../nbs/api/32_passages.ipynb #e77eceee
 def see_film(
     film:Film,
     clips:Clips,
@@ -253,6 +258,7 @@ def _real_film(rng, clips, sampling, spread):
     film = draw_film(rng, clips, seconds=(sampling.windows*Look().every_s, 1800.0))
     return see_film(film, clips, rng, sampling, Look(budget), spread)
 
+# %% ../nbs/api/32_passages.ipynb #38beef89
 def _class_rows(n, best, called, sampling, max_called, max_mixed, least):
     "(windows, ai, maybe) of the rule: thresholds don't fall with the number of windows"
     rows, low = [], sampling.windows
@@ -267,6 +273,7 @@ def _class_rows(n, best, called, sampling, max_called, max_mixed, least):
     maybe = np.minimum(np.maximum.accumulate(maybe), ai)
     return tuple(windows), *(tuple((np.ceil(t*1e4)/1e4).tolist()) for t in (ai, maybe))
 
+# %% ../nbs/api/32_passages.ipynb #982e240d
 def _counted(rule, n, best, called):
     "The rule, with how many of the films on which it was fitted it calls AI or mixed"
     ai, maybe = np.array([rule.thresholds(int(k)) for k in n]).T
@@ -291,6 +298,7 @@ class Weighed(NamedTuple):
     probability: float # that it holds anything AI-generated
     mixed: bool # a part may be, the whole is not: no verdict
 
+# %% ../nbs/api/32_passages.ipynb #c65070cd
 def weigh(
     mean:float, # calibrated log-odds of the whole, the mean over windows
     passages:Sequence, # of `find_passages`

@@ -74,6 +74,7 @@ def _take(self:CnnThreads):
         except queue.Empty: break
     return items
 
+# %% ../nbs/api/23_pipeline.ipynb #e308e577
 @patch
 def _work(self:CnnThreads):
     "A thread's work: batches until the end"
@@ -219,6 +220,7 @@ def _produce(self:OpenClip):
                 yield None
     except (OSError, cv2.error) as e: raise VideoError(self.path, f"can't be read to its end ({e})", "Copy it again", "unreadable") from e
 
+# %% ../nbs/api/23_pipeline.ipynb #0d3fc7fa
 @patch
 def _waiting(self:OpenClip):
     "The windows that are asked for next; ends the thread when nobody will ask"
@@ -236,6 +238,7 @@ def _next(self:OpenClip):
         raise VideoError(self.path, f"has not moved on for {self.limits.stall_s:g} s: its decoder hangs, or its drive doesn't answer",
             "Copy it to a local drive, or convert it", "stalled") from None
 
+# %% ../nbs/api/23_pipeline.ipynb #0e7e4183
 @patch
 def _frames(self:OpenClip):
     "The frames of a look"
@@ -257,6 +260,7 @@ class _Held(NamedTuple):
     image: np.ndarray # or the square of it
     small: np.ndarray # of `small`
 
+# %% ../nbs/api/23_pipeline.ipynb #4785d29a
 def _other(f, before, after, pairs):
     "The image that a frame is compared with: the next one's of its window, else the one's before; never across a cut"
     for g in (after, before):
@@ -264,6 +268,7 @@ def _other(f, before, after, pairs):
         if joined and not is_cut(f.small, g.small): return g.image
     return f.image
 
+# %% ../nbs/api/23_pipeline.ipynb #dce96727
 def _paired(frames, windows):
     "Each frame with the image that it is compared with"
     pairs, before, held = neighbours(windows), None, None
@@ -288,6 +293,7 @@ class _Row(NamedTuple):
     features: np.ndarray
     seconds: float # of the CNN
 
+# %% ../nbs/api/23_pipeline.ipynb #9c2b30e3
 def _rows(frames, cnn, windows, alter, progress):
     "Make squares of what is decoded, ask the CNN for them, wait for its answers: {number of the frame: row}"
     asked, total = {}, len({i for w in windows for i in w.indices})

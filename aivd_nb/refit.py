@@ -70,6 +70,7 @@ def _halves(clips, seed):
     def part(rows): return Clips(tuple(s for s, r in zip(clips.scores, rows) if r), clips.label[rows], clips.group[rows])
     return part(first), part(~first)
 
+# %% ../nbs/api/37_refit.ipynb #1ec14415
 def _film_row(k, film, f):
     lengths, called, named, start, end = zip(*f.found) if f.found else ((),)*5
     return {"film": k, "seconds": round(film.seconds, 1), "shots": len(film.starts), "windows": f.windows, "passages": len(film.passages), "label": f.label, "mixed": f.mixed, "false_ai": f.false_ai,

@@ -50,6 +50,7 @@ class Sampling:
         if not 0 < self.step < math.inf: raise ConfigError("step", f"is {self.step}", "Give a number above 0")
         if self.length < 1 or self.windows < 1: raise ConfigError("length and windows", f"are {self.length} and {self.windows}", "Give 1 or more")
 
+# %% ../nbs/api/06_sampling.ipynb #287a51a4
 class Window(NamedTuple):
     "One run of frames that becomes one sequence"
     indices: tuple
@@ -133,6 +134,7 @@ def run_score(
     "How much a run of windows speaks for AI: the mean of their log-odds, drawn towards nought where they are few"
     return float(np.sum(scores)/(len(scores) + 0.5))
 
+# %% ../nbs/api/06_sampling.ipynb #b690e854
 def best_run(
     scores, # log-odds of AI of windows, in order of time, at least one
 ) -> tuple: # (first, last, score), both ends included
@@ -159,6 +161,7 @@ def _between(low, high, step):
     "A start `step` behind `low`, at most half-way to `high`; none where there is no room"
     return [int(low + min(step, (high - low)/2))] if high >= low else []
 
+# %% ../nbs/api/06_sampling.ipynb #1e6df08f
 def _around(starts, run, span, step, last):
     "Starts of windows behind and before a run, and in its wider gaps"
     i, j = run
@@ -184,6 +187,7 @@ def _shape(windows):
     first = windows[0].indices
     return tuple(i - first[0] for i in first), [w.indices[0] for w in windows]
 
+# %% ../nbs/api/06_sampling.ipynb #2a22063f
 def closer_windows(
     n_frames:int, # of the clip
     step:float, # frames beside a run at which the first further window stands
@@ -221,6 +225,7 @@ class Looked(NamedTuple):
     scores: np.ndarray # (n,) log-odds of AI; NaN where a window shows nothing that can be judged
     spread: np.ndarray # (n,) bool: one of the windows that are spread over the clip
 
+# %% ../nbs/api/06_sampling.ipynb #157509a8
 def _further(found, more, read, spread):
     "What was looked at, with further windows"
     windows, scores = (*found.windows, *more), np.concatenate([found.scores, read(more)])

@@ -133,6 +133,7 @@ def _details(out, top):
             if (key := (r.digest, r.bundle)) in wanted: found[key] = r.timeline, _parts(r), found.get(key, (None, None, 0))[2] + 1
     return found
 
+# %% ../nbs/api/58_scan_report.ipynb #3991564a
 def _parts(row):
     "Which part of a video looks AI-generated, where it is not of one piece"
     return "" if row.passages is None else passages_in_words(list(row.passages), row.duration_s or 0.0)

@@ -24,10 +24,12 @@ def small(
 # %% ../nbs/api/18_shots.ipynb #dc6115fa
 def _grey(a): return a.astype(np.float32).mean(-1)
 
+# %% ../nbs/api/18_shots.ipynb #638fb459
 def _palette(a):
     "Shares of 64 colours"
     return np.bincount(((a >> 6) @ np.array([16, 4, 1], np.uint8)).ravel(), minlength=64)/a[..., 0].size
 
+# %% ../nbs/api/18_shots.ipynb #3b18d0a1
 def is_cut(
     a, b, # two frames of `small`
 ) -> bool:
@@ -43,6 +45,7 @@ def is_blank(
     g = _grey(a)
     return bool(g.std() < 4 or (np.abs(g - np.median(g)) <= 4).mean() >= 0.9)
 
+# %% ../nbs/api/18_shots.ipynb #9bae94c9
 def is_still(
     frames:Sequence, # of `small`
 ) -> bool:
@@ -57,6 +60,7 @@ class Shown(NamedTuple):
     end: int # behind the last
     kind: str # "picture"; or why there is nothing to judge: "blank", "still"
 
+# %% ../nbs/api/18_shots.ipynb #9de68306
 def shown(
     frames:Sequence, # of `small`, those of one window
 ) -> Shown:

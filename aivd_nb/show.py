@@ -32,6 +32,7 @@ def clock(
     minutes, rest = divmod(whole, 60)
     return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes//60}:{minutes % 60:02d}:{rest:02d}"
 
+# %% ../nbs/api/02_show.ipynb #6a821c4e
 def stretch(
     start:float, # seconds
     end:float, # seconds
@@ -58,6 +59,7 @@ def in_words(
 def _all_of(passages, label, duration):
     return " and ".join(stretch(p["start_s"], p["end_s"], duration) for p in passages if p["label"] == label)
 
+# %% ../nbs/api/02_show.ipynb #5a888375
 def passages_in_words(
     passages:Sequence, # of a verdict: {"start_s", "end_s", "label", "probability"}
     duration:float, # of the clip, seconds
