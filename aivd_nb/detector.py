@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from fastcore.basics import patch
-from .bundle import Bundle, list_bundles, load_bundle
+from .bundle import Bundle, load_bundle
 from .cache import FeatureCache
 from .calibration import INCONCLUSIVE, decide, is_ood, logit
 from .core import AivdError, BundleError, ConfigError, WeightsError, cpu_count
-from .featurizers import Featurizer, create, find_weights, onnx_session
+from .featurizers import Featurizer, create, get_backbone, onnx_session
 from .ahead import in_order
 from .pipeline import CnnThreads, video_features
 from .video import Limits
@@ -72,25 +72,10 @@ def decline_reason(
     if unusual: return "unlike anything in training: its features lie outside the range in which scores were checked"
     return None
 
-# %% ../nbs/api/40_detector.ipynb #954e0af9
-_PREFERENCE = ("mobilenetv2", "inceptionv3", "embedded")
-
 # %% ../nbs/api/40_detector.ipynb #da9b9256
-def default_bundle(
-    weights=None, # where CNN weights are, if not in the usual places
-) -> str: # name of a shipped bundle
-    "The best shipped bundle whose weights are at hand without a download"
-    shipped = list_bundles()
-    if os.environ.get("AIVD_BUNDLE"): return os.environ["AIVD_BUNDLE"]
-    for name in _PREFERENCE:
-        if name in shipped and (name == "embedded" or _at_hand(name, weights)): return name
-    raise BundleError("aivd_nb", "ships no bundle that can run here", "Name one with --bundle, or put CNN weights into AIVD_WEIGHTS")
-
-# %% ../nbs/api/40_detector.ipynb #86770b1a
-def _at_hand(name, weights):
-    try: find_weights(name, weights, download=False)
-    except WeightsError: return False
-    return True
+def default_bundle() -> str: # folder or name of a bundle
+    "The bundle that `AIVD_BUNDLE` names, else the best one that needs no download"
+    return os.environ.get("AIVD_BUNDLE") or "efficientnet_lite0"
 
 # %% ../nbs/api/40_detector.ipynb #64096a6b
 @dataclass
@@ -113,13 +98,19 @@ class Detector:
         "Load a bundle and its CNN, and check that they belong together"
         for place in (weights, os.environ.get("AIVD_WEIGHTS")):
             if place and not os.path.exists(place): raise WeightsError(place, "is not there", "Correct the path of the CNN weights, or leave it away")
-        b = load_bundle(bundle or default_bundle(weights))
+        b = load_bundle(bundle or default_bundle())
         own = b.folder/"cnn.onnx"
         featurizer = create(b.spec, own if own.is_file() else weights, engine="onnx" if own.is_file() else engine, threads=threads)
         featurizer.check_fingerprint(b.fingerprint, b.name)
+        if get_backbone(b.spec.backbone).network: _check_identity(b, featurizer)
         return cls(b, featurizer, _head(b, engine), cache)
 
 # %% ../nbs/api/40_detector.ipynb #08e187a3
+def _check_identity(bundle, featurizer):
+    "Refuse a CNN file other than the one that the head was trained on: in 8-bit integers, nearly the same is not the same"
+    if bundle.identity == featurizer.identity: return
+    raise BundleError(bundle.name, "was trained on another version of the CNN that ships with aivd-nb", "Use the version that made it, or train it again")
+
 def _head(bundle, engine):
     "The head as a function, in the engine asked for"
     if engine == "keras":
