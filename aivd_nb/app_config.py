@@ -42,6 +42,11 @@ class AppConfig:
     rate:str = _s("60 per minute", "Uploads and deletions of one client; `10 per second; 100 per hour` gives two limits. Empty: no limit.")
     streams:int = _s(16, "Status streams (server-sent events) open at once; pages that get none ask again and again instead.")
     hosts:str = _s("", "Names under which the server is reached, separated by commas; other `Host` headers are refused. Empty: loopback names, or the address of `host`; every name where that is 0.0.0.0 or ::.")
+    connections:int = _s(512, "Connections open at once. When they are used up, the client that has most of them loses one.")
+    client_connections:int = _s(32, "Connections of one client.")
+    head_s:float = _s(10.0, "Seconds until the head of a request must be there.")
+    min_kib_s:float = _s(16.0, "KiB a second that an upload must reach, after its first 15 seconds.")
+    receiving_mb:int = _s(1024, "Size of all uploads that are being received at once, MiB.")
     proxy:str = _s("", "Address of the reverse proxy whose `X-Forwarded-For`, `-Proto` and `-Host` are believed. Empty: none.")
 
     def __post_init__(self): _check(self)
@@ -60,7 +65,7 @@ def _check(c):
     if not is_loopback(c.host) and not c.api_key:
         raise ConfigError(f"host {c.host}", "can be reached by others, and no API key is set", "Set AIVD_SERVE_API_KEY (16 characters or more), or listen on 127.0.0.1")
     if c.api_key and len(c.api_key) < 16: raise ConfigError("api_key", f"has {len(c.api_key)} characters", "Use 16 or more, for example: python -c 'import secrets; print(secrets.token_urlsafe(24))'")
-    for name in ("queue", "max_mb", "max_frames", "max_pixels", "cpu_s", "memory_mb", "wall_s", "max_seconds", "retention_hours"):
+    for name in ("queue", "max_mb", "max_frames", "max_pixels", "cpu_s", "memory_mb", "wall_s", "max_seconds", "retention_hours", "connections", "client_connections", "head_s", "min_kib_s", "receiving_mb"):
         if not getattr(c, name) > 0: raise ConfigError(name, f"is {getattr(c, name)}", "Give a number above 0")
     for name in ("workers", "streams"):
         if getattr(c, name) < 0: raise ConfigError(name, f"is {getattr(c, name)}", "Give 0 or more")
@@ -140,7 +145,7 @@ def trusted_hosts(self:AppConfig) -> list|None: # None: every name
     "Names in `Host` headers that are answered"
     if self.hosts: return [h.strip() for h in self.hosts.split(",") if h.strip()]
     if self.host in ("0.0.0.0", "::"): return None
-    return ["localhost", "127.0.0.1", "[::1]", "::1"] if is_loopback(self.host) else [self.host]
+    return ["localhost", "127.0.0.1", "[::1]"] if is_loopback(self.host) else [f"[{self.host}]" if ":" in self.host else self.host]
 
 # %% ../nbs/api/57_app_config.ipynb #fc02c7cd
 def config_table() -> str: # markdown

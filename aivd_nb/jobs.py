@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from fastcore.basics import patch
 from .core import AivdError, ConfigError, cpu_count
+from .intake import Ticket
 from .sandbox import Sandbox, SandboxError, SandboxLimits
 
 # %% ../nbs/api/56_jobs.ipynb #4fbd43ee
@@ -234,23 +235,19 @@ def retry_after(self:Jobs) -> int:
     return int(min(60, max(1, self.seconds*len(self.queue)/max(1, 2*len(self.threads)))))
 
 # %% ../nbs/api/56_jobs.ipynb #32418a0e
-class _Place:
-    "A place in the queue, held while an upload is read"
-    def __init__(self, jobs): self.jobs = jobs
-    def __enter__(self):
-        j = self.jobs
-        with j.changed:
-            if len(j.queue) + j.reserved >= j.size: raise Busy("the server", "has as much to do as it can hold", "Try again in a little while")
-            j.reserved += 1
-        return self
-    def __exit__(self, *_):
-        with self.jobs.changed: self.jobs.reserved -= 1
+@patch
+def _leave(self:Jobs):
+    "Give a place back"
+    with self.changed: self.reserved -= 1
 
 # %% ../nbs/api/56_jobs.ipynb #25308756
 @patch
-def place(self:Jobs):
-    "Hold a place in the queue; raises `Busy` where none is free"
-    return _Place(self)
+def place(self:Jobs) -> Ticket: # to be given back; a context manager
+    "Hold a place in the queue while an upload is read; raises `Busy` where none is free"
+    with self.changed:
+        if len(self.queue) + self.reserved >= self.size: raise Busy("the server", "has as much to do as it can hold", "Try again in a little while")
+        self.reserved += 1
+    return Ticket(self._leave)
 
 # %% ../nbs/api/56_jobs.ipynb #61fbdf25
 @patch

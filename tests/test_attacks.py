@@ -1,0 +1,214 @@
+"""What a stranger would try, on loopback, bounded in number and time. Each test states a promise of `nbs/explain/security.ipynb` and breaks on the code that did not keep it."""
+import json, os, resource, socket, subprocess, sys, time
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from aivd_nb.synth import camera_frames, write_clip
+from faulty import Slow
+from test_serve import Serving, form
+
+KEY = {"Authorization": "Bearer 0123456789abcdef"}
+HEAD = "POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=XX\r\n"
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory): return write_clip(tmp_path_factory.mktemp("clip")/"clip.mp4", camera_frames(50, (320, 240))).read_bytes()
+
+
+@contextmanager
+def serving(folder, detector=partial(Slow, 0), **config):
+    "A server that is closed again"
+    s = Serving(folder/"data", detector, **config)
+    try: yield s
+    finally: s.close()
+
+
+def connect(at, source=None):
+    "A connection, from an address of loopback"
+    return socket.create_connection(at, timeout=10, source_address=(source, 0) if source else None)
+
+
+def until(true, seconds=10):
+    "Whether something becomes true in time"
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if true(): return True
+        time.sleep(.05)
+    return bool(true())
+
+
+def log(s): return (s.folder.parent/f"{s.folder.name}.log").read_text()
+
+
+# ---- connections
+
+MANY = """
+import socket, sys, time
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_attacks import serving, connect, partial, Slow
+with serving(Path(sys.argv[1]), connections=1200, client_connections=1200) as s:
+    held = [connect(s.at) for _ in range(1100)]
+    for h in held: h.sendall(b"GET / HTTP/1.1\\r\\nX: ")
+    print(s.ask("GET", "/api/v1/health")[0], len(s.server.active_channels))
+"""
+
+@pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 4000, reason="no 1,100 connections with so few descriptors")
+def test_more_than_1024_connections_end_nothing(tmp_path):
+    "`select` can't wait for descriptor 1024: the process ended"
+    code = "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (4000, r.getrlimit(r.RLIMIT_NOFILE)[1]))\n" + MANY.format(tests=str(Path(__file__).parent))
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, timeout=90)
+    assert done.stdout.split()[:1] == ["200"] and int(done.stdout.split()[1]) > 1100, done.stdout + done.stderr[-2000:]
+
+
+def test_a_limit_over_the_descriptors_is_told_at_start(tmp_path):
+    "Not found out on the day when the server is busy"
+    code = "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (600, 600))\n" + MANY.format(tests=str(Path(__file__).parent))
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, timeout=90)
+    assert done.returncode and "lower the setting 'connections'" in done.stderr
+
+
+def test_half_open_connections_keep_nobody_out(tmp_path):
+    "Some clients hold all places with heads that never end; another is answered at once, and the heads have their time"
+    with serving(tmp_path, connections=24, client_connections=12, head_s=2) as s, ExitStack() as held:
+        slow = [held.enter_context(connect(s.at, f"127.0.0.{2 + i//12}")) for i in range(36)]
+        for h in slow: h.sendall(b"GET / HTTP/1.1\r\n")
+        for _ in range(3):
+            assert s.ask("GET", "/api/v1/health", source="127.0.0.9")[0] == 200
+            for h in slow:
+                try: h.sendall(b"X")
+                except OSError: pass
+            time.sleep(.2)
+        assert until(lambda: not s.server.active_channels, 6)
+
+
+def test_one_client_has_so_many_connections(tmp_path):
+    with serving(tmp_path, client_connections=5) as s, ExitStack() as held:
+        for _ in range(9): held.enter_context(connect(s.at))
+        assert until(lambda: len(s.server.active_channels) == 5) and s.ask("GET", "/api/v1/health", source="127.0.0.2")[0] == 200
+
+
+def test_blank_lines_and_slow_bodies_have_an_end(tmp_path):
+    "Neither a line without a request nor a byte a second of a body keeps a place"
+    with serving(tmp_path, head_s=1, min_kib_s=100) as s, ExitStack() as held:
+        s.server.rules = s.server.rules.__class__(**vars(s.server.rules) | {"grace_s": 1})
+        blank, body = (held.enter_context(connect(s.at)) for _ in range(2))
+        body.sendall((HEAD + "Content-Length: 1000000\r\n\r\n").encode())
+        for _ in range(30):
+            for c in (blank, body):
+                try: c.sendall(b"\r\n")
+                except OSError: pass
+            if not s.server.active_channels: break
+            time.sleep(.2)
+        assert not s.server.active_channels
+        assert b" 408 " in body.recv(10_000) and s.service.jobs.reserved == 0 and s.server.traffic.total == 0
+
+
+def test_without_descriptors_the_server_waits(tmp_path):
+    "No spinning where `accept` fails, and it goes on afterwards"
+    with serving(tmp_path) as s:
+        real, tried = s.server.accept, []
+        def none():
+            tried.append(1)
+            raise OSError(24, "Too many open files")
+        s.server.accept = none
+        with connect(s.at):
+            time.sleep(1.5)
+            assert 1 <= len(tried) <= 3 and "no_descriptors" in log(s)
+            s.server.accept = real
+            assert s.ask("GET", "/api/v1/health")[0] == 200
+
+
+# ---- heads
+
+@pytest.mark.parametrize("line, status", [("", 401), ("Origin: http://evil.example\r\n", 403), ("Origin: http://[\r\n", 403), ("Host: evil.example\r\n", 400)])
+def test_a_refused_head_stores_no_body(tmp_path, line, status):
+    "Key, origin and host are looked at before a byte of the body is read"
+    head = HEAD.replace("Host: localhost\r\n", line) if line.startswith("Host") else HEAD + line
+    with serving(tmp_path, api_key="0123456789abcdef") as s, connect(s.at) as c:
+        c.sendall((head + "Content-Length: 1000000\r\n\r\n").encode())
+        assert f" {status} ".encode() in c.recv(10_000) and s.server.traffic.total == 0 and s.leftovers() == []
+
+
+def test_other_routes_take_no_body(tmp_path):
+    with serving(tmp_path, max_mb=8) as s:
+        for method, path, status in (("POST", "/none", 404), ("PUT", "/api/v1/jobs", 405), ("DELETE", "/api/v1/jobs/x", 413)):
+            with connect(s.at) as c:
+                c.sendall(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4000000\r\n\r\n".encode())
+                assert f" {status} ".encode() in c.recv(10_000)
+
+
+def test_a_refusal_arrives_though_the_body_is_on_its_way(tmp_path, clip):
+    "The whole body is thrown away, and the client reads why"
+    with serving(tmp_path, api_key="0123456789abcdef", max_mb=64) as s:
+        status, _, problem = s.send(clip + bytes(30 << 20))
+        assert (status, problem["code"]) == (401, "unauthorized")
+
+
+def test_the_queue_and_the_rate_are_asked_by_the_head(tmp_path, clip):
+    with serving(tmp_path, partial(Slow, 600), queue=1) as s, ExitStack() as held:
+        first, second = (held.enter_context(connect(s.at)) for _ in range(2))
+        for c in (first, second): c.sendall((HEAD + "Content-Length: 1000000\r\n\r\n").encode())
+        assert b" 429 " in second.recv(10_000) and s.service.jobs.reserved == 1
+        first.close()
+        assert until(lambda: s.service.jobs.reserved == 0)
+
+
+def test_bytes_on_their_way_are_bounded(tmp_path):
+    "Of one client, and of all"
+    with serving(tmp_path, max_mb=1, receiving_mb=2, queue=32) as s, ExitStack() as held:
+        def begin(source):
+            c = held.enter_context(connect(s.at, source))
+            c.sendall((HEAD + "Content-Length: 1000000\r\n\r\n").encode() + bytes(900_000))
+            return c
+        own = [begin("127.0.0.2") for _ in range(4)]
+        assert until(lambda: s.server.traffic.announced["127.0.0.2"] == 2_000_000) and b" 429 " in own[-1].recv(10_000)
+        for n in range(3, 7): begin(f"127.0.0.{n}")
+        time.sleep(.5)
+        assert s.server.traffic.total <= 2 << 20
+
+
+def test_a_full_folder_for_bodies_is_an_answer(tmp_path, clip):
+    "507 and one line in the log, where writing the body fails"
+    code = f"""
+import resource, signal, sys
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_attacks import *
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with serving(Path(sys.argv[1]), max_mb=8) as s:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+    status = s.send(bytes(3_000_000))[0]
+    until(lambda: not s.service.jobs.reserved)
+    print(status, log(s).count("no_room_for_uploads"), s.server.traffic.total, s.service.jobs.reserved)
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, timeout=90)
+    assert done.stdout.split() == ["507", "1", "0", "0"], done.stdout + done.stderr[-2000:]
+
+
+def test_the_loopback_address_of_ipv6_serves(tmp_path):
+    if not socket.has_ipv6: pytest.skip("no IPv6")
+    with serving(tmp_path, host="::1") as s:
+        s.at = "::1", s.server.effective_port
+        assert s.ask("GET", "/api/v1/health")[0] == 200
+
+
+def test_health_knows_of_a_lost_folder(tmp_path):
+    with serving(tmp_path) as s:
+        s.service.folder.uploads.rename(tmp_path/"away")
+        status, _, problem = s.ask("GET", "/api/v1/health")
+        assert (status, problem["code"]) == (507, "storage")
+
+
+def test_every_line_of_the_log_is_json_without_addresses(tmp_path, clip):
+    "Waitress' own lines, too"
+    import logging
+    with serving(tmp_path) as s:
+        s.ask("GET", "/api/v1/jobs/secret")
+        try: raise ValueError("192.0.2.7")
+        except ValueError: logging.getLogger("waitress").exception("Exception while serving /api/v1/jobs/secret")
+        for line in log(s).splitlines(): json.loads(line)
+        assert "ValueError in test_attacks" in log(s) and "192.0.2.7" not in log(s) and "secret" not in log(s)
