@@ -67,8 +67,19 @@ def _service(detector, config, log_to):
     except AivdError: folder.close(); raise
     try: jobs.wait_ready()
     except AivdError: s.close(); raise
+    try: _check_confinement(s)
+    except AivdError: s.close(); raise
     if jobs.interrupted: log("interrupted", jobs=jobs.interrupted)
     return s
+
+# %% ../nbs/api/60_app.ipynb #0be725c2
+def _check_confinement(s):
+    "Tell what the kernel holds of a decoder, and refuse to serve others where that is too little"
+    held = s.jobs.held
+    s.log("confinement", **held.to_dict())
+    for part, holds in held.to_dict().items(): s.metrics.confinement.labels(part).set(holds)
+    if s.config.confined() and not held.whole:
+        raise ConfigError("this system", f"has no {held.missing()}, so a taken-over decoder could read other files", "Use Linux 5.13 or newer with both, or accept that with the setting require_confinement=no")
 
 # %% ../nbs/api/60_app.ipynb #8264c467
 def _hear(metrics, log):
@@ -176,7 +187,7 @@ def _host_in(origin):
     try: return urlsplit(origin).netloc
     except ValueError: return None
 
-# %% ../nbs/api/60_app.ipynb #d801843f
+# %% ../nbs/api/60_app.ipynb #9805c1c9
 def _known_name(host, trusted):
     "Whether a `Host` header is one of the names that are answered; Werkzeug's own check knows no IPv6"
     if trusted is None: return True
@@ -254,7 +265,7 @@ def _hold(s, request):
     if request.mimetype != "multipart/form-data": return _problem("media_type", "Send multipart/form-data with a field 'file'.")
     return _too_often(s, request) or s.jobs.place()
 
-# %% ../nbs/api/60_app.ipynb #18afb619
+# %% ../nbs/api/60_app.ipynb #bfd9ab7a
 def _create(s):
     from flask import request
     ticket = request.environ.get("aivd.ticket") or _hold(s, request)
@@ -317,13 +328,13 @@ def _version_of_package():
 def _health(s):
     if not os.access(s.folder.uploads, os.W_OK | os.X_OK): return _problem("storage", "The folder for uploads can't be written.")
     if not s.jobs.ready: return _problem("starting", "The detector is being loaded.")
-    return {"status": "ok", "workers": s.jobs.ready, "waiting": len(s.jobs.queue)}
+    return {"status": "ok", "workers": s.jobs.ready, "waiting": len(s.jobs.queue), "confinement": s.jobs.held.to_dict()}
 
 # %% ../nbs/api/60_app.ipynb #01c6b373
 def _version(s):
     c = s.config
     limits = {"max_bytes": c.max_mb << 20, "max_seconds": c.max_seconds, "max_pixels": c.max_pixels, "containers": list(CONTAINERS), "retention_hours": c.retention_hours, "key_needed": bool(c.api_key)}
-    return {"version": _version_of_package(), "detector": s.jobs.about, "limits": limits} if s.jobs.about else _problem("starting")
+    return {"version": _version_of_package(), "detector": s.jobs.about, "limits": limits, "confinement": s.jobs.held.to_dict()} if s.jobs.about else _problem("starting")
 
 # %% ../nbs/api/60_app.ipynb #c71be2ec
 def _openapi(s): return openapi(_version_of_package())
@@ -400,7 +411,7 @@ def _wanted(s, small=1 << 16):
     if request.content_length is None: return _problem("length", "Send a Content-Length.")
     return Ticket() if request.content_length <= small else _problem("too_large", "Nothing is expected in this request.")
 
-# %% ../nbs/api/60_app.ipynb #37931992
+# %% ../nbs/api/60_app.ipynb #9868c824
 _DETAILS = {408: "Send it faster.", 429: "Wait until your other uploads are there.", 507: "Try again later."}
 
 def _refusal(s, status):
@@ -445,5 +456,6 @@ def serve(
         if dev: return app.run(config.host, config.port, debug=True, use_reloader=False, threaded=True)
         server = make_server(app)
         print(f"Serving on http://{f'[{config.host}]' if ':' in config.host else config.host}:{server.effective_port} with {app.extensions['aivd'].jobs.about['name']}. One signal, not proof. Ctrl-C stops it.", file=sys.stderr, flush=True)
+        if lacking := app.extensions["aivd"].jobs.held.missing(): print(f"This system has no {lacking}: a taken-over decoder could read what you can read. Serve nobody but yourself.", file=sys.stderr, flush=True)
         server.run()
     finally: app.extensions["aivd"].close()

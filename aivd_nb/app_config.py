@@ -42,6 +42,7 @@ class AppConfig:
     rate:str = _s("60 per minute", "Uploads and deletions of one client; `10 per second; 100 per hour` gives two limits. Empty: no limit.")
     streams:int = _s(16, "Status streams (server-sent events) open at once; pages that get none ask again and again instead.")
     hosts:str = _s("", "Names under which the server is reached, separated by commas; other `Host` headers are refused. Empty: loopback names, or the address of `host`; every name where that is 0.0.0.0 or ::.")
+    require_confinement:str = _s("", "`yes`: refuse to start where the kernel lacks Landlock or seccomp, without which a taken-over decoder can read what the server's user can read; `no`: start nevertheless. Empty: `yes` unless only this machine can connect.")
     connections:int = _s(512, "Connections open at once. When they are used up, the client that has most of them loses one.")
     client_connections:int = _s(32, "Connections of one client.")
     head_s:float = _s(10.0, "Seconds until the head of a request must be there.")
@@ -69,6 +70,7 @@ def _check(c):
         if not getattr(c, name) > 0: raise ConfigError(name, f"is {getattr(c, name)}", "Give a number above 0")
     for name in ("workers", "streams"):
         if getattr(c, name) < 0: raise ConfigError(name, f"is {getattr(c, name)}", "Give 0 or more")
+    if c.require_confinement not in ("", "yes", "no"): raise ConfigError("require_confinement", f"is {c.require_confinement!r}", "Write yes or no, or leave it empty")
     if not 0 <= c.port < 65536: raise ConfigError("port", f"is {c.port}", "Give a number from 0 to 65535")
     _check_names(c)
 
@@ -146,6 +148,12 @@ def trusted_hosts(self:AppConfig) -> list|None: # None: every name
     if self.hosts: return [h.strip() for h in self.hosts.split(",") if h.strip()]
     if self.host in ("0.0.0.0", "::"): return None
     return ["localhost", "127.0.0.1", "[::1]"] if is_loopback(self.host) else [f"[{self.host}]" if ":" in self.host else self.host]
+
+# %% ../nbs/api/57_app_config.ipynb #71c8f2d3
+@patch
+def confined(self:AppConfig) -> bool:
+    "Whether to refuse to start where the kernel can't confine a decoder"
+    return self.require_confinement == "yes" or not self.require_confinement and not is_loopback(self.host)
 
 # %% ../nbs/api/57_app_config.ipynb #fc02c7cd
 def config_table() -> str: # markdown

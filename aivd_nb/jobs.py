@@ -17,6 +17,7 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from fastcore.basics import patch
+from .confine import Held
 from .core import AivdError, ConfigError, cpu_count
 from .intake import Ticket
 from .sandbox import Sandbox, SandboxError, SandboxLimits
@@ -215,7 +216,7 @@ class Jobs:
         self.folder, self.size, self.retention_s, self.hear = folder, size, retention_s, hear
         self.store, self.live, self.queue, self.reserved = JobStore(folder.path/"jobs.sqlite"), {}, deque(), 0
         self.changed, self.closing, self.seconds, self.error = threading.Condition(), threading.Event(), 2.0, None
-        self.about, self.ready, self.interrupted = None, 0, self.store.interrupt()
+        self.about, self.held, self.ready, self.interrupted = None, Held(), 0, self.store.interrupt()
         boxes = [Sandbox(loader, folder.uploads/f"worker-{i}", limits) for i in range(workers or cpu_count())]
         self.threads = [threading.Thread(target=self._work, args=(b,), daemon=True, name=f"worker-{i}") for i, b in enumerate(boxes)]
         for t in (*self.threads, threading.Thread(target=self._sweep, daemon=True, name="sweeper")): t.start()
@@ -293,7 +294,7 @@ def _work(self:Jobs, box):
     "A worker's life: keep a sandbox ready, take the oldest job, answer it"
     pause = 0.5
     while not self.closing.is_set():
-        try: self.about = box.start()
+        try: self.about, self.held = box.start(), box.held
         except (AivdError, OSError) as e:
             with self.changed: self.error = None if self.about else e if isinstance(e, AivdError) else ConfigError("the detector's process", f"can't be started ({e.strerror})", "Free memory or processes"); self.changed.notify_all()
             if self.about: self.hear("start_failed") # at first, whoever starts the server is told

@@ -26,6 +26,7 @@ class Metrics:
         self.verdicts = Counter("aivd_verdicts", "Verdicts given", ["label"], **r)
         self.failures = Counter("aivd_failures", "Clips without a verdict", ["code"], **r)
         self.lost = Counter("aivd_processes_lost", "Analyses that took their process with them", **r)
+        self.confinement = Gauge("aivd_confinement", "What the kernel holds of a decoder: Landlock's version, seccomp; 0 is nothing", ["part"], **r)
         self.waiting, self.workers = Gauge("aivd_queue_jobs", "Clips that wait", **r), Gauge("aivd_workers_ready", "Workers with a loaded detector", **r)
 
 # %% ../nbs/api/59_observe.ipynb #a85563b0

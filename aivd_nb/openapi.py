@@ -101,8 +101,9 @@ def _schemas():
         file=_TEXT, size_bytes=_INT, sha256=_TEXT, created=_NUMBER, finished=maybe("number"), cached=_BOOL, links={"type": "object", "additionalProperties": _TEXT}, verdict=_ref("Verdict"), in_words=_TEXT, facts=_ref("Facts"), provenance=_ref("Provenance"),
         frames=_list(_obj("time_s href", time_s=_NUMBER, href=_TEXT)), error=_obj("code problem remedy", code=_TEXT, problem=_TEXT, remedy=_TEXT))
     prob = _obj("type title status code", type=_TEXT, title=_TEXT, status=_INT, code={"type": "string", "enum": list(PROBLEMS)}, detail=_TEXT, request_id=_TEXT)
-    health = _obj("status workers waiting", status={"type": "string", "enum": ["ok", "starting"]}, workers=_INT, waiting=_INT)
-    return {"Verdict": verdict, "Facts": facts, "Provenance": provenance, "Job": job, "Problem": prob, "Health": health, "Version": _obj("version detector limits", version=_TEXT, detector={"type": "object"}, limits={"type": "object"})}
+    held = _obj("landlock seccomp", landlock=_INT, seccomp=_BOOL)
+    health = _obj("status workers waiting confinement", status={"type": "string", "enum": ["ok"]}, workers=_INT, waiting=_INT, confinement=held)
+    return {"Verdict": verdict, "Facts": facts, "Provenance": provenance, "Job": job, "Problem": prob, "Health": health, "Version": _obj("version detector limits confinement", version=_TEXT, detector={"type": "object"}, limits={"type": "object"}, confinement=held)}
 
 # %% ../nbs/api/58_openapi.ipynb #d2d02a95
 def _answers(ok, *codes):

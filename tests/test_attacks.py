@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from aivd_nb.synth import camera_frames, write_clip
-from faulty import Slow
-from test_serve import Serving, form
+from aivd_nb.confine import family, held_here
+from aivd_nb.core import ConfigError
+from faulty import Slow, Trying, weaker
+from test_serve import Serving, form, keepers
 
 KEY = {"Authorization": "Bearer 0123456789abcdef"}
 HEAD = "POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=XX\r\n"
@@ -212,3 +214,60 @@ def test_every_line_of_the_log_is_json_without_addresses(tmp_path, clip):
         except ValueError: logging.getLogger("waitress").exception("Exception while serving /api/v1/jobs/secret")
         for line in log(s).splitlines(): json.loads(line)
         assert "ValueError in test_attacks" in log(s) and "192.0.2.7" not in log(s) and "secret" not in log(s)
+
+
+# ---- the box
+
+whole = pytest.mark.skipif(not held_here().whole, reason="this kernel lacks Landlock or seccomp")
+
+
+def got(s, clip):
+    "What a taken-over decoder could do"
+    (next((s.folder/"uploads").glob("worker-*"))/"other").write_bytes(b"of somebody else")
+    job = s.finished(s.send(clip)[2]["id"])
+    return set(job["verdict"]["bundle"].split(", ")) if job["state"] == "done" else job["error"]["code"]
+
+
+@whole
+def test_a_decoder_gets_out_of_nothing(tmp_path, clip):
+    "No process, no socket, no other upload, no change of a file, no shared memory"
+    with serving(tmp_path, Trying, workers=1) as s:
+        assert got(s, clip) == {"nothing"}
+        assert s.ask("GET", "/api/v1/health")[2]["confinement"]["seccomp"] is True
+
+
+def test_without_seccomp_a_process_ends_with_its_clip(tmp_path, clip):
+    "It is told, and what a decoder started is found though it left its session"
+    with serving(tmp_path, partial(weaker, "seccomp"), workers=1) as s:
+        assert "fork" in got(s, clip)
+        keeper, = keepers(os.getpid())
+        assert until(lambda: not family(keeper), 5)
+        assert s.ask("GET", "/api/v1/version")[2]["confinement"]["seccomp"] is False and 'aivd_confinement{part="seccomp"} 0.0' in s.ask("GET", "/metrics")[2].decode()
+        assert '"seccomp": false' in log(s)
+
+
+def test_without_seccomp_a_killed_box_leaves_nothing(tmp_path, clip):
+    "The server ends while a decoder's child has left the session"
+    with serving(tmp_path, partial(weaker, "seccomp", "hang"), workers=1, wall_s=2) as s:
+        job = s.send(clip)[2]["id"]
+        keeper, = keepers(os.getpid())
+        assert until(lambda: len(family(keeper)) >= 2, 5)
+        there = family(keeper)
+        assert s.finished(job)["error"]["code"] == "timeout"
+        assert until(lambda: not any(Path(f"/proc/{p}").exists() for p in there), 5)
+
+
+@pytest.mark.parametrize("missing", [("landlock",), ("seccomp",), ("landlock", "seccomp")])
+def test_a_kernel_that_confines_nothing_serves_nobody_else(tmp_path, missing):
+    "Refused where confinement is required, which is where others can connect"
+    with pytest.raises(ConfigError, match=f"has no {'Landlock' if 'landlock' in missing else 'seccomp'}"):
+        Serving(tmp_path/"data", partial(weaker, *missing), workers=1, require_confinement="yes")
+    with serving(tmp_path, partial(weaker, *missing), workers=1) as s: assert not s.service.jobs.held.whole
+
+
+def test_python_m_opens_no_folder(tmp_path):
+    "The current folder is no library, though `python -m` puts it into `sys.path`"
+    (tmp_path/"secret").write_text("x")
+    (tmp_path/"tries.py").write_text("from aivd_nb.confine import readable_places\nprint(*readable_places(), sep='\\n')")
+    said = subprocess.run([sys.executable, "-m", "tries"], cwd=tmp_path, capture_output=True, text=True, timeout=60).stdout.splitlines()
+    assert said and str(tmp_path) not in said
