@@ -183,3 +183,7 @@ def predict_many(self:Detector,
 def _answer(self:Detector, path, cnn, threads):
     try: return self.predict(path, cnn=cnn, threads=threads)
     except AivdError as e: return Failure(os.fspath(path), e.code, str(e))
+    except MemoryError: return _unforeseen(path, "memory", "needed more memory than there is", "Scale it down")
+    except Exception as e: return _unforeseen(path, "crash", f"made the detector fail ({type(e).__name__}: {e})", "Convert it, for example: ffmpeg -i IN -c:v libx264 OUT.mp4")
+
+def _unforeseen(path, code, problem, remedy): return Failure(os.fspath(path), code, f"{os.fspath(path)}: {problem}. {remedy}")

@@ -1,10 +1,11 @@
 """What a stranger would try, on loopback, bounded in number and time. Each test states a promise of `nbs/explain/security.ipynb` and breaks on the code that did not keep it."""
-import json, os, resource, socket, subprocess, sys, time
+import json, os, resource, socket, struct, subprocess, sys, time
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
+from conftest import BIN
 
 from aivd_nb.synth import camera_frames, write_clip
 from aivd_nb.confine import family, held_here
@@ -271,3 +272,54 @@ def test_python_m_opens_no_folder(tmp_path):
     (tmp_path/"tries.py").write_text("from aivd_nb.confine import readable_places\nprint(*readable_places(), sep='\\n')")
     said = subprocess.run([sys.executable, "-m", "tries"], cwd=tmp_path, capture_output=True, text=True, timeout=60).stdout.splitlines()
     assert said and str(tmp_path) not in said
+
+
+# ---- files
+
+def box(name, size, content=b""): return struct.pack(">I4sQ", 1, name, size) + content
+
+HOSTILE = {"box": box(b"ftyp", 24, b"isom\0\0\0\0") + box(b"free", 2**64 - 1), "moov": struct.pack(">I4s4sI", 16, b"ftyp", b"isom", 0) + box(b"moov", 2**63 - 1)}
+
+
+def test_hostile_sizes_are_one_failure_each(tmp_path, clip):
+    "A box of 2^64-1 and a table of contents of 2^63-1 bytes between good clips: every clip has its answer, each time"
+    names = []
+    for i in range(3):
+        for name, data in HOSTILE.items():
+            names += [f"{name}{i}.mp4", f"good{name}{i}.mp4"]
+            (tmp_path/names[-2]).write_bytes(data)
+            (tmp_path/names[-1]).write_bytes(clip)
+    done = subprocess.run([BIN/"aivd", "predict", "--json", *names], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert "Traceback" not in done.stdout + done.stderr
+    for name in names: assert name in done.stdout + done.stderr
+
+
+def test_whatever_a_reader_raises_is_its_clips_own_failure(tmp_path, clip, monkeypatch):
+    "And the others are answered; nobody waits for ever"
+    from aivd_nb.detector import Detector, Failure, default_bundle
+    from aivd_nb.video import VideoReader
+    files = [tmp_path/f"{i}.mp4" for i in range(8)]
+    for f in files: f.write_bytes(clip)
+    real = VideoReader.info
+    def info(self):
+        if Path(self.path).stem in "036": raise {"0": OverflowError, "3": RecursionError, "6": MemoryError}[Path(self.path).stem]("unforeseen")
+        return real(self)
+    monkeypatch.setattr(VideoReader, "info", info)
+    answers = list(Detector.load(default_bundle()).predict_many(files))
+    assert [isinstance(a, Failure) for a in answers] == [i in (0, 3, 6) for i in range(8)]
+    assert answers[0].error == "unreadable" and answers[6].error == "memory" and "OverflowError" in answers[0].message
+
+
+def test_a_featurizer_that_fails_hangs_nobody(tmp_path, clip):
+    "Futures that nobody will resolve are cancelled, so that giving up ends"
+    from dataclasses import replace
+    from aivd_nb.detector import Detector, default_bundle
+    files = [tmp_path/f"{i}.mp4" for i in range(6)]
+    for f in files: f.write_bytes(clip)
+    d = Detector.load(default_bundle())
+    def fails(x): raise RuntimeError("unforeseen")
+    assert {a.error for a in replace(d, featurizer=replace(d.featurizer, run=fails)).predict_many(files)} == {"crash"}
+    start, answers = time.monotonic(), d.predict_many(files)
+    next(answers)
+    answers.close()
+    assert time.monotonic() - start < 30
