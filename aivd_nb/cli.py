@@ -262,7 +262,8 @@ def _scan_now(paths, out, fail_on, options):
         click.echo(f"\nstopped; what was found is in {out}, and the same command goes on", err=True)
         return 130
     click.echo(summary)
-    return 3 if any(summary.counted(what) for what in fail_on) else 0
+    if any(summary.counted(what) for what in fail_on): return 3
+    return 2 if summary.errors["unlisted"] else 0 # nobody knows how many videos are not in the table
 
 # %% ../nbs/api/62_cli.ipynb #1ef2bc78
 def _scan(paths, out, fail_on, report, **options):

@@ -323,3 +323,60 @@ def test_a_featurizer_that_fails_hangs_nobody(tmp_path, clip):
     next(answers)
     answers.close()
     assert time.monotonic() - start < 30
+
+
+# ---- scans
+
+def scanned(folder, *args):
+    "(exit code, table) of `aivd scan` with a detector of no cost"
+    import pandas as pd
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from scan_stub import stub; import aivd_nb.scan as s; run = s.scan; s.scan = lambda *a, **k: run(*a, **k | {{'loader': stub(), 'bundle': 'stub', 'workers': 1}}); from aivd_nb.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "scan", *map(str, args), "--out", str(folder/"out")], capture_output=True, text=True, timeout=120)
+    return done.returncode, pd.read_parquet(folder/"out").set_index("path") if (folder/"out").is_dir() else done.stderr
+
+
+def test_a_bad_entry_costs_its_own_row(tmp_path, clip):
+    "A link to itself hid the folder's other videos"
+    lib = tmp_path/"lib"
+    lib.mkdir()
+    for n in "abc": (lib/f"{n}.mp4").write_bytes(clip + n.encode())
+    (lib/"loop.mp4").symlink_to("loop.mp4")
+    code, table = scanned(tmp_path, lib)
+    assert code == 0 and sorted(Path(p).name for p in table.index) == ["a.mp4", "b.mp4", "c.mp4", "loop.mp4"]
+    assert table.error[str(lib/"loop.mp4")] == "unreadable" and table.label.notna().sum() == 3
+
+
+def test_a_folder_that_cannot_be_listed_is_a_row_and_an_exit_code(tmp_path, clip, monkeypatch):
+    from aivd_nb.scan_files import check_sources, list_videos
+    from aivd_nb.core import ConfigError
+    lib, real = tmp_path/"lib", os.scandir
+    (lib/"closed").mkdir(parents=True)
+    (lib/"a.mp4").write_bytes(clip)
+    def scandir(path):
+        if not isinstance(path, int) and Path(path).name == "closed": raise PermissionError(13, "Permission denied")
+        return real(path)
+    monkeypatch.setattr(os, "scandir", scandir) # root may list everything
+    found = list(list_videos([lib]))
+    assert [e.problem and e.problem[0] for e in found] == [None, "unlisted"] and found[1].path == str(lib/"closed")
+    with pytest.raises(ConfigError, match="can't be listed"): check_sources([lib/"closed"])
+    from click.testing import CliRunner
+    from aivd_nb import cli, scan as scans
+    from scan_stub import stub
+    run = scans.scan
+    monkeypatch.setattr(scans, "scan", lambda *a, **k: run(*a, **k | {"loader": stub(), "bundle": "stub", "workers": 1}))
+    assert CliRunner().invoke(cli.main, ["scan", str(lib), "--out", str(tmp_path/"out")]).exit_code == 2
+
+
+def test_a_manifest_connects_to_nothing_but_what_it_may(tmp_path, clip):
+    "Protocols by name, no chains; each is its own row, and nobody connects"
+    (tmp_path/"a.mp4").write_bytes(clip)
+    with socket.socket() as trap:
+        trap.bind(("127.0.0.1", 0))
+        trap.listen()
+        trap.settimeout(.2)
+        at = f"127.0.0.1:{trap.getsockname()[1]}"
+        rows = [f"ftp://{at}/x.mp4", f"tar://x.mp4::ftp://{at}/y.tar", "github://a:b@c/x.mp4", f"reference://::http://{at}/r.json", f"simplecache::http://{at}/x.mp4", f"http://{at}/x.mp4", "zip://a.mp4::/etc/x.zip", f"dask://{at}/x.mp4", "s3", "://", "a\tb.mp4"]
+        (tmp_path/"list.csv").write_text("path\n" + "\n".join([rows[0], "a.mp4", *rows[1:]]) + "\n")
+        code, table = scanned(tmp_path, "--manifest", tmp_path/"list.csv")
+        assert code == 0 and len(table) == len(rows) + 1 and table.label.notna().sum() == 1
+        with pytest.raises(TimeoutError): trap.accept()
