@@ -62,7 +62,7 @@ def _service(detector, config, log_to):
     "Start the workers and wait for the first detector"
     metrics, log, folder = Metrics(), JsonLog(log_to), DataFolder(config.folder())
     try:
-        jobs = Jobs(_loader(detector, config), folder, config.workers, config.queue, config.limits(), 3600*config.retention_hours, _hear(metrics, log))
+        jobs = Jobs(_loader(detector, config), folder, config.workers, config.queue, config.limits(), 3600*config.retention_hours, config.store_mb, _hear(metrics, log))
         s = Service(config, folder, jobs, metrics, log, threading.BoundedSemaphore(config.streams) if config.streams else None, Rate(config.rate))
     except AivdError: folder.close(); raise
     try: jobs.wait_ready()
@@ -72,7 +72,7 @@ def _service(detector, config, log_to):
     if jobs.interrupted: log("interrupted", jobs=jobs.interrupted)
     return s
 
-# %% ../nbs/api/60_app.ipynb #0be725c2
+# %% ../nbs/api/60_app.ipynb #4b4e5985
 def _check_confinement(s):
     "Tell what the kernel holds of a decoder, and refuse to serve others where that is too little"
     held = s.jobs.held
@@ -187,7 +187,7 @@ def _host_in(origin):
     try: return urlsplit(origin).netloc
     except ValueError: return None
 
-# %% ../nbs/api/60_app.ipynb #9805c1c9
+# %% ../nbs/api/60_app.ipynb #29c87543
 def _known_name(host, trusted):
     "Whether a `Host` header is one of the names that are answered; Werkzeug's own check knows no IPv6"
     if trusted is None: return True
@@ -265,7 +265,7 @@ def _hold(s, request):
     if request.mimetype != "multipart/form-data": return _problem("media_type", "Send multipart/form-data with a field 'file'.")
     return _too_often(s, request) or s.jobs.place()
 
-# %% ../nbs/api/60_app.ipynb #bfd9ab7a
+# %% ../nbs/api/60_app.ipynb #7f4ed167
 def _create(s):
     from flask import request
     ticket = request.environ.get("aivd.ticket") or _hold(s, request)
@@ -342,7 +342,9 @@ def _openapi(s): return openapi(_version_of_package())
 # %% ../nbs/api/60_app.ipynb #d9190c14
 def _metrics(s):
     from flask import Response
-    s.metrics.waiting.set(len(s.jobs.queue)); s.metrics.workers.set(s.jobs.ready)
+    s.metrics.waiting.set(len(s.jobs.queue))
+    s.metrics.workers.set(s.jobs.ready)
+    s.metrics.store.set(s.jobs.store.size())
     return Response(s.metrics.text(), mimetype="text/plain; version=0.0.4")
 
 # %% ../nbs/api/60_app.ipynb #402cc574
@@ -411,7 +413,7 @@ def _wanted(s, small=1 << 16):
     if request.content_length is None: return _problem("length", "Send a Content-Length.")
     return Ticket() if request.content_length <= small else _problem("too_large", "Nothing is expected in this request.")
 
-# %% ../nbs/api/60_app.ipynb #9868c824
+# %% ../nbs/api/60_app.ipynb #050b4a82
 _DETAILS = {408: "Send it faster.", 429: "Wait until your other uploads are there.", 507: "Try again later."}
 
 def _refusal(s, status):

@@ -32,6 +32,7 @@ class AppConfig:
     workers:int = _s(0, "Clips analysed at once; 0: one a processor.")
     queue:int = _s(32, "Clips that may wait; more are answered with 429.")
     retention_hours:float = _s(24.0, "Hours until a result is deleted.")
+    store_mb:int = _s(512, "Size of all results that are kept, MiB; beyond it the oldest leave.")
     max_mb:int = _s(200, "Size of an upload, MiB.")
     max_seconds:float = _s(600.0, "Length of a clip, seconds.")
     max_frames:int = _s(40_000, "Frames of a clip.")
@@ -66,7 +67,7 @@ def _check(c):
     if not is_loopback(c.host) and not c.api_key:
         raise ConfigError(f"host {c.host}", "can be reached by others, and no API key is set", "Set AIVD_SERVE_API_KEY (16 characters or more), or listen on 127.0.0.1")
     if c.api_key and len(c.api_key) < 16: raise ConfigError("api_key", f"has {len(c.api_key)} characters", "Use 16 or more, for example: python -c 'import secrets; print(secrets.token_urlsafe(24))'")
-    for name in ("queue", "max_mb", "max_frames", "max_pixels", "cpu_s", "memory_mb", "wall_s", "max_seconds", "retention_hours", "connections", "client_connections", "head_s", "min_kib_s", "receiving_mb"):
+    for name in ("queue", "max_mb", "max_frames", "max_pixels", "cpu_s", "memory_mb", "wall_s", "max_seconds", "retention_hours", "store_mb", "connections", "client_connections", "head_s", "min_kib_s", "receiving_mb"):
         if not getattr(c, name) > 0: raise ConfigError(name, f"is {getattr(c, name)}", "Give a number above 0")
     for name in ("workers", "streams"):
         if getattr(c, name) < 0: raise ConfigError(name, f"is {getattr(c, name)}", "Give 0 or more")
@@ -149,7 +150,7 @@ def trusted_hosts(self:AppConfig) -> list|None: # None: every name
     if self.host in ("0.0.0.0", "::"): return None
     return ["localhost", "127.0.0.1", "[::1]"] if is_loopback(self.host) else [f"[{self.host}]" if ":" in self.host else self.host]
 
-# %% ../nbs/api/57_app_config.ipynb #71c8f2d3
+# %% ../nbs/api/57_app_config.ipynb #2c9d7bef
 @patch
 def confined(self:AppConfig) -> bool:
     "Whether to refuse to start where the kernel can't confine a decoder"

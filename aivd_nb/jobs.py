@@ -8,12 +8,16 @@ __all__ = ['FINISHED', 'FULL', 'JobStore', 'DataFolder', 'Busy', 'Stored', 'Jobs
 # %% ../nbs/api/56_jobs.ipynb #0d2fd87c
 import errno
 import json
+import os
+import re
 import secrets
 import shutil
 import sqlite3
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterable
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from fastcore.basics import patch
@@ -24,154 +28,227 @@ from .sandbox import Sandbox, SandboxError, SandboxLimits
 
 # %% ../nbs/api/56_jobs.ipynb #4fbd43ee
 _SCHEMA = """
-create table if not exists jobs(id text primary key, digest text not null, model text not null, name text not null, size integer not null, state text not null,
-  created real not null, started real, finished real, result text, error text, message text, remedy text, cached integer not null default 0);
-create table if not exists frames(job text not null references jobs(id) on delete cascade, n integer not null, time_s real not null, jpeg blob not null, primary key(job, n));
+create table if not exists jobs(id text primary key, digest text not null, model text not null, name text not null, size integer not null, state text not null, created real not null, started real,
+  finished real, result text, error text, message text, remedy text, cached integer not null default 0, took real, due real not null default 0);
+create table if not exists frames(digest text not null, model text not null, n integer not null, time_s real not null, jpeg blob not null, primary key(digest, model, n));
 create index if not exists by_content on jobs(digest, model, state);
 create index if not exists by_age on jobs(created);
 """
+_MAKE = 0x61697664 # SQLite's application id: "aivd"
+_VERSION = 2
 FINISHED = ("done", "failed", "interrupted")
+_PASSING = ("timeout", "memory", "crash", "cancelled", "storage", "stopped")
+
+# %% ../nbs/api/56_jobs.ipynb #27fb6ec8
+def _opened(path):
+    "A database of ours, new where there is none; a foreign or damaged one is refused"
+    if path.is_symlink(): raise ConfigError(path, "is a link", "Name another data folder")
+    remedy = "Move it away, or name another data folder"
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600)) # SQLite's own files beside it get the same rights
+        os.chmod(path, 0o600)
+        db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    except (sqlite3.Error, OSError) as e: raise ConfigError(path, f"can't be opened as a database ({e})", "Name another data folder") from e
+    try:
+        _check_make(db, path)
+        for p in ("journal_mode=wal", "synchronous=normal", "foreign_keys=on", "secure_delete=on", "busy_timeout=5000"): db.execute(f"pragma {p}")
+        _bring_up_to_date(db)
+    except sqlite3.Error as e:
+        db.close()
+        raise ConfigError(path, f"is no database, or a damaged one ({e})", remedy) from e
+    except ConfigError:
+        db.close()
+        raise
+    db.row_factory = sqlite3.Row
+    return db
+
+# %% ../nbs/api/56_jobs.ipynb #790f2aca
+def _check_make(db, path):
+    "Refuse a database that somebody else made"
+    make, version = (db.execute(f"pragma {p}").fetchone()[0] for p in ("application_id", "user_version"))
+    tables = {r[0] for r in db.execute("select name from sqlite_master where type='table'")}
+    ours = make == _MAKE or not make and (not tables or {"jobs", "frames"} <= tables)
+    if not ours: raise ConfigError(path, "is a database of something else", "Move it away, or name another data folder")
+    if version > _VERSION: raise ConfigError(path, "was made by a newer version", "Update, or name another data folder")
+    if said := [r[0] for r in db.execute("pragma quick_check(1)") if r[0] != "ok"]: raise sqlite3.DatabaseError(said[0][:200])
+
+def _bring_up_to_date(db):
+    "The tables as they are today; an older database keeps what it knows"
+    old = {r[1] for r in db.execute("pragma table_info(frames)")}
+    if "job" in old:
+        db.execute("alter table frames rename to frames_of_jobs")
+        for column in ("took real", "due real not null default 0"): db.execute(f"alter table jobs add column {column}")
+    db.executescript(_SCHEMA + f"pragma application_id={_MAKE}; pragma user_version={_VERSION};")
+    if "job" in old:
+        db.execute("insert or ignore into frames select j.digest, j.model, f.n, f.time_s, f.jpeg from frames_of_jobs f join jobs j on j.id=f.job")
+        db.execute("drop table frames_of_jobs")
 
 # %% ../nbs/api/56_jobs.ipynb #f30deb8a
 class JobStore:
     "Jobs, their results and their frames in one SQLite file"
     def __init__(self,
         path, # the file; made where it is missing
+        most:int=512 << 20, # bytes; beyond them the oldest results leave
     ):
-        self.path, self._lock = Path(path), threading.Lock()
-        try: self._db = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
-        except sqlite3.OperationalError as e: raise ConfigError(self.path, f"can't be opened as a database ({e})", "Name another data folder") from e
-        self._db.row_factory = sqlite3.Row
-        for p in ("journal_mode=wal", "synchronous=normal", "foreign_keys=on", "secure_delete=on", "busy_timeout=5000"): self._db.execute(f"pragma {p}")
-        self._db.executescript(_SCHEMA)
+        self.path, self.most, self._lock = Path(path), most, threading.Lock()
+        self._db = _opened(self.path)
     def _run(self, sql, *values):
         with self._lock: return self._db.execute(sql, values).fetchall()
-    def close(self):
+    @contextmanager
+    def _together(self):
+        "Statements that happen all or not at all"
+        with self._lock:
+            self._db.execute("begin immediate")
+            try:
+                yield self._db.execute
+                self._db.execute("commit")
+            except BaseException:
+                if self._db.in_transaction: self._db.execute("rollback")
+                raise
+    def close(self) -> None:
+        "Close the file"
         with self._lock: self._db.close()
+    def create(self,
+        digest:str, # SHA-256 of the content
+        model:str, # id of the detector
+        name:str, # what the client called it
+        size:int, # bytes
+        known:bool=False, # give it the answer that the same content got before, where there is one
+    ) -> str: # the job's id, which can't be guessed
+        "A new job, waiting; with its answer or without, but never half of it"
+        job = secrets.token_urlsafe(16)
+        with self._together() as run:
+            run("insert into jobs(id, digest, model, name, size, state, created) values(?,?,?,?,?,?,?)", (job, digest, model, name, size, "queued", time.time()))
+            if known: _copy_answer(run, job, digest, model)
+        return job
+    def begin(self, job:str) -> None:
+        "The job is being worked on"
+        self._run("update jobs set state='running', started=? where id=?", time.time(), job)
+    def finish(self,
+        job:str,
+        result:dict, # verdict, facts, provenance, frames as `sandbox.checked` gives them
+    ) -> None:
+        "Keep a result; all of it or nothing. Frames are kept once for each content"
+        kept, now = json.dumps({k: result[k] for k in ("verdict", "facts", "provenance")}, ensure_ascii=False), time.time()
+        with self._together() as run:
+            row = run("update jobs set state='done', finished=?, took=?-started, result=? where id=? returning digest, model", (now, now, kept, job)).fetchone()
+            for n, (t, jpeg) in enumerate(result["frames"] if row else ()): run("insert or replace into frames values(?,?,?,?,?)", (*row, n, t, jpeg))
+    def fail(self, job:str, code:str, message:str, remedy:str) -> None:
+        "Keep the reason why there is no result"
+        now = time.time()
+        self._run("update jobs set state='failed', finished=?, took=?-started, error=?, message=?, remedy=? where id=?", now, now, code, message, remedy, job)
+    def answer_again(self,
+        job:str, # a new job
+        digest:str, model:str, # that it shares with an older one
+    ) -> bool: # whether there was an answer
+        "Give a job the answer that the same content got before"
+        with self._together() as run: return _copy_answer(run, job, digest, model)
+    def get(self, job:str) -> dict|None:
+        "A job's row, its result read, with the times of its frames"
+        rows = self._run("select * from jobs where id=?", job)
+        if not rows: return None
+        found = dict(rows[0]) | {"frames": []}
+        if found["state"] == "done": found["frames"] = [r["time_s"] for r in self._run("select time_s from frames where digest=? and model=? order by n", found["digest"], found["model"])]
+        return found | (json.loads(found["result"]) if found["result"] else {})
+    def frame(self, job:str, n:int) -> bytes|None:
+        "The n-th frame of a result, as JPEG"
+        rows = self._run("select jpeg from frames join jobs using(digest, model) where id=? and n=? and state='done' and due<=?", job, n, time.time())
+        return rows[0]["jpeg"] if rows else None
+    def _forget(self, sql, *values):
+        "Delete jobs, frames that no job needs any more, and what the write-ahead log still holds of them"
+        with self._together() as run:
+            gone = run(sql, values).fetchall()
+            for content in {tuple(r)[1:] for r in gone}:
+                run("delete from frames where digest=? and model=? and not exists (select 1 from jobs where digest=? and model=?)", content*2)
+        if gone: self._run("pragma wal_checkpoint(truncate)")
+        return gone
+    def delete(self, job:str) -> bool:
+        "Forget a job and its result"
+        return bool(self._forget("delete from jobs where id=? returning id, digest, model", job))
+    def interrupt(self) -> int: # how many
+        "After a restart: what was waiting or running then did not get done, and says so"
+        return len(self._run("update jobs set state='interrupted', finished=?, error='interrupted', message='was not finished, because the server was restarted', remedy='Send it again' where state in ('queued','running') returning id", time.time()))
+    def sweep(self, older_than_s:float) -> int: # how many
+        "Forget finished jobs of a certain age"
+        return len(self._forget(f"delete from jobs where created<? and state in {FINISHED} returning id, digest, model", time.time() - older_than_s))
+    def disown(self,
+        owned:Iterable[str], # ids of the jobs that somebody works on
+    ) -> int: # how many were others
+        "Jobs that wait or run and that nobody works on, because their end could not be kept: they have failed"
+        lost = {r["id"] for r in self._run("select id from jobs where state in ('queued','running')")} - set(owned)
+        for job in lost: self.fail(job, "storage", "could not be kept, because the server had no room", "Send it again")
+        return len(lost)
+    def size(self) -> int: # bytes
+        "What is kept, without the room that deleted rows left"
+        pages, free, each = (self._run(f"pragma {p}")[0][0] for p in ("page_count", "freelist_count", "page_size"))
+        return (pages - free)*each
+    def shrink(self) -> int: # how many jobs left
+        "Forget the oldest results until the rest fits"
+        gone = 0
+        while self.size() > self.most:
+            few = max(1, self._run("select count(*) from jobs")[0][0]//32)
+            found = self._forget(f"delete from jobs where id in (select id from jobs where state in {FINISHED} order by created limit ?) returning id, digest, model", few)
+            if not found: break
+            gone += len(found)
+        return gone
 
-# %% ../nbs/api/56_jobs.ipynb #6445f724
-_PASSING = ("timeout", "memory", "crash", "cancelled", "storage", "stopped")
-
-# %% ../nbs/api/56_jobs.ipynb #b4fc1715
-@patch
-def create(self:JobStore,
-    digest:str, # SHA-256 of the content
-    model:str, # id of the detector
-    name:str, # what the client called it
-    size:int, # bytes
-) -> str: # the job's id, which can't be guessed
-    "A new job, waiting"
-    job = secrets.token_urlsafe(16)
-    self._run("insert into jobs(id, digest, model, name, size, state, created) values(?,?,?,?,?,?,?)", job, digest, model, name, size, "queued", time.time())
-    return job
-
-# %% ../nbs/api/56_jobs.ipynb #a176cbd4
-@patch
-def begin(self:JobStore, job:str):
-    "The job is being worked on"
-    self._run("update jobs set state='running', started=? where id=?", time.time(), job)
-
-# %% ../nbs/api/56_jobs.ipynb #28347446
-@patch
-def finish(self:JobStore,
-    job:str,
-    result:dict, # verdict, facts, provenance, frames as `sandbox.checked` gives them
-):
-    "Keep a result; all of it or nothing"
-    kept = json.dumps({k: result[k] for k in ("verdict", "facts", "provenance")}, ensure_ascii=False)
-    frames = [(job, n, t, jpeg) for n, (t, jpeg) in enumerate(result["frames"])]
-    with self._lock:
-        self._db.execute("begin immediate")
-        try:
-            if self._db.execute("update jobs set state='done', finished=?, result=? where id=?", (time.time(), kept, job)).rowcount:
-                self._db.executemany("insert into frames(job, n, time_s, jpeg) values(?,?,?,?)", frames)
-            self._db.execute("commit")
-        except sqlite3.Error:
-            if self._db.in_transaction: self._db.execute("rollback")
-            raise
-
-# %% ../nbs/api/56_jobs.ipynb #05de6315
-@patch
-def fail(self:JobStore, job:str, code:str, message:str, remedy:str):
-    "Keep the reason why there is no result"
-    self._run("update jobs set state='failed', finished=?, error=?, message=?, remedy=? where id=?", time.time(), code, message, remedy, job)
-
-# %% ../nbs/api/56_jobs.ipynb #39f97c01
-@patch
-def answer_again(self:JobStore,
-    job:str, # a new job
-    digest:str, model:str, # that it shares with an older one
-) -> bool: # whether there was an answer
-    "Give a job the answer that the same content got before"
-    known = self._run(f"select id from jobs where digest=? and model=? and id<>? and (state='done' or state='failed' and error not in ({','.join('?'*len(_PASSING))})) limit 1", digest, model, job, *_PASSING)
-    if not known: return False
-    old = known[0]["id"]
-    self._run("insert into frames select ?, n, time_s, jpeg from frames where job=?", job, old)
-    self._run("update jobs set (state, result, error, message, remedy) = (select state, result, error, message, remedy from jobs where id=?), finished=?, cached=1 where id=?", old, time.time(), job)
+def _copy_answer(run, job, digest, model):
+    "In a transaction: the answer of the same content, to be shown after as many seconds as it took then"
+    again = f"state='done' or state='failed' and error not in ({','.join('?'*len(_PASSING))})"
+    old = run(f"select id from jobs where digest=? and model=? and id<>? and ({again}) limit 1", (digest, model, job, *_PASSING)).fetchone()
+    if old is None: return False
+    now = time.time()
+    columns = "state, result, error, message, remedy, took"
+    run(f"update jobs set ({columns}) = (select {columns} from jobs where id=?), finished=?, cached=1 where id=?", (old["id"], now, job))
+    run("update jobs set due = ? + coalesce(took, 0), finished = ? + coalesce(took, 0) where id=?", (now, now, job))
     return True
 
-# %% ../nbs/api/56_jobs.ipynb #639a232e
-@patch
-def get(self:JobStore, job:str) -> dict|None:
-    "A job's row, its result read, with the times of its frames"
-    rows = self._run("select * from jobs where id=?", job)
-    if not rows: return None
-    found = dict(rows[0]) | {"frames": [r["time_s"] for r in self._run("select time_s from frames where job=? order by n", job)]}
-    return found | (json.loads(found["result"]) if found["result"] else {})
-
-# %% ../nbs/api/56_jobs.ipynb #a93f3b89
-@patch
-def frame(self:JobStore, job:str, n:int) -> bytes|None:
-    "The n-th frame of a result, as JPEG"
-    rows = self._run("select jpeg from frames where job=? and n=?", job, n)
-    return rows[0]["jpeg"] if rows else None
-
-# %% ../nbs/api/56_jobs.ipynb #945c2dfd
-@patch
-def _forget(self:JobStore, sql, *values):
-    "Delete rows, and what the write-ahead log still holds of them"
-    gone = self._run(sql, *values)
-    if gone: self._run("pragma wal_checkpoint(truncate)")
-    return gone
-
-# %% ../nbs/api/56_jobs.ipynb #f2abd3a1
-@patch
-def delete(self:JobStore, job:str) -> bool:
-    "Forget a job and its result"
-    return bool(self._forget("delete from jobs where id=? returning id", job))
-
-# %% ../nbs/api/56_jobs.ipynb #aa04be38
-@patch
-def interrupt(self:JobStore) -> int: # how many
-    "After a restart: what was waiting or running then did not get done, and says so"
-    return len(self._run("update jobs set state='interrupted', finished=?, error='interrupted', message='was not finished, because the server was restarted', remedy='Send it again' where state in ('queued','running') returning id", time.time()))
-
-# %% ../nbs/api/56_jobs.ipynb #081ef4b4
-@patch
-def sweep(self:JobStore, older_than_s:float) -> int: # how many
-    "Forget finished jobs of a certain age"
-    return len(self._forget(f"delete from jobs where created<? and state in {FINISHED} returning id", time.time() - older_than_s))
-
 # %% ../nbs/api/56_jobs.ipynb #0226d810
+_MARK = "aivd-serve"
+_OWN = {"lock", "jobs.sqlite", "jobs.sqlite-wal", "jobs.sqlite-shm", "jobs.sqlite-journal", "uploads", _MARK}
+_UPLOAD = re.compile(r"worker-\d+|[0-9a-f]{32}")
+
+def _refuse_foreign(path):
+    "Refuse a folder that is neither empty nor ours, and links in it"
+    there = {p.name: p for p in path.iterdir()}
+    foreign = sorted(there.keys() - _OWN)
+    marked = _MARK in there or {"lock", "jobs.sqlite"} <= there.keys() # the second: of a version that made no mark
+    if foreign or there and not marked: raise ConfigError(path, f"holds files that are not the server's ({', '.join(foreign[:3] or sorted(there)[:3])})", "Name an empty folder for the server's data")
+    if link := next((n for n, p in there.items() if p.is_symlink()), None): raise ConfigError(path/link, "is a link", "Name an empty folder for the server's data")
+    _refuse_foreign_uploads(path/"uploads")
+
+def _refuse_foreign_uploads(uploads):
+    "Uploads are deleted, so nothing else may lie among them"
+    if not uploads.exists(): return
+    inside = [*uploads.iterdir(), *(q for p in uploads.glob("worker-*") if p.is_dir() and not p.is_symlink() for q in p.iterdir())] if uploads.is_dir() else [uploads]
+    other = next((p for p in inside if p.is_symlink() or not _UPLOAD.fullmatch(p.name)), None)
+    if other: raise ConfigError(other, "is no upload of this server, which deletes what lies there", "Move it away, or name an empty folder for the server's data")
+
+# %% ../nbs/api/56_jobs.ipynb #e8217865
 class DataFolder:
-    "The folder of a server: locked, private, its uploads emptied"
+    "The folder of a server: marked, locked, private, its uploads emptied"
     def __init__(self,
-        path, # made where it is missing
+        path, # made where it is missing; else empty, or one that was marked before
     ):
         import fcntl
         self.path, self.uploads = Path(path), Path(path)/"uploads"
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = open(self.path/"lock", "w")
+            _refuse_foreign(self.path)
+            self._lock = os.fdopen(os.open(self.path/"lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600), "w")
         except OSError as e: raise ConfigError(self.path, f"can't be written ({e.strerror})", "Name another data folder") from e
         try: fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:
             self._lock.close()
             raise ConfigError(self.path, "is in use by another server", "Stop that one, or name another data folder") from e
-        shutil.rmtree(self.uploads, ignore_errors=True)
+        (self.path/_MARK).write_text("This folder belongs to aivd serve, which deletes what lies in uploads.\n")
+        with suppress(PermissionError): self.path.chmod(0o700) # not ours to change, such as a volume's
+        self._empty()
         self.uploads.mkdir(mode=0o700)
-    def close(self):
-        shutil.rmtree(self.uploads, ignore_errors=True)
+    def _empty(self): shutil.rmtree(self.uploads, ignore_errors=True)
+    def close(self) -> None:
+        "Remove uploads, let go of the folder"
+        self._empty()
         self._lock.close()
 
 # %% ../nbs/api/56_jobs.ipynb #b328d5ce
@@ -211,10 +288,11 @@ class Jobs:
         size:int=32, # jobs that may wait
         limits:SandboxLimits=SandboxLimits(),
         retention_s:float=86400, # how long results are kept
+        store_mb:int=512, # what results may take, MiB
         hear=lambda what, **more: None, # called with what happens
     ):
         self.folder, self.size, self.retention_s, self.hear = folder, size, retention_s, hear
-        self.store, self.live, self.queue, self.reserved = JobStore(folder.path/"jobs.sqlite"), {}, deque(), 0
+        self.store, self.live, self.queue, self.reserved = JobStore(folder.path/"jobs.sqlite", store_mb << 20), {}, deque(), 0
         self.changed, self.closing, self.seconds, self.error = threading.Condition(), threading.Event(), 2.0, None
         self.about, self.held, self.ready, self.interrupted = None, Held(), 0, self.store.interrupt()
         boxes = [Sandbox(loader, folder.uploads/f"worker-{i}", limits) for i in range(workers or cpu_count())]
@@ -258,17 +336,17 @@ def submit(self:Jobs,
     name:str="", # what the client called it
 ) -> str: # the job's id
     "A new job; answered at once where the same content was answered before. Call it inside `place`"
-    path, model = Path(path), self.about["id"]
-    try: job = self.store.create(digest, model, name, path.stat().st_size)
-    except (OSError, sqlite3.OperationalError) as e:
-        path.unlink(missing_ok=True)
-        raise _storage() from e
-    if self.store.answer_again(job, digest, model): path.unlink(missing_ok=True)
-    else:
-        with self.changed:
-            self.live[job] = _Live(path, digest)
+    path, model, keep = Path(path), self.about["id"], False
+    try:
+        with self.changed: # nobody may take the job for one without an owner meanwhile
+            job = self.store.create(digest, model, name, path.stat().st_size, known=True)
+            if self.store.get(job)["state"] != "queued": return job
+            self.live[job], keep = _Live(path, digest), True
             self.queue.append(job)
             self.changed.notify_all()
+    except (OSError, sqlite3.Error) as e: raise _storage() from e
+    finally:
+        if not keep: path.unlink(missing_ok=True)
     return job
 
 # %% ../nbs/api/56_jobs.ipynb #f0b333dd
@@ -332,6 +410,7 @@ def _one(self:Jobs, box, job, live):
         live.path = live.path.rename(box.folder/live.path.name)
         result = box.run(live.path, self._stages(live), lambda: live.cancelled or self.closing.is_set())
         self.store.finish(job, result)
+        if gone := self.store.shrink(): self.hear("evicted", jobs=gone)
         self.hear("done", label=result["verdict"]["label"], seconds=time.monotonic() - start)
         self.seconds = 0.8*self.seconds + 0.2*(time.monotonic() - start)
     except AivdError as e: self._failed(job, e)
@@ -366,8 +445,15 @@ def _stages(self:Jobs, live):
 def _sweep(self:Jobs, every=60):
     "Forget old results now and then"
     while not self.closing.wait(min(every, max(0.2, self.retention_s/4))):
-        try: self.store.sweep(self.retention_s)
+        try: self._tidy()
         except sqlite3.Error: self.hear("unkept")
+
+@patch
+def _tidy(self:Jobs):
+    "Old results leave, the oldest where there are too many, and what nobody works on has failed"
+    self.store.sweep(self.retention_s)
+    with self.changed: self.store.disown(self.live)
+    if gone := self.store.shrink(): self.hear("evicted", jobs=gone)
 
 # %% ../nbs/api/56_jobs.ipynb #80fdcce6
 @patch
@@ -377,19 +463,30 @@ def get(self:Jobs, job:str) -> dict|None:
         live = self.live.get(job)
         if live and live.cancelled: return None
         row = self.store.get(job) # a job leaves `live` only after the store has its end
-        if row is None or live is None or row["state"] in FINISHED: return row
+        if row is None or row["state"] in FINISHED: return row and _not_before(row)
+        if live is None: return row | {"state": "failed", "error": "storage", "message": "could not be kept, because the server had no room", "remedy": "Send it again"}
         before = self.queue.index(job) if job in self.queue else 0
         return row | {"state": live.state, "stage": live.stage, "share": live.share, "before": before, "version": live.version}
 
 # %% ../nbs/api/56_jobs.ipynb #3f9c2c96
+def _not_before(row):
+    "A row whose answer was known, as if it were being worked on until it is due"
+    left = row["due"] - time.time()
+    if not row["cached"] or left <= 0: return row
+    share = max(0.0, 1 - left/max(row["took"] or left, left))
+    shown = {"state": "running", "stage": "decoding", "share": round(share, 2), "before": 0, "version": int(10*share), "frames": []}
+    return row | dict.fromkeys(("result", "error", "message", "remedy", "finished")) | shown
+
 @patch
 def wait(self:Jobs, job:str, version:int, timeout:float) -> dict|None:
     "What is known of a job, once it is something newer than `version`, or after some seconds"
     def news():
         live = self.live.get(job)
         return live is None or live.version > version or self.closing.is_set()
+    end = time.monotonic() + timeout
     with self.changed: self.changed.wait_for(news, timeout)
-    return self.get(job)
+    while (row := self.get(job)) and job not in self.live and row.get("version", -2) == version and time.monotonic() < end and not self.closing.wait(0.05): pass
+    return row
 
 # %% ../nbs/api/56_jobs.ipynb #62025453
 @patch

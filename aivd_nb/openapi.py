@@ -73,10 +73,10 @@ def job_view(
     "A job as JSON: state, message, progress; when done, the verdict; when failed, the error"
     at = f"{base}/{row['id']}"
     view = {"id": row["id"], "state": row["state"], "stage": row.get("stage") or row["state"], "message": status_message(row), "progress": status_share(row), "file": row["name"], "size_bytes": row["size"], "sha256": row["digest"],
-        "created": row["created"], "finished": row["finished"], "cached": bool(row["cached"]), "links": {"self": at, "events": f"{at}/events"}}
+        "created": row["created"], "finished": row["finished"], "links": {"self": at, "events": f"{at}/events"}}
     if row["state"] == "done":
         view |= {"verdict": row["verdict"] | {"file": row["name"]}, "in_words": in_words(row["verdict"]["probability"], row["verdict"]["label"]), "facts": row["facts"], "provenance": row["provenance"], "frames": [{"time_s": t, "href": f"{at}/frames/{n}"} for n, t in enumerate(row["frames"])]}
-    if row["error"]: view["error"] = {"code": row["error"], "problem": row["message"], "remedy": row["remedy"]}
+    if row.get("error"): view["error"] = {"code": row["error"], "problem": row["message"], "remedy": row["remedy"]}
     return view
 
 # %% ../nbs/api/58_openapi.ipynb #2873c514
@@ -97,8 +97,8 @@ def _schemas():
         reason=maybe("string"), timeline=_list(_WINDOW), bundle=_TEXT, warnings=_list(_TEXT), timings_ms={"type": "object", "additionalProperties": _NUMBER})
     facts = _obj("container codec width height fps n_frames duration_s size_bytes", container=_TEXT, codec=_TEXT, width=_INT, height=_INT, rotation=_INT, fps=_NUMBER, n_frames=_INT, counted=_BOOL, duration_s=_NUMBER, size_bytes=_INT)
     provenance = _obj("credentials says_ai lines", credentials={"type": "string", "enum": list(STATES)}, says_ai=_BOOL, lines=_list(_TEXT))
-    job = _obj("id state stage message progress file size_bytes sha256 created finished cached links", id=_TEXT, state={"type": "string", "enum": ["queued", "running", *FINISHED]}, stage=_TEXT, message=_TEXT, progress=_SHARE,
-        file=_TEXT, size_bytes=_INT, sha256=_TEXT, created=_NUMBER, finished=maybe("number"), cached=_BOOL, links={"type": "object", "additionalProperties": _TEXT}, verdict=_ref("Verdict"), in_words=_TEXT, facts=_ref("Facts"), provenance=_ref("Provenance"),
+    job = _obj("id state stage message progress file size_bytes sha256 created finished links", id=_TEXT, state={"type": "string", "enum": ["queued", "running", *FINISHED]}, stage=_TEXT, message=_TEXT, progress=_SHARE,
+        file=_TEXT, size_bytes=_INT, sha256=_TEXT, created=_NUMBER, finished=maybe("number"), links={"type": "object", "additionalProperties": _TEXT}, verdict=_ref("Verdict"), in_words=_TEXT, facts=_ref("Facts"), provenance=_ref("Provenance"),
         frames=_list(_obj("time_s href", time_s=_NUMBER, href=_TEXT)), error=_obj("code problem remedy", code=_TEXT, problem=_TEXT, remedy=_TEXT))
     prob = _obj("type title status code", type=_TEXT, title=_TEXT, status=_INT, code={"type": "string", "enum": list(PROBLEMS)}, detail=_TEXT, request_id=_TEXT)
     held = _obj("landlock seccomp", landlock=_INT, seccomp=_BOOL)

@@ -380,3 +380,106 @@ def test_a_manifest_connects_to_nothing_but_what_it_may(tmp_path, clip):
         code, table = scanned(tmp_path, "--manifest", tmp_path/"list.csv")
         assert code == 0 and len(table) == len(rows) + 1 and table.label.notna().sum() == 1
         with pytest.raises(TimeoutError): trap.accept()
+
+
+# ---- the folder, the store, the queue
+
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
+    "Photographs in `uploads`, another program's database, a damaged one, links: refused in a sentence, nothing deleted"
+    import sqlite3
+    from aivd_nb.jobs import DataFolder, JobStore
+    photo = tmp_path/"a"/"uploads"/"family"/"photo.jpg"
+    photo.parent.mkdir(parents=True)
+    photo.write_text("dear")
+    for marked in (False, True):
+        if marked: (tmp_path/"a"/"aivd-serve").write_text("")
+        with pytest.raises(ConfigError): DataFolder(tmp_path/"a")
+        assert photo.read_text() == "dear"
+    mine = DataFolder(tmp_path/"b")
+    mine.close()
+    (tmp_path/"b"/"uploads").symlink_to(tmp_path/"a"/"uploads")
+    with pytest.raises(ConfigError, match="is a link"): DataFolder(tmp_path/"b")
+    sqlite3.connect(tmp_path/"foreign.sqlite").execute("create table jobs(x)")
+    (tmp_path/"damaged.sqlite").write_bytes(b"no database at all" * 100)
+    (tmp_path/"link.sqlite").symlink_to(tmp_path/"foreign.sqlite")
+    for name, words in (("foreign", "of something else"), ("damaged", "is no database"), ("link", "is a link")):
+        with pytest.raises(ConfigError, match=words): JobStore(tmp_path/f"{name}.sqlite")
+
+
+def test_nobody_else_reads_the_store(tmp_path):
+    "Whatever the folder's rights were"
+    (tmp_path/"data").mkdir(mode=0o755)
+    with serving(tmp_path) as s:
+        assert s.folder.stat().st_mode & 0o77 == 0
+        assert all(p.stat().st_mode & 0o77 == 0 for p in s.folder.glob("jobs.sqlite*"))
+
+
+def test_an_older_store_keeps_its_results(tmp_path):
+    import sqlite3
+    from aivd_nb.jobs import JobStore
+    db = sqlite3.connect(tmp_path/"jobs.sqlite")
+    db.executescript("""create table jobs(id text primary key, digest text not null, model text not null, name text not null, size integer not null, state text not null,
+      created real not null, started real, finished real, result text, error text, message text, remedy text, cached integer not null default 0);
+      create table frames(job text not null references jobs(id) on delete cascade, n integer not null, time_s real not null, jpeg blob not null, primary key(job, n));
+      insert into jobs values('j', 'd', 'm', 'a.mp4', 1, 'done', 1, 2, 3, '{}', null, null, null, 0); insert into frames values('j', 0, .5, x'ffd8ff');""")
+    db.close()
+    assert JobStore(tmp_path/"jobs.sqlite").get("j")["frames"] == [.5] and JobStore(tmp_path/"jobs.sqlite").frame("j", 0) == b"\xff\xd8\xff"
+
+
+def result(size=130_000): return {"verdict": {"label": "Real"}, "facts": {}, "provenance": {}, "frames": [(0.0, b"\xff\xd8\xff" + os.urandom(size))]}
+
+
+def test_the_same_content_costs_its_frames_once(tmp_path):
+    from aivd_nb.jobs import JobStore
+    store = JobStore(tmp_path/"jobs.sqlite")
+    first = store.create("d", "m", "a", 1)
+    store.begin(first)
+    store.finish(first, result())
+    before = store.size()
+    for _ in range(100): store.create("d", "m", "a", 1, known=True)
+    assert (store.size() - before)/100 < 2000
+
+
+def test_the_store_has_a_bound(tmp_path, clip):
+    "The oldest leave, and the numbers say so"
+    from aivd_nb.jobs import JobStore
+    store = JobStore(tmp_path/"jobs.sqlite", 1 << 20)
+    jobs = [store.create(f"d{i}", "m", "a", 1) for i in range(40)]
+    for j in jobs:
+        store.begin(j)
+        store.finish(j, result())
+        store.shrink()
+        assert store.size() <= 1 << 20
+    assert store.get(jobs[0]) is None and store.get(jobs[-1])["state"] == "done"
+    with serving(tmp_path) as s: assert b"aivd_store_bytes" in s.ask("GET", "/metrics")[2] and b"aivd_evicted_jobs" in s.ask("GET", "/metrics")[2]
+
+
+def test_a_full_disk_leaves_no_job_without_an_owner(tmp_path, clip):
+    "At a known answer, and at an end that can't be kept"
+    with serving(tmp_path, workers=1) as s:
+        s.finished(s.send(clip)[2]["id"])
+        store = s.service.jobs.store
+        store._run(f"pragma max_page_count={store._run('pragma page_count')[0][0]}")
+        codes = [s.send(clip)[0] for _ in range(60)]
+        assert 507 in codes and s.leftovers() == []
+        store._run("pragma max_page_count=100000")
+        assert store._run("select count(*) from jobs where state in ('queued','running')")[0][0] == 0
+        lost = store.create("x", "m", "a", 1)
+        assert s.ask("GET", f"/api/v1/jobs/{lost}")[2]["error"]["code"] == "storage"
+        s.service.jobs._tidy()
+        assert store.get(lost)["state"] == "failed"
+
+
+def test_a_known_content_is_answered_like_an_unknown_one(tmp_path, clip):
+    "Neither a field nor the time that it takes tells that somebody else sent it before"
+    with serving(tmp_path, partial(Slow, .8), workers=1) as s:
+        def sent(source):
+            start = time.monotonic()
+            status, _, first = s.send(clip, source=source)
+            later = s.ask("GET", f"/api/v1/jobs/{first['id']}")[2]
+            done = s.finished(first["id"])
+            return status, first.keys(), later["state"] == "done", done.keys(), time.monotonic() - start
+        one, other = sent("127.0.0.2"), sent("127.0.0.3")
+        assert one[:4] == other[:4] and other[4] > .7
+        stream = s.ask("GET", f"/api/v1/jobs/{s.send(clip, source='127.0.0.4')[2]['id']}/events")[2].decode()
+        assert stream.count("event: job") >= 2 and '"state": "done"' in stream
