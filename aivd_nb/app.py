@@ -62,7 +62,7 @@ def _service(detector, config, log_to):
     "Start the workers and wait for the first detector"
     metrics, log, folder = Metrics(), JsonLog(log_to), DataFolder(config.folder())
     try:
-        jobs = Jobs(_loader(detector, config), folder, config.workers, config.queue, config.limits(), 3600*config.retention_hours, config.store_mb, _hear(metrics, log))
+        jobs = Jobs(_loader(detector, config), folder, config.workers, config.queue, config.limits(), 3600*config.retention_hours, config.store_mb, config.client_cpu_s, _hear(metrics, log))
         s = Service(config, folder, jobs, metrics, log, threading.BoundedSemaphore(config.streams) if config.streams else None, Rate(config.rate))
     except AivdError: folder.close(); raise
     try: jobs.wait_ready()
@@ -72,7 +72,7 @@ def _service(detector, config, log_to):
     if jobs.interrupted: log("interrupted", jobs=jobs.interrupted)
     return s
 
-# %% ../nbs/api/60_app.ipynb #4b4e5985
+# %% ../nbs/api/60_app.ipynb #4d6c4cbb
 def _check_confinement(s):
     "Tell what the kernel holds of a decoder, and refuse to serve others where that is too little"
     held = s.jobs.held
@@ -187,7 +187,7 @@ def _host_in(origin):
     try: return urlsplit(origin).netloc
     except ValueError: return None
 
-# %% ../nbs/api/60_app.ipynb #29c87543
+# %% ../nbs/api/60_app.ipynb #13270177
 def _known_name(host, trusted):
     "Whether a `Host` header is one of the names that are answered; Werkzeug's own check knows no IPv6"
     if trusted is None: return True
@@ -254,18 +254,20 @@ def _received(s, request):
     return up, None
 
 # %% ../nbs/api/60_app.ipynb #47dced65
+def _client(request): return client_of(request.remote_addr or "")
+
 def _too_often(s, request):
     "The problem with a client that changes too much too fast; None where it does not"
-    wait = s.rate.wait(client_of(request.remote_addr or ""))
+    wait = s.rate.wait(_client(request))
     return _problem("rate", "Wait a little.", {"Retry-After": str(wait)}) if wait else None
 
 def _hold(s, request):
     "What an upload is granted by its head, or the problem with it"
     if not s.jobs.about: return _problem("starting", "Try again in a few seconds.", {"Retry-After": "3"}) # later, clips wait for a worker that starts anew
     if request.mimetype != "multipart/form-data": return _problem("media_type", "Send multipart/form-data with a field 'file'.")
-    return _too_often(s, request) or s.jobs.place()
+    return _too_often(s, request) or s.jobs.place(_client(request))
 
-# %% ../nbs/api/60_app.ipynb #7f4ed167
+# %% ../nbs/api/60_app.ipynb #d480f92b
 def _create(s):
     from flask import request
     ticket = request.environ.get("aivd.ticket") or _hold(s, request)
@@ -274,7 +276,7 @@ def _create(s):
         up, refused = _received(s, request)
         if refused: return refused
         request.uploads.remove(up) # from here on the queue's
-        job = s.jobs.submit(up.path, up.digest(), shown_name(request.files["file"].filename))
+        job = s.jobs.submit(up.path, up.digest(), shown_name(request.files["file"].filename), _client(request))
     view = job_view(s.jobs.get(job))
     return view, 202, {"Location": view["links"]["self"]}
 
@@ -413,7 +415,7 @@ def _wanted(s, small=1 << 16):
     if request.content_length is None: return _problem("length", "Send a Content-Length.")
     return Ticket() if request.content_length <= small else _problem("too_large", "Nothing is expected in this request.")
 
-# %% ../nbs/api/60_app.ipynb #050b4a82
+# %% ../nbs/api/60_app.ipynb #09610b58
 _DETAILS = {408: "Send it faster.", 429: "Wait until your other uploads are there.", 507: "Try again later."}
 
 def _refusal(s, status):

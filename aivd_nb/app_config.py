@@ -30,7 +30,8 @@ class AppConfig:
     weights:str = _s("", "CNN weights, file or folder; empty: the usual places.")
     data:str = _s("", "Folder for uploads in work and the store of results; empty: `aivd-serve` in the user's state folder.")
     workers:int = _s(0, "Clips analysed at once; 0: one a processor.")
-    queue:int = _s(32, "Clips that may wait; more are answered with 429.")
+    client_cpu_s:float = _s(0.0, "Processor seconds of one client and minute, as long as others want some, too; 0: half of what the workers have.")
+    queue:int = _s(32, "Clips that may wait; more are answered with 429. One client may have half of the places that others leave.")
     retention_hours:float = _s(24.0, "Hours until a result is deleted.")
     store_mb:int = _s(512, "Size of all results that are kept, MiB; beyond it the oldest leave.")
     max_mb:int = _s(200, "Size of an upload, MiB.")
@@ -69,7 +70,7 @@ def _check(c):
     if c.api_key and len(c.api_key) < 16: raise ConfigError("api_key", f"has {len(c.api_key)} characters", "Use 16 or more, for example: python -c 'import secrets; print(secrets.token_urlsafe(24))'")
     for name in ("queue", "max_mb", "max_frames", "max_pixels", "cpu_s", "memory_mb", "wall_s", "max_seconds", "retention_hours", "store_mb", "connections", "client_connections", "head_s", "min_kib_s", "receiving_mb"):
         if not getattr(c, name) > 0: raise ConfigError(name, f"is {getattr(c, name)}", "Give a number above 0")
-    for name in ("workers", "streams"):
+    for name in ("workers", "streams", "client_cpu_s"):
         if getattr(c, name) < 0: raise ConfigError(name, f"is {getattr(c, name)}", "Give 0 or more")
     if c.require_confinement not in ("", "yes", "no"): raise ConfigError("require_confinement", f"is {c.require_confinement!r}", "Write yes or no, or leave it empty")
     if not 0 <= c.port < 65536: raise ConfigError("port", f"is {c.port}", "Give a number from 0 to 65535")
@@ -150,7 +151,7 @@ def trusted_hosts(self:AppConfig) -> list|None: # None: every name
     if self.host in ("0.0.0.0", "::"): return None
     return ["localhost", "127.0.0.1", "[::1]"] if is_loopback(self.host) else [f"[{self.host}]" if ":" in self.host else self.host]
 
-# %% ../nbs/api/57_app_config.ipynb #2c9d7bef
+# %% ../nbs/api/57_app_config.ipynb #fe37fa95
 @patch
 def confined(self:AppConfig) -> bool:
     "Whether to refuse to start where the kernel can't confine a decoder"

@@ -77,6 +77,7 @@ class Watch:
         say, # called with stage and share
     ): self.say, self.info, self.middles, self.kept, self.done = say, None, (), {}, False
     def __call__(self, info, windows, frames):
+        self.say(stage="decoding", share=0, pixels=info.width*info.height*info.n_frames)
         self.info, self.middles = info, [w.indices[len(w.indices)//2] for w in windows]
         total = len({i for w in windows for i in w.indices})
         for n, f in enumerate(frames):
@@ -183,9 +184,9 @@ def _fork(detector, path, limits, out):
     os.close(there)
     with os.fdopen(here, "rb") as lines:
         while line := lines.readline(32 << 20): os.write(out, b"|"); _write(out, line if line.endswith(b"\n") else line + b"\n")
-    status = os.waitpid(pid, 0)[1]
+    _, status, used = os.wait4(pid, 0)
     _sweep()
-    _speaker(out)(ended=os.waitstatus_to_exitcode(status))
+    _speaker(out)(ended=os.waitstatus_to_exitcode(status), spent=used.ru_utime + used.ru_stime)
 
 def _sweep():
     "Where seccomp could not keep a fork from starting processes, end what it left behind: as subreaper, its keeper has inherited them"
@@ -306,6 +307,7 @@ class Sandbox:
         if sys.platform == "win32": raise ConfigError("this system", "can't limit a child process", "Serve from Linux or macOS, or from WSL")
         self.loader, self.folder, self.limits = loader, Path(folder), limits
         self.proc, self.about, self.held = None, None, Held()
+        self.cost, self.spent = 0.0, None # of the last clip: a guess in processor seconds, and what it did cost
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     def __enter__(self): return self
     def __exit__(self, *_): self.kill()
@@ -391,15 +393,22 @@ def run(self:Sandbox,
 ) -> dict: # verdict, facts, provenance, frames
     "Have a clip looked at; raises `VideoError` where the file is at fault, `SandboxError` where the process was lost over it"
     self.start()
+    self.cost, self.spent = 0.0, None
     deadline, said = time.monotonic() + self.limits.wall_s, {}
     self._send(path=os.fspath(path))
     while True:
         forked, message = self._receive(deadline, cancelled)
         if not forked: return self._outcome(said, message)
+        if "pixels" in message: self.cost = _cost(message["pixels"])
         if "stage" not in message: said = message
         elif say: say(*_stage(message))
 
 # %% ../nbs/api/55_sandbox.ipynb #1f29c1d8
+def _cost(pixels, rate=1e8):
+    "Processor seconds that so many pixels of frames take, about; whatever a fork says of them"
+    try: return _number(pixels)/rate
+    except ValueError: return 0.0
+
 _ENDED = {-signal.SIGXCPU: "timeout", -signal.SIGKILL: "memory"}
 
 def _stage(message):
@@ -413,6 +422,7 @@ def _outcome(self:Sandbox, said, last):
     if "ended" not in last:
         self.kill()
         raise _lost(last.get("lost", "crash"))
+    self.spent = last.get("spent")
     if "result" in said: return checked(said["result"])
     if isinstance(said.get("problem"), str): raise VideoError("the clip", *(_text(str(said.get(k))) .replace(os.fspath(self.folder), "…") for k in ("problem", "remedy")), _text(str(said.get("error")), 40))
     raise _lost(said["error"] if said.get("error") in _WORDS else _ENDED.get(last["ended"], "crash"))

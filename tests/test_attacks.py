@@ -107,7 +107,7 @@ def test_blank_lines_and_slow_bodies_have_an_end(tmp_path):
             if not s.server.active_channels: break
             time.sleep(.2)
         assert not s.server.active_channels
-        assert b" 408 " in body.recv(10_000) and s.service.jobs.reserved == 0 and s.server.traffic.total == 0
+        assert b" 408 " in body.recv(10_000) and s.service.jobs.reserved.total() == 0 and s.server.traffic.total == 0
 
 
 def test_without_descriptors_the_server_waits(tmp_path):
@@ -155,9 +155,9 @@ def test_the_queue_and_the_rate_are_asked_by_the_head(tmp_path, clip):
     with serving(tmp_path, partial(Slow, 600), queue=1) as s, ExitStack() as held:
         first, second = (held.enter_context(connect(s.at)) for _ in range(2))
         for c in (first, second): c.sendall((HEAD + "Content-Length: 1000000\r\n\r\n").encode())
-        assert b" 429 " in second.recv(10_000) and s.service.jobs.reserved == 1
+        assert b" 429 " in second.recv(10_000) and s.service.jobs.reserved.total() == 1
         first.close()
-        assert until(lambda: s.service.jobs.reserved == 0)
+        assert until(lambda: s.service.jobs.reserved.total() == 0)
 
 
 def test_bytes_on_their_way_are_bounded(tmp_path):
@@ -185,8 +185,8 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with serving(Path(sys.argv[1]), max_mb=8) as s:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
     status = s.send(bytes(3_000_000))[0]
-    until(lambda: not s.service.jobs.reserved)
-    print(status, log(s).count("no_room_for_uploads"), s.server.traffic.total, s.service.jobs.reserved)
+    until(lambda: not s.service.jobs.reserved.total())
+    print(status, log(s).count("no_room_for_uploads"), s.server.traffic.total, s.service.jobs.reserved.total())
 """
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, timeout=90)
     assert done.stdout.split() == ["507", "1", "0", "0"], done.stdout + done.stderr[-2000:]
@@ -483,3 +483,38 @@ def test_a_known_content_is_answered_like_an_unknown_one(tmp_path, clip):
         assert one[:4] == other[:4] and other[4] > .7
         stream = s.ask("GET", f"/api/v1/jobs/{s.send(clip, source='127.0.0.4')[2]['id']}/events")[2].decode()
         assert stream.count("event: job") >= 2 and '"state": "done"' in stream
+
+
+def test_one_client_fills_neither_queue_nor_workers(tmp_path, clip):
+    "Thirty-four clips of one client; the next client is accepted, and is next"
+    with serving(tmp_path, partial(Slow, .3), workers=1, queue=32) as s:
+        mine = [s.send(clip + bytes([i]), source="127.0.0.2") for i in range(34)]
+        assert {m[0] for m in mine} == {202, 429} and sum(m[0] == 202 for m in mine) <= 17 + 1
+        other = s.send(clip + b"other", source="127.0.0.3")
+        assert other[0] == 202 and s.finished(other[2]["id"])["state"] == "done"
+        last = [m for m in mine if m[0] == 202][-1][2]
+        assert s.ask("GET", f"/api/v1/jobs/{last['id']}")[2]["state"] == "queued"
+
+
+def test_a_client_has_a_budget_where_others_want_some(tmp_path, clip):
+    "Known from the head of the file: pixels times frames"
+    with serving(tmp_path, partial(Slow, .1), workers=1, client_cpu_s=5, queue=8) as s:
+        heavy = s.send(clip, source="127.0.0.2")
+        s.finished(heavy[2]["id"])
+        assert s.service.jobs.spending.of("127.0.0.2") < 5 # what it did cost
+        s.service.jobs.spending.charge("x", "127.0.0.2", 7)
+        assert s.send(clip + b"1", source="127.0.0.2")[0] == 202 # nobody else wants any
+        other = s.send(clip + b"2", source="127.0.0.3")
+        status, headers, problem = s.send(clip + b"3", source="127.0.0.2")
+        assert (status, problem["code"]) == (429, "busy") and int(headers["Retry-After"]) > 0 and other[0] == 202
+
+
+def test_what_a_clip_will_cost_is_known_from_its_head(tmp_path):
+    "A small file of large frames"
+    from aivd_nb.detector import default_bundle
+    from aivd_nb.sandbox import Sandbox, load_detector
+    (tmp_path/"box").mkdir()
+    large = write_clip(tmp_path/"box"/"large.mp4", camera_frames(8, (2048, 1152)))
+    with Sandbox(partial(load_detector, default_bundle()), tmp_path/"box") as box:
+        box.run(large)
+        assert abs(box.cost - 2048*1152*8/1e8) < 1e-6 and 0 < box.spent < 60

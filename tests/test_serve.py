@@ -132,7 +132,7 @@ def test_rate_is_by_client(tmp_path, clip):
 
 
 def test_a_full_queue_pushes_back(tmp_path, clip):
-    s = Serving(tmp_path/"data", partial(Slow, 600), queue=2)
+    s = Serving(tmp_path/"data", partial(Slow, 600), queue=4) # of which one client may have half
     try:
         first = s.send(clip + b"0")[2]
         while s.ask("GET", f"/api/v1/jobs/{first['id']}")[2]["state"] != "running": time.sleep(0.05)
