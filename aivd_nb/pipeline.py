@@ -181,13 +181,21 @@ def video_features(
                 "Copy it to a local drive, or convert it", "stalled") from None
 
 # %% ../nbs/api/23_pipeline.ipynb #0f70355f
+def _usable(hit, sampling):
+    "What a cache gave, if it looks like what we put there; else None, and it is made again"
+    try:
+        rows, spans, _ = hit["sequences"], hit["spans"], int(hit["frames"])
+        fits = rows.dtype == np.float32 and rows.ndim == 3 and rows.shape[:2] == (len(spans), sampling.length) and spans.shape == (len(spans), 2)
+        return hit if fits and len(rows) and np.isfinite(rows).all() and np.isfinite(spans).all() else None
+    except (TypeError, KeyError, ValueError, IndexError): return None
+
 def _decoded(path, featurizer, sampling, cache, limits, alter, threads, pulse, watch):
     "What the thread hands out: (info, windows, cache key, cached features), then `Frame`s, blue first unless they are altered"
     try:
         with VideoReader(path, limits, pulse, threads) as reader:
             info = reader.info()
             key = features_key(path, featurizer, sampling, alter) if cache else None
-            hit = cache.get(key) if key else None
+            hit = _usable(cache.get(key), sampling) if key else None
             windows = plan_windows(info.n_frames, info.fps, sampling)
             yield info, windows, key, hit
             if hit: return

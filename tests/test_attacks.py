@@ -518,3 +518,48 @@ def test_what_a_clip_will_cost_is_known_from_its_head(tmp_path):
     with Sandbox(partial(load_detector, default_bundle()), tmp_path/"box") as box:
         box.run(large)
         assert abs(box.cost - 2048*1152*8/1e8) < 1e-6 and 0 < box.spent < 60
+
+
+# ---- what is shown, and what is kept
+
+def test_a_file_name_does_not_speak_to_the_terminal(tmp_path, clip):
+    "Escape sequences, and characters that turn the line around"
+    name = "a\x1b]0;title\x07\x9b31m\u202e.mp4"
+    (tmp_path/name).write_bytes(b"no video")
+    for command in (["predict", name], ["probe", name], ["predict", "--json", name]):
+        done = subprocess.run([BIN/"aivd", *command], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        said = done.stdout + done.stderr
+        assert "mp4" in said and all(c.isprintable() or c == "\n" for c in said), repr(said)
+        if "--json" in command: assert json.loads(done.stdout)["file"].endswith(name)
+
+
+def test_a_foreign_table_writes_no_html_into_the_report(tmp_path):
+    import pandas as pd
+    import pyarrow as pa, pyarrow.parquet as pq
+    from aivd_nb.scan_report import scan_html
+    from aivd_nb.scan_store import scan_schema
+    bad = "<script>alert(1)</script>"
+    row = dict.fromkeys(scan_schema().names) | {"path": bad, "digest": bad, "label": bad, "probability": .9, "reason": bad, "bundle": bad, "version": bad, "timeline": []}
+    error = row | {"label": None, "error": bad, "message": bad}
+    pq.write_table(pa.Table.from_pylist([row, error], scan_schema()), tmp_path/"part-000001.parquet")
+    assert "<script" not in scan_html(tmp_path)
+
+
+@pytest.mark.parametrize("poison", ["bytes", "pickle", "keys", "shape", "nan"])
+def test_a_poisoned_cache_is_made_anew(tmp_path, clip, poison):
+    "Whatever lies in the place of features, the verdict is that of the clip"
+    import numpy as np
+    from dataclasses import replace
+    from aivd_nb.cache import FeatureCache
+    from aivd_nb.detector import Detector, default_bundle
+    (tmp_path/"a.mp4").write_bytes(clip)
+    d = replace(Detector.load(default_bundle()), cache=FeatureCache(tmp_path/"cache"))
+    right = d.predict(tmp_path/"a.mp4").probability
+    kept, = (tmp_path/"cache").rglob("*.npz")
+    arrays = dict(np.load(kept))
+    if poison == "bytes": kept.write_bytes(b"PK\x03\x04" + os.urandom(500))
+    if poison == "pickle": np.savez(kept, sequences=np.array([{}], object))
+    if poison == "keys": np.savez(kept, other=arrays["spans"])
+    if poison == "shape": np.savez(kept, **arrays | {"sequences": arrays["sequences"][:, :, :3]})
+    if poison == "nan": np.savez(kept, **arrays | {"sequences": arrays["sequences"]*np.float32(np.nan)})
+    assert d.predict(tmp_path/"a.mp4").probability == right
