@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from fastcore.basics import patch
 from .bundle import Bundle, load_bundle
 from .cache import FeatureCache
@@ -132,12 +133,23 @@ def predict(self:Detector,
 ) -> Verdict:
     "The verdict on one clip; raises `VideoError` where it can't be analysed"
     start = time.perf_counter()
-    v = video_features(path, self.featurizer, self.bundle.sampling, self.cache, self.limits, progress=progress, alter=alter, **more)
-    z = logit(self.head(v.sequences))
+    look = partial(video_features, path, self.featurizer, self.bundle.sampling, limits=self.limits, progress=progress, alter=alter, **more)
+    v, z = self._scored(look)
     p = float(self.bundle.calibrator(z.mean()))
     unusual = bool(self.bundle.gate is not None and is_ood(self.bundle.gate, v.sequences.mean((0, 1)))[0])
     timings = {k: round(t, 1) for k, t in (v.timings_ms | {"total": 1000*(time.perf_counter() - start)}).items()}
     return self._verdict(path, v, p, self.bundle.calibrator(z), unusual, timings)
+
+# %% ../nbs/api/40_detector.ipynb #de8b2a1e
+@patch
+def _scored(self:Detector, look):
+    "Features and the head's scores; features that somebody put into the cache and that fit no head are made again"
+    v = look(cache=self.cache)
+    try: return v, logit(self.head(v.sequences))
+    except Exception:
+        if not v.cached: raise
+    v = look(cache=None)
+    return v, logit(self.head(v.sequences))
 
 # %% ../nbs/api/40_detector.ipynb #0564eeae
 @patch
@@ -174,3 +186,7 @@ def predict_many(self:Detector,
 def _answer(self:Detector, path, cnn, threads):
     try: return self.predict(path, cnn=cnn, threads=threads)
     except AivdError as e: return Failure(os.fspath(path), e.code, str(e))
+    except MemoryError: return _unforeseen(path, "memory", "needed more memory than there is", "Scale it down")
+    except Exception as e: return _unforeseen(path, "crash", f"made the detector fail ({type(e).__name__}: {e})", "Convert it, for example: ffmpeg -i IN -c:v libx264 OUT.mp4")
+
+def _unforeseen(path, code, problem, remedy): return Failure(os.fspath(path), code, f"{os.fspath(path)}: {problem}. {remedy}")

@@ -21,7 +21,7 @@ import aivd_nb
 from fastcore.basics import patch
 from .ahead import Pulse, Stopped, prefetch
 from .cache import FeatureCache, cache_key
-from .core import VideoError, file_digest
+from .core import AivdError, VideoError, file_digest
 from .featurizers import Featurizer
 from .sampling import Sampling, neighbours, plan_windows, to_sequence
 from .video import Limits, VideoInfo, VideoReader
@@ -46,6 +46,7 @@ class CnnThreads:
         self.stop.set()
         for _ in self.threads: self.queue.put(None)
         for t in self.threads: t.join()
+        while not self.queue.empty(): _give_up([self.queue.get()])
 
 # %% ../nbs/api/23_pipeline.ipynb #71caf8d8
 @patch
@@ -58,10 +59,24 @@ def submit(self:CnnThreads,
     if self.stop.is_set(): raise Stopped
     squares, future = make_views(image, self.featurizer.spec.views, self.featurizer.size, other), Future()
     if bgr: squares = np.stack([cv2.cvtColor(s, cv2.COLOR_BGR2RGB) for s in squares])
-    self.queue.put((squares, future))
+    self._put((squares, future))
+    if self.stop.is_set(): future.cancel() # nobody may be there any more to take it
     return future
 
 # %% ../nbs/api/23_pipeline.ipynb #9e27e056
+@patch
+def _put(self:CnnThreads, item):
+    "Wait for room; raises `Stopped` where nobody will make any"
+    while True:
+        if self.stop.is_set(): raise Stopped
+        try: return self.queue.put(item, timeout=0.2)
+        except queue.Full: continue
+
+def _give_up(items):
+    "Cancel what nobody will work on, so that nobody waits for it for ever"
+    for item in items:
+        if item: item[1].cancel()
+
 @patch
 def _take(self:CnnThreads):
     "Wait for a frame, and take those that wait behind it"
@@ -78,6 +93,7 @@ def _work(self:CnnThreads):
         items = self._take()
         work = [i for i in items if i is not None]
         if work and not self.stop.is_set(): self._run(*zip(*work))
+        else: _give_up(work)
         if len(work) < len(items): return
 
 # %% ../nbs/api/23_pipeline.ipynb #cdf54b4b
@@ -85,6 +101,9 @@ def _work(self:CnnThreads):
 def _run(self:CnnThreads, squares, futures):
     "One call of the CNN; what goes wrong goes to whoever waits"
     start = time.perf_counter()
+    there = [f.set_running_or_notify_cancel() for f in futures]
+    squares, futures = ([x for x, wanted in zip(found, there) if wanted] for found in (squares, futures))
+    if not futures: return
     try: rows = self.featurizer(np.multiply(np.concatenate(squares), np.float32(1/255), dtype=np.float32)).reshape(len(squares), -1)
     except Exception as e:
         for f in futures: f.set_exception(e)
@@ -162,13 +181,21 @@ def video_features(
                 "Copy it to a local drive, or convert it", "stalled") from None
 
 # %% ../nbs/api/23_pipeline.ipynb #0f70355f
+def _usable(hit, sampling):
+    "What a cache gave, if it looks like what we put there; else None, and it is made again"
+    try:
+        rows, spans, _ = hit["sequences"], hit["spans"], int(hit["frames"])
+        fits = rows.dtype == np.float32 and rows.ndim == 3 and rows.shape[:2] == (len(spans), sampling.length) and spans.shape == (len(spans), 2)
+        return hit if fits and len(rows) and np.isfinite(rows).all() and np.isfinite(spans).all() else None
+    except (TypeError, KeyError, ValueError, IndexError): return None
+
 def _decoded(path, featurizer, sampling, cache, limits, alter, threads, pulse, watch):
     "What the thread hands out: (info, windows, cache key, cached features), then `Frame`s, blue first unless they are altered"
     try:
         with VideoReader(path, limits, pulse, threads) as reader:
             info = reader.info()
             key = features_key(path, featurizer, sampling, alter) if cache else None
-            hit = cache.get(key) if key else None
+            hit = _usable(cache.get(key), sampling) if key else None
             windows = plan_windows(info.n_frames, info.fps, sampling)
             yield info, windows, key, hit
             if hit: return
@@ -176,6 +203,9 @@ def _decoded(path, featurizer, sampling, cache, limits, alter, threads, pulse, w
             frames = reader.frames({*pairs, *pairs.values()}, rgb=alter is not None)
             yield from watch(info, windows, frames) if watch else frames
     except (OSError, cv2.error) as e: raise VideoError(path, f"can't be read to its end ({e})", "Copy it again", "unreadable") from e
+    except (AivdError, Stopped, MemoryError): raise
+    except Exception as e: # a file that makes the reader do what nobody foresaw is at fault itself
+        raise VideoError(path, f"can't be read ({type(e).__name__}: {e})", "Copy it again, or convert it", "unreadable") from e
 
 def _pairs(windows, info, featurizer, sampling):
     "Which frame is compared with which; each with itself, where no view compares"
