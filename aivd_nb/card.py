@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import aivd_nb
-from .bundle import Bundle, list_bundles, load_bundle, write_json
+from .bundle import Bundle, find_bundle, list_bundles, load_bundle, write_json
 from .core import BundleError, atomic_write
 from .featurizers import get_backbone
 from .metrics import wilson_interval
