@@ -123,6 +123,7 @@ def _numbers(
     rows = [c.split(":")[1:] for group in _DENIED.values() for c in group.split()]
     return sorted({int(r[which]) for r in rows if r[which]})
 
+# %% ../nbs/api/48_confine.ipynb #d5b7b70d
 def _argument(n): return (_LOAD, 0, 0, 16 + 8*n) # its lower half
 
 # %% ../nbs/api/48_confine.ipynb #3d4484fc
@@ -131,11 +132,13 @@ def _checked(number, argument, test, value, hit, miss):
     body = [_argument(argument), (test, 0, 1, value), (_RETURN, 0, 0, hit), (_RETURN, 0, 0, miss)]
     return [(_EQUAL, 0, len(body), number), *body]
 
+# %% ../nbs/api/48_confine.ipynb #bd97a577
 def _clone(number, refuse):
     "Threads, but no processes and no namespaces"
     body = [_argument(0), (_ANY, 0, 1, _SPACES), (_RETURN, 0, 0, refuse), (_ANY, 1, 0, _THREAD), (_RETURN, 0, 0, refuse), (_RETURN, 0, 0, _ALLOW)]
     return [(_EQUAL, 0, len(body), number), *body]
 
+# %% ../nbs/api/48_confine.ipynb #2b015e4a
 def _only(number, argument, values, refuse):
     "A rule for a call that is allowed with these values only"
     tests = [(_EQUAL, len(values) - i, 0, v) for i, v in enumerate(values)]
@@ -196,6 +199,7 @@ def _address_space():
     try: return int(Path("/proc/self/statm").read_text().split()[0])*os.sysconf("SC_PAGE_SIZE")
     except OSError: return 2 << 30
 
+# %% ../nbs/api/48_confine.ipynb #566582c5
 def _limit(memory_mb, cpu_s, open_files):
     "Bound memory, processor time and files of this process"
     import resource as r
@@ -229,6 +233,7 @@ def held_here() -> Held:
     os.waitpid(pid, 0)
     return Held(said[0], bool(said[1])) if len(said) == 2 else Held()
 
+# %% ../nbs/api/48_confine.ipynb #8bdf7217
 def _try(fd):
     "In the fork: be confined, tell, end"
     try:
@@ -250,6 +255,7 @@ def family(
     for one in found: found += parents.get(one, []) # grows while it is read
     return found
 
+# %% ../nbs/api/48_confine.ipynb #261e9ea1
 def kill_family(
     pid:int, # a process, which stays
     seconds:float=2, # a bomb of forks may be faster than we are

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from fastcore.basics import patch
 from waitress.adjustments import Adjustments
 from waitress.buffers import OverflowableBuffer, TempfileBasedBuffer
 from waitress.channel import HTTPChannel
@@ -134,6 +135,7 @@ class _File(TempfileBasedBuffer):
         super().__init__(before)
     def newfile(self): return tempfile.TemporaryFile("w+b", dir=self.folder)
 
+# %% ../nbs/api/49_intake.ipynb #47ffc191
 class _Spool(OverflowableBuffer):
     "A body: at first in memory, then in a file"
     def __init__(self, overflow, folder):
@@ -152,52 +154,73 @@ class _Parser(HTTPRequestParser):
         super().__init__(adj)
         self.channel, self.begun, self.ticket = channel, time.monotonic(), None
         self.announced, self.arrived, self.counts_for = 0, 0, ""
-    def received(self, data):
-        "Take bytes in; how many of them belong to this request"
-        in_body = self.headers_finished
-        try: taken = super().received(data)
-        except OSError as e: taken = self._full(e, len(data))
-        if self.error: self.expect_continue = False # or Waitress would ask for the body nevertheless
-        elif self.headers_finished and not in_body and not self.completed: self._ask()
-        elif in_body: self._count(taken)
-        return taken
-    def close(self):
-        "Give back what was granted and what was counted"
-        try: super().close()
-        except OSError: pass # what a full disk could not take can't be flushed either
-        self.channel.server.traffic.leave(self.counts_for, self.announced, self.arrived)
-        self.announced = self.arrived = 0
-        if self.ticket: self.ticket.release()
-    def refuse(self, answer):
-        "End this request with an answer"
-        self.error, self.completed, self.expect_continue = answer, True, False
-    def _ask(self):
-        "Have the application decide by the head, and make room for the body"
-        server = self.channel.server
-        found = server.admit(self.channel, self)
-        if isinstance(found, Refused): return self.refuse(found)
-        self.ticket = found
-        if server.traffic.announce(self.counts_for, self.content_length): self.announced = self.content_length
-        else: self.refuse(server.hooks.refuse(429))
-    def parse_header(self, header_plus):
-        "Read the head; its body goes to the server's own folder"
-        super().parse_header(header_plus)
-        if self.body_rcv is not None: self.body_rcv.buf = _Spool(self.adj.inbuf_overflow, self.channel.server.folder)
-    def _count(self, size):
-        "Count bytes of the body"
-        traffic = self.channel.server.traffic
-        self.arrived += size
-        fits = traffic.arrive(size)
-        more = max(0, self.arrived - self.announced) # a body without a length announces as it comes
-        if fits and more: fits = traffic.announce(self.counts_for, more)
-        if fits: self.announced += more
-        else: self.refuse(self.channel.server.hooks.refuse(429))
-    def _full(self, e, size):
-        "The disk takes no more"
-        full = e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-        self.channel.server.hooks.trouble("no_room_for_uploads")
-        self.refuse(self.channel.server.hooks.refuse(507 if full else 500))
-        return size
+
+# %% ../nbs/api/49_intake.ipynb #7dac34ec
+@patch
+def received(self:_Parser, data):
+    "Take bytes in; how many of them belong to this request"
+    in_body = self.headers_finished
+    try: taken = HTTPRequestParser.received(self, data)
+    except OSError as e: taken = self._full(e, len(data))
+    if self.error: self.expect_continue = False # or Waitress would ask for the body nevertheless
+    elif self.headers_finished and not in_body and not self.completed: self._ask()
+    elif in_body: self._count(taken)
+    return taken
+
+# %% ../nbs/api/49_intake.ipynb #10e95c32
+@patch
+def close(self:_Parser):
+    "Give back what was granted and what was counted"
+    try: HTTPRequestParser.close(self)
+    except OSError: pass # what a full disk could not take can't be flushed either
+    self.channel.server.traffic.leave(self.counts_for, self.announced, self.arrived)
+    self.announced = self.arrived = 0
+    if self.ticket: self.ticket.release()
+
+# %% ../nbs/api/49_intake.ipynb #13f4aa23
+@patch
+def refuse(self:_Parser, answer):
+    "End this request with an answer"
+    self.error, self.completed, self.expect_continue = answer, True, False
+
+# %% ../nbs/api/49_intake.ipynb #729c8348
+@patch
+def _ask(self:_Parser):
+    "Have the application decide by the head, and make room for the body"
+    server = self.channel.server
+    found = server.admit(self.channel, self)
+    if isinstance(found, Refused): return self.refuse(found)
+    self.ticket = found
+    if server.traffic.announce(self.counts_for, self.content_length): self.announced = self.content_length
+    else: self.refuse(server.hooks.refuse(429))
+
+# %% ../nbs/api/49_intake.ipynb #c697afd2
+@patch
+def parse_header(self:_Parser, header_plus):
+    "Read the head; its body goes to the server's own folder"
+    HTTPRequestParser.parse_header(self, header_plus)
+    if self.body_rcv is not None: self.body_rcv.buf = _Spool(self.adj.inbuf_overflow, self.channel.server.folder)
+
+# %% ../nbs/api/49_intake.ipynb #a0a467b4
+@patch
+def _count(self:_Parser, size):
+    "Count bytes of the body"
+    traffic = self.channel.server.traffic
+    self.arrived += size
+    fits = traffic.arrive(size)
+    more = max(0, self.arrived - self.announced) # a body without a length announces as it comes
+    if fits and more: fits = traffic.announce(self.counts_for, more)
+    if fits: self.announced += more
+    else: self.refuse(self.channel.server.hooks.refuse(429))
+
+# %% ../nbs/api/49_intake.ipynb #a1f60445
+@patch
+def _full(self:_Parser, e, size):
+    "The disk takes no more"
+    full = e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+    self.channel.server.hooks.trouble("no_room_for_uploads")
+    self.refuse(self.channel.server.hooks.refuse(507 if full else 500))
+    return size
 
 # %% ../nbs/api/49_intake.ipynb #a965df67
 class _Task(WSGITask):
@@ -208,6 +231,7 @@ class _Task(WSGITask):
         environ["aivd.ticket"] = self.request.ticket
         return environ
 
+# %% ../nbs/api/49_intake.ipynb #76347290
 class _Refusal(ErrorTask):
     "A request that is refused, in the application's words"
     def execute(self):
@@ -232,40 +256,55 @@ class _Channel(HTTPChannel):
     def readable(self):
         "Whether to look for bytes"
         return self.lingers is not None or super().readable()
-    def handle_read(self):
-        "Take bytes in, or throw them away"
-        if self.lingers is None: return super().handle_read()
-        try: self.recv(1 << 16)
-        except OSError: self.handle_close()
-    def handle_close(self):
-        "Close; after a refusal, once the client has had a moment to read it"
-        if self.polite and self.connected and self.lingers is None: return self._linger()
-        super().handle_close()
+
+# %% ../nbs/api/49_intake.ipynb #69651e46
+@patch
+def handle_read(self:_Channel):
+    "Take bytes in, or throw them away"
+    if self.lingers is None: return HTTPChannel.handle_read(self)
+    try: self.recv(1 << 16)
+    except OSError: self.handle_close()
+
+# %% ../nbs/api/49_intake.ipynb #125e4cc4
+@patch
+def handle_close(self:_Channel):
+    "Close; after a refusal, once the client has had a moment to read it"
+    if self.polite and self.connected and self.lingers is None: return self._linger()
+    HTTPChannel.handle_close(self)
+    request, self.request = self.request, None
+    if request: request.close()
+
+# %% ../nbs/api/49_intake.ipynb #0be1c713
+@patch
+def _linger(self:_Channel, seconds=2):
+    "Say that nothing more comes from here, and wait a moment"
+    self.lingers, self.will_close = time.monotonic() + seconds, False
+    try: self.socket.shutdown(socket.SHUT_WR)
+    except OSError: self.handle_close()
+
+# %% ../nbs/api/49_intake.ipynb #2b5487d7
+@patch
+def late(self:_Channel, now):
+    "Whether a connection has had its time"
+    rules, request = self.server.rules, self.request
+    if self.lingers is not None: return now > self.lingers
+    if self.requests: return False
+    if self.total_outbufs_len: return time.time() - self.last_activity > rules.idle_s
+    if request is None: return now - self.free_since > (rules.idle_s if self.served else rules.head_s)
+    if not request.headers_finished: return now - request.begun > rules.head_s
+    return request.body_bytes_received < rules.rate*(now - request.begun - rules.grace_s)
+
+# %% ../nbs/api/49_intake.ipynb #d196bda9
+@patch
+def end(self:_Channel):
+    "Tell a late sender so, close any other"
+    with self.requests_lock:
         request, self.request = self.request, None
-        if request: request.close()
-    def _linger(self, seconds=2):
-        "Say that nothing more comes from here, and wait a moment"
-        self.lingers, self.will_close = time.monotonic() + seconds, False
-        try: self.socket.shutdown(socket.SHUT_WR)
-        except OSError: self.handle_close()
-    def late(self, now):
-        "Whether a connection has had its time"
-        rules, request = self.server.rules, self.request
-        if self.lingers is not None: return now > self.lingers
-        if self.requests: return False
-        if self.total_outbufs_len: return time.time() - self.last_activity > rules.idle_s
-        if request is None: return now - self.free_since > (rules.idle_s if self.served else rules.head_s)
-        if not request.headers_finished: return now - request.begun > rules.head_s
-        return request.body_bytes_received < rules.rate*(now - request.begun - rules.grace_s)
-    def end(self):
-        "Tell a late sender so, close any other"
-        with self.requests_lock:
-            request, self.request = self.request, None
-            if request is None or self.lingers is not None: self.will_close = True
-            else:
-                request.refuse(self.server.hooks.refuse(408))
-                self.requests.append(request)
-                self.server.add_task(self)
+        if request is None or self.lingers is not None: self.will_close = True
+        else:
+            request.refuse(self.server.hooks.refuse(408))
+            self.requests.append(request)
+            self.server.add_task(self)
 
 # %% ../nbs/api/49_intake.ipynb #7185e5a4
 class Intake(TcpWSGIServer):
@@ -288,47 +327,62 @@ class Intake(TcpWSGIServer):
         adj = Adjustments(listen=f"{host}:{port}", threads=threads, ident=None, max_request_body_size=rules.body, max_request_header_size=1 << 15, inbuf_overflow=1 << 16, cleanup_interval=1,
             asyncore_use_poll=True, clear_untrusted_proxy_headers=True, **proxy)
         super().__init__(app, {}, adj=adj)
-    def admit(self, channel, request) -> Ticket|Refused:
-        "Ask the application about a head, as it would see it behind the proxy"
-        environ = self._head(_Task(channel, request).get_environment(), None)
-        if not isinstance(environ, dict): return self.hooks.refuse(400) # the proxy's headers make no sense
-        request.counts_for = client_of(environ["REMOTE_ADDR"])
-        try: return self.hooks.admit(environ)
-        except Exception as e:
-            self.hooks.trouble(type(e).__name__)
-            return self.hooks.refuse(500)
-    def readable(self) -> bool:
-        "Whether to look for new connections; looks after the old ones every second"
-        now = time.monotonic()
-        if now >= self.next_channel_cleanup:
-            self.next_channel_cleanup = now + self.adj.cleanup_interval
-            for c in [c for c in list(self.active_channels.values()) if c.late(now)]: c.end()
-        return self.accepting and now >= self.paused
-    def handle_accept(self) -> None:
-        "Let a connection in, or not"
-        try:
-            if not (found := self.accept()): return
-            self.set_socket_options(found[0])
-        except OSError as e:
-            if e.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM): self._pause()
-            return
-        sock, addr = found
-        if self._room(client_of(addr[0])): self.channel_class(self, sock, addr, self.adj, map=self._map)
-        else: sock.close()
-    def _pause(self):
-        self.paused = time.monotonic() + 1
-        self.hooks.trouble("no_descriptors")
-    def _room(self, client):
-        "Whether a client may have another connection; where all are taken, the one who has most gives one up"
-        rules, there = self.rules, list(self.active_channels.values())
-        held = Counter(c.client for c in there)
-        if client != client_of(rules.trusted) and held[client] >= rules.each: return False
-        if len(there) < rules.connections: return True
-        most = max(held, key=held.get)
-        if held[most] <= held[client] + 1: return False
-        idle = [c for c in there if c.client == most and not c.requests] or [c for c in there if c.client == most]
-        min(idle, key=lambda c: c.free_since).handle_close()
-        return True
+
+# %% ../nbs/api/49_intake.ipynb #5871e2a4
+@patch
+def admit(self:Intake, channel, request) -> Ticket|Refused:
+    "Ask the application about a head, as it would see it behind the proxy"
+    environ = self._head(_Task(channel, request).get_environment(), None)
+    if not isinstance(environ, dict): return self.hooks.refuse(400) # the proxy's headers make no sense
+    request.counts_for = client_of(environ["REMOTE_ADDR"])
+    try: return self.hooks.admit(environ)
+    except Exception as e:
+        self.hooks.trouble(type(e).__name__)
+        return self.hooks.refuse(500)
+
+# %% ../nbs/api/49_intake.ipynb #e9040d99
+@patch
+def readable(self:Intake) -> bool:
+    "Whether to look for new connections; looks after the old ones every second"
+    now = time.monotonic()
+    if now >= self.next_channel_cleanup:
+        self.next_channel_cleanup = now + self.adj.cleanup_interval
+        for c in [c for c in list(self.active_channels.values()) if c.late(now)]: c.end()
+    return self.accepting and now >= self.paused
+
+# %% ../nbs/api/49_intake.ipynb #171ca368
+@patch
+def handle_accept(self:Intake) -> None:
+    "Let a connection in, or not"
+    try:
+        if not (found := self.accept()): return
+        self.set_socket_options(found[0])
+    except OSError as e:
+        if e.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM): self._pause()
+        return
+    sock, addr = found
+    if self._room(client_of(addr[0])): self.channel_class(self, sock, addr, self.adj, map=self._map)
+    else: sock.close()
+
+# %% ../nbs/api/49_intake.ipynb #416574eb
+@patch
+def _pause(self:Intake):
+    self.paused = time.monotonic() + 1
+    self.hooks.trouble("no_descriptors")
+
+# %% ../nbs/api/49_intake.ipynb #c51784bc
+@patch
+def _room(self:Intake, client):
+    "Whether a client may have another connection; where all are taken, the one who has most gives one up"
+    rules, there = self.rules, list(self.active_channels.values())
+    held = Counter(c.client for c in there)
+    if client != client_of(rules.trusted) and held[client] >= rules.each: return False
+    if len(there) < rules.connections: return True
+    most = max(held, key=held.get)
+    if held[most] <= held[client] + 1: return False
+    idle = [c for c in there if c.client == most and not c.requests] or [c for c in there if c.client == most]
+    min(idle, key=lambda c: c.free_since).handle_close()
+    return True
 
 # %% ../nbs/api/49_intake.ipynb #287f3ba2
 class Rate:
@@ -358,6 +412,7 @@ class _Lines(logging.Handler):
         kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else record.levelname.lower()
         self.tell(f"{kind} in {record.module}:{record.lineno}")
 
+# %% ../nbs/api/49_intake.ipynb #1b5fa778
 def quiet_waitress(
     tell:Callable, # (what)
 ) -> None:

@@ -74,6 +74,7 @@ def _check_make(db, path):
     if version > _VERSION: raise ConfigError(path, "was made by a newer version", "Update, or name another data folder")
     if said := [r[0] for r in db.execute("pragma quick_check(1)") if r[0] != "ok"]: raise sqlite3.DatabaseError(said[0][:200])
 
+# %% ../nbs/api/56_jobs.ipynb #c64d03a5
 def _bring_up_to_date(db):
     "The tables as they are today; an older database keeps what it knows"
     old = {r[1] for r in db.execute("pragma table_info(frames)")}
@@ -110,90 +111,133 @@ class JobStore:
     def close(self) -> None:
         "Close the file"
         with self._lock: self._db.close()
-    def create(self,
-        digest:str, # SHA-256 of the content
-        model:str, # id of the detector
-        name:str, # what the client called it
-        size:int, # bytes
-        known:bool=False, # give it the answer that the same content got before, where there is one
-    ) -> str: # the job's id, which can't be guessed
-        "A new job, waiting; with its answer or without, but never half of it"
-        job = secrets.token_urlsafe(16)
-        with self._together() as run:
-            run("insert into jobs(id, digest, model, name, size, state, created) values(?,?,?,?,?,?,?)", (job, digest, model, name, size, "queued", time.time()))
-            if known: _copy_answer(run, job, digest, model)
-        return job
-    def begin(self, job:str) -> None:
-        "The job is being worked on"
-        self._run("update jobs set state='running', started=? where id=?", time.time(), job)
-    def finish(self,
-        job:str,
-        result:dict, # verdict, facts, provenance, frames as `sandbox.checked` gives them
-    ) -> None:
-        "Keep a result; all of it or nothing. Frames are kept once for each content"
-        kept, now = json.dumps({k: result[k] for k in ("verdict", "facts", "provenance")}, ensure_ascii=False), time.time()
-        with self._together() as run:
-            row = run("update jobs set state='done', finished=?, took=?-started, result=? where id=? returning digest, model", (now, now, kept, job)).fetchone()
-            for n, (t, jpeg) in enumerate(result["frames"] if row else ()): run("insert or replace into frames values(?,?,?,?,?)", (*row, n, t, jpeg))
-    def fail(self, job:str, code:str, message:str, remedy:str) -> None:
-        "Keep the reason why there is no result"
-        now = time.time()
-        self._run("update jobs set state='failed', finished=?, took=?-started, error=?, message=?, remedy=? where id=?", now, now, code, message, remedy, job)
-    def answer_again(self,
-        job:str, # a new job
-        digest:str, model:str, # that it shares with an older one
-    ) -> bool: # whether there was an answer
-        "Give a job the answer that the same content got before"
-        with self._together() as run: return _copy_answer(run, job, digest, model)
-    def get(self, job:str) -> dict|None:
-        "A job's row, its result read, with the times of its frames"
-        rows = self._run("select * from jobs where id=?", job)
-        if not rows: return None
-        found = dict(rows[0]) | {"frames": []}
-        if found["state"] == "done": found["frames"] = [r["time_s"] for r in self._run("select time_s from frames where digest=? and model=? order by n", found["digest"], found["model"])]
-        return found | (json.loads(found["result"]) if found["result"] else {})
-    def frame(self, job:str, n:int) -> bytes|None:
-        "The n-th frame of a result, as JPEG"
-        rows = self._run("select jpeg from frames join jobs using(digest, model) where id=? and n=? and state='done' and due<=?", job, n, time.time())
-        return rows[0]["jpeg"] if rows else None
-    def _forget(self, sql, *values):
-        "Delete jobs, frames that no job needs any more, and what the write-ahead log still holds of them"
-        with self._together() as run:
-            gone = run(sql, values).fetchall()
-            for content in {tuple(r)[1:] for r in gone}:
-                run("delete from frames where digest=? and model=? and not exists (select 1 from jobs where digest=? and model=?)", content*2)
-        if gone: self._run("pragma wal_checkpoint(truncate)")
-        return gone
-    def delete(self, job:str) -> bool:
-        "Forget a job and its result"
-        return bool(self._forget("delete from jobs where id=? returning id, digest, model", job))
-    def interrupt(self) -> int: # how many
-        "After a restart: what was waiting or running then did not get done, and says so"
-        return len(self._run("update jobs set state='interrupted', finished=?, error='interrupted', message='was not finished, because the server was restarted', remedy='Send it again' where state in ('queued','running') returning id", time.time()))
-    def sweep(self, older_than_s:float) -> int: # how many
-        "Forget finished jobs of a certain age"
-        return len(self._forget(f"delete from jobs where created<? and state in {FINISHED} returning id, digest, model", time.time() - older_than_s))
-    def disown(self,
-        owned:Iterable[str], # ids of the jobs that somebody works on
-    ) -> int: # how many were others
-        "Jobs that wait or run and that nobody works on, because their end could not be kept: they have failed"
-        lost = {r["id"] for r in self._run("select id from jobs where state in ('queued','running')")} - set(owned)
-        for job in lost: self.fail(job, "storage", "could not be kept, because the server had no room", "Send it again")
-        return len(lost)
-    def size(self) -> int: # bytes
-        "What is kept, without the room that deleted rows left"
-        pages, free, each = (self._run(f"pragma {p}")[0][0] for p in ("page_count", "freelist_count", "page_size"))
-        return (pages - free)*each
-    def shrink(self) -> int: # how many jobs left
-        "Forget the oldest results until the rest fits"
-        gone = 0
-        while self.size() > self.most:
-            few = max(1, self._run("select count(*) from jobs")[0][0]//32)
-            found = self._forget(f"delete from jobs where id in (select id from jobs where state in {FINISHED} order by created limit ?) returning id, digest, model", few)
-            if not found: break
-            gone += len(found)
-        return gone
 
+# %% ../nbs/api/56_jobs.ipynb #89f11b20
+@patch
+def create(self:JobStore,
+    digest:str, # SHA-256 of the content
+    model:str, # id of the detector
+    name:str, # what the client called it
+    size:int, # bytes
+    known:bool=False, # give it the answer that the same content got before, where there is one
+) -> str: # the job's id, which can't be guessed
+    "A new job, waiting; with its answer or without, but never half of it"
+    job = secrets.token_urlsafe(16)
+    with self._together() as run:
+        run("insert into jobs(id, digest, model, name, size, state, created) values(?,?,?,?,?,?,?)", (job, digest, model, name, size, "queued", time.time()))
+        if known: _copy_answer(run, job, digest, model)
+    return job
+
+# %% ../nbs/api/56_jobs.ipynb #472acf69
+@patch
+def begin(self:JobStore, job:str) -> None:
+    "The job is being worked on"
+    self._run("update jobs set state='running', started=? where id=?", time.time(), job)
+
+# %% ../nbs/api/56_jobs.ipynb #7d6166e9
+@patch
+def finish(self:JobStore,
+    job:str,
+    result:dict, # verdict, facts, provenance, frames as `sandbox.checked` gives them
+) -> None:
+    "Keep a result; all of it or nothing. Frames are kept once for each content"
+    kept, now = json.dumps({k: result[k] for k in ("verdict", "facts", "provenance")}, ensure_ascii=False), time.time()
+    with self._together() as run:
+        row = run("update jobs set state='done', finished=?, took=?-started, result=? where id=? returning digest, model", (now, now, kept, job)).fetchone()
+        for n, (t, jpeg) in enumerate(result["frames"] if row else ()): run("insert or replace into frames values(?,?,?,?,?)", (*row, n, t, jpeg))
+
+# %% ../nbs/api/56_jobs.ipynb #83bd91c8
+@patch
+def fail(self:JobStore, job:str, code:str, message:str, remedy:str) -> None:
+    "Keep the reason why there is no result"
+    now = time.time()
+    self._run("update jobs set state='failed', finished=?, took=?-started, error=?, message=?, remedy=? where id=?", now, now, code, message, remedy, job)
+
+# %% ../nbs/api/56_jobs.ipynb #3f83a76c
+@patch
+def answer_again(self:JobStore,
+    job:str, # a new job
+    digest:str, model:str, # that it shares with an older one
+) -> bool: # whether there was an answer
+    "Give a job the answer that the same content got before"
+    with self._together() as run: return _copy_answer(run, job, digest, model)
+
+# %% ../nbs/api/56_jobs.ipynb #6c50773d
+@patch
+def get(self:JobStore, job:str) -> dict|None:
+    "A job's row, its result read, with the times of its frames"
+    rows = self._run("select * from jobs where id=?", job)
+    if not rows: return None
+    found = dict(rows[0]) | {"frames": []}
+    if found["state"] == "done": found["frames"] = [r["time_s"] for r in self._run("select time_s from frames where digest=? and model=? order by n", found["digest"], found["model"])]
+    return found | (json.loads(found["result"]) if found["result"] else {})
+
+# %% ../nbs/api/56_jobs.ipynb #234eb8cd
+@patch
+def frame(self:JobStore, job:str, n:int) -> bytes|None:
+    "The n-th frame of a result, as JPEG"
+    rows = self._run("select jpeg from frames join jobs using(digest, model) where id=? and n=? and state='done' and due<=?", job, n, time.time())
+    return rows[0]["jpeg"] if rows else None
+
+# %% ../nbs/api/56_jobs.ipynb #cf5bce46
+@patch
+def _forget(self:JobStore, sql, *values):
+    "Delete jobs, frames that no job needs any more, and what the write-ahead log still holds of them"
+    with self._together() as run:
+        gone = run(sql, values).fetchall()
+        for content in {tuple(r)[1:] for r in gone}:
+            run("delete from frames where digest=? and model=? and not exists (select 1 from jobs where digest=? and model=?)", content*2)
+    if gone: self._run("pragma wal_checkpoint(truncate)")
+    return gone
+
+# %% ../nbs/api/56_jobs.ipynb #a5a1ec6e
+@patch
+def delete(self:JobStore, job:str) -> bool:
+    "Forget a job and its result"
+    return bool(self._forget("delete from jobs where id=? returning id, digest, model", job))
+
+# %% ../nbs/api/56_jobs.ipynb #28986bad
+@patch
+def interrupt(self:JobStore) -> int: # how many
+    "After a restart: what was waiting or running then did not get done, and says so"
+    return len(self._run("update jobs set state='interrupted', finished=?, error='interrupted', message='was not finished, because the server was restarted', remedy='Send it again' where state in ('queued','running') returning id", time.time()))
+
+# %% ../nbs/api/56_jobs.ipynb #a0ffa498
+@patch
+def sweep(self:JobStore, older_than_s:float) -> int: # how many
+    "Forget finished jobs of a certain age"
+    return len(self._forget(f"delete from jobs where created<? and state in {FINISHED} returning id, digest, model", time.time() - older_than_s))
+
+# %% ../nbs/api/56_jobs.ipynb #398a631c
+@patch
+def disown(self:JobStore,
+    owned:Iterable[str], # ids of the jobs that somebody works on
+) -> int: # how many were others
+    "Jobs that wait or run and that nobody works on, because their end could not be kept: they have failed"
+    lost = {r["id"] for r in self._run("select id from jobs where state in ('queued','running')")} - set(owned)
+    for job in lost: self.fail(job, "storage", "could not be kept, because the server had no room", "Send it again")
+    return len(lost)
+
+# %% ../nbs/api/56_jobs.ipynb #3aed1ef6
+@patch
+def size(self:JobStore) -> int: # bytes
+    "What is kept, without the room that deleted rows left"
+    pages, free, each = (self._run(f"pragma {p}")[0][0] for p in ("page_count", "freelist_count", "page_size"))
+    return (pages - free)*each
+
+# %% ../nbs/api/56_jobs.ipynb #7157be9d
+@patch
+def shrink(self:JobStore) -> int: # how many jobs left
+    "Forget the oldest results until the rest fits"
+    gone = 0
+    while self.size() > self.most:
+        few = max(1, self._run("select count(*) from jobs")[0][0]//32)
+        found = self._forget(f"delete from jobs where id in (select id from jobs where state in {FINISHED} order by created limit ?) returning id, digest, model", few)
+        if not found: break
+        gone += len(found)
+    return gone
+
+# %% ../nbs/api/56_jobs.ipynb #545508bf
 def _copy_answer(run, job, digest, model):
     "In a transaction: the answer of the same content, to be shown after as many seconds as it took then"
     again = f"state='done' or state='failed' and error not in ({','.join('?'*len(_PASSING))})"
