@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 class Stopped(Exception):
     "Raised in a thread that nobody waits for any more"
 
+# %% ../nbs/api/22_ahead.ipynb #0d2bc37b
 class Pulse:
     "A thread's sign of life, called at every step; raises `Stopped` when the thread should end"
     def __init__(self,
@@ -37,6 +38,7 @@ def _put(q, pulse, item):
         try: return q.put(item, timeout=0.1)
         except queue.Full: continue
 
+# %% ../nbs/api/22_ahead.ipynb #b6c136c3
 def _fill(iterable, q, pulse):
     "The thread's work: items into the queue, then the end or the error"
     try:
@@ -46,6 +48,7 @@ def _fill(iterable, q, pulse):
     except BaseException as e: _refuse(q, pulse, e)
     finally: getattr(iterable, "close", lambda: None)()
 
+# %% ../nbs/api/22_ahead.ipynb #c43d5c7e
 def _refuse(q, pulse, error):
     try: _put(q, pulse, ("error", error))
     except Stopped: pass
@@ -72,6 +75,7 @@ def _next(q, pulse, patience):
         if pulse.stopped: raise Stopped
         if time.monotonic() - max(start, pulse.at) > patience: raise TimeoutError
 
+# %% ../nbs/api/22_ahead.ipynb #af6404b4
 def _drain(q, pulse, patience, thread):
     "Hand out the queue's items; stop the thread whatever happens"
     thread.start()

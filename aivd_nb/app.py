@@ -10,8 +10,8 @@ import hashlib
 import hmac
 import io
 import json
-import logging
 import os
+import re
 import secrets
 import signal
 import sqlite3
@@ -21,11 +21,13 @@ import time
 import traceback
 from dataclasses import dataclass
 from functools import partial, wraps
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 from .app_config import AppConfig, is_loopback, load_config
 from .core import AivdError, ConfigError
 from .detector import Detector
+from .intake import Hooks, Intake, Rate, Refused, Rules, Ticket, allow_descriptors, client_of, quiet_waitress
 from .jobs import FINISHED, FULL, Busy, DataFolder, Jobs, Stored
 from .observe import JsonLog, Metrics
 from .openapi import PROBLEMS, job_view, openapi, problem
@@ -41,7 +43,8 @@ class Service:
     jobs: Jobs
     metrics: Metrics
     log: JsonLog
-    streams: threading.BoundedSemaphore
+    streams: threading.BoundedSemaphore|None
+    rate: Rate
     def close(self):
         "Stop the workers, remove uploads; results stay"
         self.jobs.close()
@@ -59,13 +62,24 @@ def _service(detector, config, log_to):
     "Start the workers and wait for the first detector"
     metrics, log, folder = Metrics(), JsonLog(log_to), DataFolder(config.folder())
     try:
-        jobs = Jobs(_loader(detector, config), folder, config.workers, config.queue, config.limits(), 3600*config.retention_hours, _hear(metrics, log))
-        s = Service(config, folder, jobs, metrics, log, threading.BoundedSemaphore(config.streams) if config.streams else None)
+        jobs = Jobs(_loader(detector, config), folder, config.workers, config.queue, config.limits(), 3600*config.retention_hours, config.store_mb, config.client_cpu_s, _hear(metrics, log))
+        s = Service(config, folder, jobs, metrics, log, threading.BoundedSemaphore(config.streams) if config.streams else None, Rate(config.rate))
     except AivdError: folder.close(); raise
     try: jobs.wait_ready()
     except AivdError: s.close(); raise
+    try: _check_confinement(s)
+    except AivdError: s.close(); raise
     if jobs.interrupted: log("interrupted", jobs=jobs.interrupted)
     return s
+
+# %% ../nbs/api/60_app.ipynb #4d6c4cbb
+def _check_confinement(s):
+    "Tell what the kernel holds of a decoder, and refuse to serve others where that is too little"
+    held = s.jobs.held
+    s.log("confinement", **held.to_dict())
+    for part, holds in held.to_dict().items(): s.metrics.confinement.labels(part).set(holds)
+    if s.config.confined() and not held.whole:
+        raise ConfigError("this system", f"has no {held.missing()}, so a taken-over decoder could read other files", "Use Linux 5.13 or newer with both, or accept that with the setting require_confinement=no")
 
 # %% ../nbs/api/60_app.ipynb #8264c467
 def _hear(metrics, log):
@@ -128,17 +142,15 @@ def _problem(code, detail="", headers=(), **more):
     return Response(json.dumps(body), body["status"], dict(headers), "application/problem+json")
 
 # %% ../nbs/api/60_app.ipynb #eb4bef98
-_HTTP = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method", 411: "length", 413: "too_large", 415: "media_type", 429: "rate"}
+_HTTP = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method", 408: "slow", 411: "length", 413: "too_large", 415: "media_type", 429: "rate", 507: "storage"}
 
 # %% ../nbs/api/60_app.ipynb #0031992b
 def _http_error(s, e):
     "What Flask refuses, told as a problem (or, to a person on a page that is not there, as a page)"
     from flask import render_template, request
-    from werkzeug.exceptions import SecurityError
     code = _HTTP.get(e.code, "bad_request" if e.code < 500 else "internal")
     if code == "not_found" and "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/api/"): return render_template("missing.html"), 404
     details = {"too_large": f"At most {s.config.max_mb} MiB are accepted.", "rate": "Wait a little."}
-    if isinstance(e, SecurityError): details["bad_request"] = "This server doesn't answer to the name in the Host header. Its operator can add it to the setting 'hosts'."
     headers = {k: v for k, v in e.get_headers() if k in ("Allow", "Retry-After")} if e.get_response is not None else {}
     return _problem(code, details.get(code, ""), headers)
 
@@ -167,7 +179,20 @@ def _foreign(request):
     "Whether another site asks for a change"
     if request.method in ("GET", "HEAD", "OPTIONS"): return False
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    return site not in (None, "same-origin", "none") or origin is not None and urlsplit(origin).netloc != request.host
+    if site not in (None, "same-origin", "none"): return True
+    return origin is not None and _host_in(origin) != request.host
+
+def _host_in(origin):
+    "The host that an `Origin` names; None where it names none"
+    try: return urlsplit(origin).netloc
+    except ValueError: return None
+
+# %% ../nbs/api/60_app.ipynb #13270177
+def _known_name(host, trusted):
+    "Whether a `Host` header is one of the names that are answered; Werkzeug's own check knows no IPv6"
+    if trusted is None: return True
+    name = re.sub(r":\d+$", "", host.lower())
+    return any(name == t.lower() or t.startswith(".") and name.endswith(t.lower()) for t in trusted)
 
 # %% ../nbs/api/60_app.ipynb #9a636dcb
 def _has_key(request, key):
@@ -183,6 +208,7 @@ def _guard(s):
     "Before a request: number it, refuse foreign ones and those without a key"
     from flask import g, request
     g.request_id, g.start = secrets.token_hex(8), time.perf_counter()
+    if not _known_name(request.host, s.config.trusted_hosts()): return _problem("bad_request", "This server doesn't answer to the name in the Host header. Its operator can add it to the setting 'hosts'.")
     if _foreign(request): return _problem("forbidden", "Open the page of this server itself.")
     name = (request.endpoint or "").rpartition(".")[2]
     if request.endpoint and name not in _OPEN and not _has_key(request, s.config.api_key):
@@ -201,7 +227,6 @@ def _dress(s, response):
     response.headers["X-Request-Id"] = g.get("request_id", "")
     response.headers["Cache-Control"] = "no-cache" if (request.endpoint or "").endswith("static") else "no-store"
     response.headers.pop("Server", None)
-    if response.status_code not in (429, 503): response.headers.pop("Retry-After", None) # the limiter sets it always
     if response.status_code == 204: response.headers.pop("Content-Type", None)
     route, ms = str(request.url_rule or "none"), 1000*(time.perf_counter() - g.get("start", time.perf_counter()))
     s.metrics.requests.labels(request.method if request.method in _METHODS else "other", route, response.status_code).inc()
@@ -229,15 +254,29 @@ def _received(s, request):
     return up, None
 
 # %% ../nbs/api/60_app.ipynb #47dced65
-def _create(s):
-    from flask import request
+def _client(request): return client_of(request.remote_addr or "")
+
+def _too_often(s, request):
+    "The problem with a client that changes too much too fast; None where it does not"
+    wait = s.rate.wait(_client(request))
+    return _problem("rate", "Wait a little.", {"Retry-After": str(wait)}) if wait else None
+
+def _hold(s, request):
+    "What an upload is granted by its head, or the problem with it"
     if not s.jobs.about: return _problem("starting", "Try again in a few seconds.", {"Retry-After": "3"}) # later, clips wait for a worker that starts anew
     if request.mimetype != "multipart/form-data": return _problem("media_type", "Send multipart/form-data with a field 'file'.")
-    with s.jobs.place():
+    return _too_often(s, request) or s.jobs.place(_client(request))
+
+# %% ../nbs/api/60_app.ipynb #d480f92b
+def _create(s):
+    from flask import request
+    ticket = request.environ.get("aivd.ticket") or _hold(s, request)
+    if not isinstance(ticket, Ticket): return ticket
+    with ticket:
         up, refused = _received(s, request)
         if refused: return refused
         request.uploads.remove(up) # from here on the queue's
-        job = s.jobs.submit(up.path, up.digest(), shown_name(request.files["file"].filename))
+        job = s.jobs.submit(up.path, up.digest(), shown_name(request.files["file"].filename), _client(request))
     view = job_view(s.jobs.get(job))
     return view, 202, {"Location": view["links"]["self"]}
 
@@ -247,7 +286,10 @@ def _get(s, id):
     return job_view(row) if row else _problem("not_found", "No such job: it was deleted, or its time is over.")
 
 # %% ../nbs/api/60_app.ipynb #5bb40847
-def _delete(s, id): return ("", 204) if s.jobs.cancel(id) else _problem("not_found", "No such job.")
+def _delete(s, id):
+    from flask import request
+    if refused := _too_often(s, request): return refused
+    return ("", 204) if s.jobs.cancel(id) else _problem("not_found", "No such job.")
 
 # %% ../nbs/api/60_app.ipynb #73a56f99
 def _frame(s, id, n):
@@ -285,13 +327,16 @@ def _version_of_package():
     return aivd_nb.__version__
 
 # %% ../nbs/api/60_app.ipynb #71fb9492
-def _health(s): return {"status": "ok", "workers": s.jobs.ready, "waiting": len(s.jobs.queue)} if s.jobs.ready else _problem("starting", "The detector is being loaded.")
+def _health(s):
+    if not os.access(s.folder.uploads, os.W_OK | os.X_OK): return _problem("storage", "The folder for uploads can't be written.")
+    if not s.jobs.ready: return _problem("starting", "The detector is being loaded.")
+    return {"status": "ok", "workers": s.jobs.ready, "waiting": len(s.jobs.queue), "confinement": s.jobs.held.to_dict()}
 
 # %% ../nbs/api/60_app.ipynb #01c6b373
 def _version(s):
     c = s.config
     limits = {"max_bytes": c.max_mb << 20, "max_seconds": c.max_seconds, "max_pixels": c.max_pixels, "containers": list(CONTAINERS), "retention_hours": c.retention_hours, "key_needed": bool(c.api_key)}
-    return {"version": _version_of_package(), "detector": s.jobs.about, "limits": limits} if s.jobs.about else _problem("starting")
+    return {"version": _version_of_package(), "detector": s.jobs.about, "limits": limits, "confinement": s.jobs.held.to_dict()} if s.jobs.about else _problem("starting")
 
 # %% ../nbs/api/60_app.ipynb #c71be2ec
 def _openapi(s): return openapi(_version_of_package())
@@ -299,7 +344,9 @@ def _openapi(s): return openapi(_version_of_package())
 # %% ../nbs/api/60_app.ipynb #d9190c14
 def _metrics(s):
     from flask import Response
-    s.metrics.waiting.set(len(s.jobs.queue)); s.metrics.workers.set(s.jobs.ready)
+    s.metrics.waiting.set(len(s.jobs.queue))
+    s.metrics.workers.set(s.jobs.ready)
+    s.metrics.store.set(s.jobs.store.size())
     return Response(s.metrics.text(), mimetype="text/plain; version=0.0.4")
 
 # %% ../nbs/api/60_app.ipynb #402cc574
@@ -312,24 +359,15 @@ _ROUTES = (("/", "page", _page, "GET"), ("/api/v1/jobs", "create", _create, "POS
     ("/api/v1/jobs/<id>/frames/<int:n>", "frame", _frame, "GET"), ("/api/v1/health", "health", _health, "GET"), ("/api/v1/version", "version", _version, "GET"), ("/api/v1/openapi.json", "openapi", _openapi, "GET"), ("/metrics", "metrics", _metrics, "GET"))
 
 # %% ../nbs/api/60_app.ipynb #a969e074
-def _blueprint(s, limited):
-    "The addresses, bound to a service; uploads and deletions limited in number"
+def _blueprint(s):
+    "The addresses, bound to a service"
     import aivd_nb
     from flask import Blueprint
     here = Path(aivd_nb.__file__).parent
     bp = Blueprint("aivd", "aivd_nb", template_folder=here/"templates", static_folder=here/"static", static_url_path="/static")
     for rule, name, f, method in _ROUTES:
-        view = wraps(f)(partial(f, s))
-        bp.add_url_rule(rule, name, limited(view) if name in ("create", "delete") else view, methods=[method])
+        bp.add_url_rule(rule, name, wraps(f)(partial(f, s)), methods=[method])
     return bp
-
-# %% ../nbs/api/60_app.ipynb #38d200d3
-def _limiter(app, rate):
-    "A function that limits how often a client may call another"
-    if not rate: return lambda f: f
-    from flask_limiter import Limiter
-    from flask_limiter.util import get_remote_address
-    return Limiter(get_remote_address, app=app, storage_uri="memory://", strategy="moving-window", headers_enabled=True).limit(rate)
 
 # %% ../nbs/api/60_app.ipynb #b27fa5e4
 def create_app(
@@ -341,12 +379,11 @@ def create_app(
     from flask import Flask
     config = config or load_config()
     app = Flask("aivd_nb", static_folder=None)
-    limited = _limiter(app, config.rate)
     s = app.extensions["aivd"] = _service(detector, config, log_to)
     app.request_class = _request_class(s.folder.uploads)
-    app.config.update(MAX_CONTENT_LENGTH=(config.max_mb << 20) + (1 << 16), MAX_FORM_MEMORY_SIZE=1 << 18, MAX_FORM_PARTS=8, TRUSTED_HOSTS=config.trusted_hosts())
+    app.config.update(MAX_CONTENT_LENGTH=(config.max_mb << 20) + (1 << 16), MAX_FORM_MEMORY_SIZE=1 << 18, MAX_FORM_PARTS=8)
     app.json.sort_keys, app.json.ensure_ascii = False, False
-    app.register_blueprint(_blueprint(s, limited))
+    app.register_blueprint(_blueprint(s))
     _wire(app, s)
     return app
 
@@ -361,39 +398,53 @@ def _wire(app, s):
     for kind, f in ((HTTPException, _http_error), (AivdError, _own_error), (OSError, _disk_error), (sqlite3.Error, _disk_error), (Exception, _unforeseen)): app.register_error_handler(kind, partial(f, s))
 
 # %% ../nbs/api/60_app.ipynb #d9eef6cc
-def _error_task(s):
-    "Waitress' own refusals as problems, without its name, counted and logged like others"
-    from waitress.task import ErrorTask
-    class ProblemTask(ErrorTask):
-        def execute(self):
-            status, number = self.request.error.code, secrets.token_hex(8)
-            code = _HTTP.get(status, "bad_request" if status < 500 else "internal")
-            detail = f"At most {s.config.max_mb} MiB are accepted." if code == "too_large" else ""
-            body = json.dumps(problem(code, detail, request_id=number) | {"status": status}).encode()
-            self.status = f"{status} {self.request.error.reason}"
-            self.response_headers.extend([("Content-Type", "application/problem+json"), ("X-Request-Id", number), *_HEADERS.items()])
-            s.metrics.requests.labels("other", "none", status).inc()
-            s.log("request", id=number, method="other", route="none", status=status, ms=0, bytes=0)
-            self.set_close_on_finish()
-            self.content_length = len(body)
-            self.write(body)
-    return ProblemTask
+def _by_head(app, s, environ):
+    "What the head of a request with a body gets: a ticket, or its answer"
+    with app.request_context(environ):
+        try: found = app.preprocess_request() or _wanted(s)
+        except Exception as e: found = app.handle_user_exception(e)
+        if isinstance(found, Ticket): return found
+        answer = app.process_response(app.make_response(found))
+        return Refused(answer.status, tuple(answer.headers), answer.get_data())
+
+def _wanted(s, small=1 << 16):
+    "An upload needs a place, anything else is small"
+    from flask import request
+    if request.routing_exception: raise request.routing_exception
+    if request.endpoint.endswith(".create"): return _hold(s, request)
+    if request.content_length is None: return _problem("length", "Send a Content-Length.")
+    return Ticket() if request.content_length <= small else _problem("too_large", "Nothing is expected in this request.")
+
+# %% ../nbs/api/60_app.ipynb #09610b58
+_DETAILS = {408: "Send it faster.", 429: "Wait until your other uploads are there.", 507: "Try again later."}
+
+def _refusal(s, status):
+    "What the server itself refuses, as a problem, counted and logged like others"
+    number, code = secrets.token_hex(8), _HTTP.get(status, "bad_request" if status < 500 else "internal")
+    detail = f"At most {s.config.max_mb} MiB are accepted." if code == "too_large" else _DETAILS.get(status, "")
+    body = json.dumps(problem(code, detail, request_id=number) | {"status": status}).encode()
+    s.metrics.requests.labels("other", "none", status).inc()
+    s.log("request", id=number, method="other", route="none", status=status, ms=0, bytes=0)
+    more = [("Retry-After", "5")] if status == 429 else []
+    headers = [("Content-Type", "application/problem+json"), ("X-Request-Id", number), *_HEADERS.items(), *more]
+    return Refused(f"{status} {HTTPStatus(status).phrase if status in _STATUSES else 'Refused'}", tuple(headers), body)
+
+_STATUSES = {s.value for s in HTTPStatus}
 
 # %% ../nbs/api/60_app.ipynb #a5210241
 def make_server(
     app, # of `create_app`
-): # waitress server: `run()`, `close()`, `effective_port`
+) -> Intake: # `run()`, `close()`, `effective_port`
     "A server for an app, listening, not yet running"
-    from waitress import create_server
-    from waitress.channel import HTTPChannel
-    logging.getLogger("waitress").setLevel(logging.ERROR)
-    c = app.extensions["aivd"].config
-    proxy = {"trusted_proxy": c.proxy, "trusted_proxy_count": 1, "trusted_proxy_headers": "x-forwarded-for x-forwarded-proto x-forwarded-host"} if c.proxy else {}
-    try:
-        server = create_server(app, host=c.host, port=c.port, threads=c.streams + 8, ident=None, max_request_body_size=(c.max_mb << 20) + (1 << 17), channel_timeout=60, connection_limit=512, clear_untrusted_proxy_headers=True, **proxy)
-    except OSError as e: raise ConfigError(f"{c.host}:{c.port}", f"can't be listened on ({e.strerror})", "Choose another port with --port, or stop who uses it") from e
-    server.channel_class = type("Channel", (HTTPChannel,), {"error_task_class": _error_task(app.extensions["aivd"])})
-    return server
+    s = app.extensions["aivd"]
+    c, threads = s.config, s.config.streams + 8
+    trouble = lambda what: s.log("trouble", what=what)
+    quiet_waitress(trouble)
+    allow_descriptors(2*c.connections + 3*threads + 8*len(s.jobs.threads) + 64) # a socket and a body each; an upload; pipes
+    rules = Rules(connections=c.connections, each=c.client_connections, head_s=c.head_s, rate=round(1024*c.min_kib_s), body=(c.max_mb << 20) + (1 << 17), bodies=max(c.receiving_mb, c.max_mb + 1) << 20, trusted=c.proxy)
+    hooks = Hooks(partial(_by_head, app, s), partial(_refusal, s), trouble)
+    try: return Intake(app, hooks, rules, s.folder.uploads, c.host, c.port, threads)
+    except (OSError, ValueError) as e: raise ConfigError(f"{c.host}:{c.port}", f"can't be listened on ({getattr(e, 'strerror', None) or e})", "Choose another port with --port, or stop who uses it") from e
 
 # %% ../nbs/api/60_app.ipynb #4dda5a9f
 def serve(
@@ -409,5 +460,6 @@ def serve(
         if dev: return app.run(config.host, config.port, debug=True, use_reloader=False, threaded=True)
         server = make_server(app)
         print(f"Serving on http://{f'[{config.host}]' if ':' in config.host else config.host}:{server.effective_port} with {app.extensions['aivd'].jobs.about['name']}. One signal, not proof. Ctrl-C stops it.", file=sys.stderr, flush=True)
+        if lacking := app.extensions["aivd"].jobs.held.missing(): print(f"This system has no {lacking}: a taken-over decoder could read what you can read. Serve nobody but yourself.", file=sys.stderr, flush=True)
         server.run()
     finally: app.extensions["aivd"].close()

@@ -30,8 +30,10 @@ class AppConfig:
     weights:str = _s("", "CNN weights, file or folder; empty: the usual places.")
     data:str = _s("", "Folder for uploads in work and the store of results; empty: `aivd-serve` in the user's state folder.")
     workers:int = _s(0, "Clips analysed at once; 0: one a processor.")
-    queue:int = _s(32, "Clips that may wait; more are answered with 429.")
+    client_cpu_s:float = _s(0.0, "Processor seconds of one client and minute, as long as others want some, too; 0: half of what the workers have.")
+    queue:int = _s(32, "Clips that may wait; more are answered with 429. One client may have half of the places that others leave.")
     retention_hours:float = _s(24.0, "Hours until a result is deleted.")
+    store_mb:int = _s(512, "Size of all results that are kept, MiB; beyond it the oldest leave.")
     max_mb:int = _s(200, "Size of an upload, MiB.")
     max_seconds:float = _s(600.0, "Length of a clip, seconds.")
     max_frames:int = _s(40_000, "Frames of a clip.")
@@ -42,6 +44,12 @@ class AppConfig:
     rate:str = _s("60 per minute", "Uploads and deletions of one client; `10 per second; 100 per hour` gives two limits. Empty: no limit.")
     streams:int = _s(16, "Status streams (server-sent events) open at once; pages that get none ask again and again instead.")
     hosts:str = _s("", "Names under which the server is reached, separated by commas; other `Host` headers are refused. Empty: loopback names, or the address of `host`; every name where that is 0.0.0.0 or ::.")
+    require_confinement:str = _s("", "`yes`: refuse to start where the kernel lacks Landlock or seccomp, without which a taken-over decoder can read what the server's user can read; `no`: start nevertheless. Empty: `yes` unless only this machine can connect.")
+    connections:int = _s(512, "Connections open at once. When they are used up, the client that has most of them loses one.")
+    client_connections:int = _s(32, "Connections of one client.")
+    head_s:float = _s(10.0, "Seconds until the head of a request must be there.")
+    min_kib_s:float = _s(16.0, "KiB a second that an upload must reach, after its first 15 seconds.")
+    receiving_mb:int = _s(1024, "Size of all uploads that are being received at once, MiB.")
     proxy:str = _s("", "Address of the reverse proxy whose `X-Forwarded-For`, `-Proto` and `-Host` are believed. Empty: none.")
 
     def __post_init__(self): _check(self)
@@ -60,10 +68,11 @@ def _check(c):
     if not is_loopback(c.host) and not c.api_key:
         raise ConfigError(f"host {c.host}", "can be reached by others, and no API key is set", "Set AIVD_SERVE_API_KEY (16 characters or more), or listen on 127.0.0.1")
     if c.api_key and len(c.api_key) < 16: raise ConfigError("api_key", f"has {len(c.api_key)} characters", "Use 16 or more, for example: python -c 'import secrets; print(secrets.token_urlsafe(24))'")
-    for name in ("queue", "max_mb", "max_frames", "max_pixels", "cpu_s", "memory_mb", "wall_s", "max_seconds", "retention_hours"):
+    for name in ("queue", "max_mb", "max_frames", "max_pixels", "cpu_s", "memory_mb", "wall_s", "max_seconds", "retention_hours", "store_mb", "connections", "client_connections", "head_s", "min_kib_s", "receiving_mb"):
         if not getattr(c, name) > 0: raise ConfigError(name, f"is {getattr(c, name)}", "Give a number above 0")
-    for name in ("workers", "streams"):
+    for name in ("workers", "streams", "client_cpu_s"):
         if getattr(c, name) < 0: raise ConfigError(name, f"is {getattr(c, name)}", "Give 0 or more")
+    if c.require_confinement not in ("", "yes", "no"): raise ConfigError("require_confinement", f"is {c.require_confinement!r}", "Write yes or no, or leave it empty")
     if not 0 <= c.port < 65536: raise ConfigError("port", f"is {c.port}", "Give a number from 0 to 65535")
     _check_names(c)
 
@@ -140,7 +149,13 @@ def trusted_hosts(self:AppConfig) -> list|None: # None: every name
     "Names in `Host` headers that are answered"
     if self.hosts: return [h.strip() for h in self.hosts.split(",") if h.strip()]
     if self.host in ("0.0.0.0", "::"): return None
-    return ["localhost", "127.0.0.1", "[::1]", "::1"] if is_loopback(self.host) else [self.host]
+    return ["localhost", "127.0.0.1", "[::1]"] if is_loopback(self.host) else [f"[{self.host}]" if ":" in self.host else self.host]
+
+# %% ../nbs/api/57_app_config.ipynb #fe37fa95
+@patch
+def confined(self:AppConfig) -> bool:
+    "Whether to refuse to start where the kernel can't confine a decoder"
+    return self.require_confinement == "yes" or not self.require_confinement and not is_loopback(self.host)
 
 # %% ../nbs/api/57_app_config.ipynb #fc02c7cd
 def config_table() -> str: # markdown

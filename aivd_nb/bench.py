@@ -23,7 +23,7 @@ from . import video
 from .bundle import load_bundle, tool_versions
 from .core import WeightsError, atomic_write, cpu_count, shared_data
 from .detector import Detector
-from .featurizers import find_weights
+from .featurizers import find_weights, get_backbone
 from .views import make_views
 from .sampling import to_sequence
 from .synth import camera_frames, encode, ffmpeg, make_dataset
@@ -210,7 +210,7 @@ def _single(
     s = detector.bundle.sampling
     ours, batches = wanted(clip, s), ready(detector, clip)
     jobs, frames = {}, {}
-    if detector.bundle.spec.backbone != "embedded": # its CNN exists as ONNX only
+    if get_backbone(detector.bundle.spec.backbone).application: # others exist as ONNX only
         way, third = KerasWay.load(detector), every_nth(probe(clip).n_frames)
         jobs = {"(a) every third frame": partial(straightforward, way, clip, third), "(a) our frames": partial(straightforward, way, clip, ours), "(b) batched Keras": partial(batched, way, clip, ours)}
         frames = {"(a) every third frame": len(third)}
@@ -297,16 +297,16 @@ def _bundles(names):
     found = []
     for b in map(load_bundle, names):
         try:
-            if not (b.folder/"cnn.onnx").is_file(): find_weights(b.spec.backbone, download=False)
+            if get_backbone(b.spec.backbone).application: find_weights(b.spec.backbone, download=False)
             found.append(Detector.load(b.folder))
         except WeightsError: pass
-    if not found: raise WeightsError(", ".join(names), "can't run here, so there is nothing to time", "Put CNN weights into AIVD_WEIGHTS, or time the bundle embedded")
+    if not found: raise WeightsError(", ".join(names), "can't run here, so there is nothing to time", "Put CNN weights into AIVD_WEIGHTS, or time the bundle efficientnet_lite0")
     return found
 
 # %% ../nbs/api/53_bench.ipynb #033c0fca
 def bench(
     quick:bool=False, # one round on few and small clips: to see that it runs, not to report
-    bundles:tuple=("mobilenetv2", "embedded"), # those whose weights are at hand are timed
+    bundles:tuple=("mobilenetv2", "efficientnet_lite0"), # those whose weights are at hand are timed
     folder=None, # for drawn clips, which are kept; None: a temporary folder
     say:Callable=lambda text: None, # told what comes next
 ): # DataFrame: section, bundle, row, x, frames, repeats, wall_ms, low_ms, high_ms, cpu_ms, peak_mib

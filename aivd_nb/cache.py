@@ -8,7 +8,6 @@ __all__ = ['cache_key', 'FeatureCache']
 # %% ../nbs/api/21_cache.ipynb #0a899a56
 import hashlib
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
@@ -31,7 +30,7 @@ class FeatureCache:
     def get(self, key):
         try:
             with np.load(self.path(key), allow_pickle=False) as z: return {k: z[k] for k in z.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, ConfigError): return None
+        except Exception: return None # whatever lies there: what can't be read is made again
     def put(self, key, **arrays):
         if self.problem: return
         try: self._write(key, arrays)

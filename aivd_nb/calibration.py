@@ -160,7 +160,7 @@ def fit_band(
     y, # their labels
     groups=None, # the source of each; given, every source of a class counts alike
     max_false_alarm:float=0.05, # share of real clips that may be called AI
-    max_missed:float=0.15, # share of AI clips that may be called Real
+    max_missed:float=0.1, # share of AI clips that may be called Real
 ) -> Band: # with the counts it was fitted on
     "The narrowest band that keeps both kinds of errors within their limits on new clips of the same kind"
     y, p = as_scores(y, p)

@@ -9,8 +9,10 @@ __all__ = ['record_test', 'card', 'card_page', 'write_cards']
 from dataclasses import replace
 from pathlib import Path
 
+import aivd_nb
 from .bundle import Bundle, find_bundle, list_bundles, load_bundle, write_json
 from .core import BundleError, atomic_write
+from .featurizers import get_backbone
 from .metrics import wilson_interval
 
 # %% ../nbs/api/36_card.ipynb #fca1ff54
@@ -57,7 +59,8 @@ def _percent(i): return f"{i.value:.1%}, 95 % interval over clips {i.low:.1%} â€
 def _pipeline(b):
     "From frame to verdict, in words"
     s, h = b.sampling, b.head
-    cnn = "its own compact CNN, trained from random weights and part of the bundle" if b.spec.backbone == "embedded" else f"{b.spec.backbone} with ImageNet weights, frozen, which do not ship with it"
+    ships = "which ship with the package, in 8-bit integers" if get_backbone(b.spec.backbone).network else "which do not ship with it"
+    cnn = f"{b.spec.backbone} with ImageNet weights, frozen, {ships}"
     every = f"every {s.step:g} {'seconds' if s.unit == 'seconds' else 'frames'}"
     return f"""- **Frames**: {every}, {s.length} to a sequence, at most {s.windows} sequences spread over the clip; view: {', '.join(b.spec.views)}.
 - **Features**: {b.dim} a frame, from {cnn}{'; read at ' + ', '.join(f'`{t}`' for t in b.spec.taps) if b.spec.taps else ''}.
@@ -72,7 +75,6 @@ def _data(b):
     lines = f"{d.get('real', '?')} real and {d.get('ai', '?')} AI-generated clips" + (f" of {d['sources']} sources" if d.get("sources") else "") + (f" and {len(makers)} generators or editing methods" if makers else "") + "."
     lines += f"\n\nTraining: {train}." if train else ""
     lines += f" Calibration, band and gate were fitted on the scores of {d['folds']} folds over whole sources, each clip scored by a head that saw neither it nor its source." if d.get("folds") else ""
-    if b.spec.backbone == "embedded": lines += " The CNN was taught without labels on the pixels of most of the collection's training clips, so folds over them are not wholly unseen; a test on other clips is."
     return lines + (f"\n\nGenerators: {', '.join(makers)}." if makers else "")
 
 # %% ../nbs/api/36_card.ipynb #b06b45b8
@@ -89,7 +91,9 @@ _OWN_LIMITS = """- What its training clips were not, it was not trained for: oth
 - Where real and AI clips differ in codec, size or length, a detector learns that first: compare them before you believe a figure.
 - Figures from a few dozen clips, or without a column `group` that names each clip's source, say next to nothing about new sources."""
 
-def _limits(b): return _LIMITS if b.folder and b.folder.parent == find_bundle("embedded").parent else _OWN_LIMITS
+def _limits(b):
+    shipped = Path(aivd_nb.__file__).parent/"bundles"
+    return _LIMITS if b.folder and b.folder.parent == shipped else _OWN_LIMITS
 
 # %% ../nbs/api/36_card.ipynb #3a64515a
 def card(

@@ -8,20 +8,30 @@ __all__ = ['main', 'predict', 'probe', 'frames', 'labels', 'train', 'evaluate', 
 
 # %% ../nbs/api/62_cli.ipynb #fedd07ec
 import json
+import re
 import sys
 import click
 
 # %% ../nbs/api/62_cli.ipynb #0745bf2a
+def _printable(text):
+    "Text for a terminal: what would move its cursor or change its title (a file may be called so) is spelled as JSON spells it"
+    spelled = lambda c: re.sub("(....)", r"\\u\1", c.encode("utf-16-be", "surrogatepass").hex())
+    return "".join(c if c.isprintable() or c in "\n\t" else spelled(c) for c in str(text))
+
+def _echo(text, err=False):
+    "Print something that may hold names of files"
+    click.echo(_printable(text), err=err)
+
 class _Group(click.Group):
     "A group of commands in which errors that a person can mend are told in one line"
     def invoke(self, ctx):
         from aivd_nb.core import AivdError
         try: return super().invoke(ctx)
         except AivdError as e:
-            click.echo(f"aivd: {e}", err=True)
+            _echo(f"aivd: {e}", err=True)
             ctx.exit(2)
         except KeyboardInterrupt:
-            click.echo("aivd: stopped", err=True)
+            _echo("aivd: stopped", err=True)
             ctx.exit(130)
 
 # %% ../nbs/api/62_cli.ipynb #baebbca5
@@ -71,8 +81,8 @@ def predict(clips, bundle, weights, engine, as_json, windows, cache):
     failed = False
     for r in detector.predict_many(clips):
         failed |= not hasattr(r, "label")
-        click.echo(json.dumps(r.to_dict(), ensure_ascii=False) if as_json else _for_people(r), err=not as_json and not hasattr(r, "label"))
-    if not as_json: click.echo(f"[{detector.bundle.name}] One signal, not proof.")
+        _echo(json.dumps(r.to_dict(), ensure_ascii=False) if as_json else _for_people(r), err=not as_json and not hasattr(r, "label"))
+    if not as_json: _echo(f"[{detector.bundle.name}] One signal, not proof.")
     sys.exit(2 if failed else 0)
 
 # %% ../nbs/api/62_cli.ipynb #105cf2e7
@@ -81,8 +91,8 @@ def _each(clips, work):
     from aivd_nb.core import AivdError
     failed = False
     for c in clips:
-        try: click.echo(work(c))
-        except AivdError as e: failed = True; click.echo(f"✗ {e}", err=True)
+        try: _echo(work(c))
+        except AivdError as e: failed = True; _echo(f"✗ {e}", err=True)
     sys.exit(2 if failed else 0)
 
 # %% ../nbs/api/62_cli.ipynb #2fe42cee
@@ -115,7 +125,7 @@ def labels(data, out):
     df = build_labels(data)
     out = out or Path(data)/"labels.csv"
     write_labels(df, out)
-    click.echo(f"{out}: {(df.label == 0).sum()} real, {(df.label == 1).sum()} AI")
+    _echo(f"{out}: {(df.label == 0).sum()} real, {(df.label == 1).sum()} AI")
 
 # %% ../nbs/api/62_cli.ipynb #16f1f30f
 @main.command()
@@ -172,8 +182,8 @@ def _train(labels_csv, out, backbone, views, taps, weights, step, unit, length, 
     result = fit(df, f, out, sampling, head, cfg, folds, FeatureCache(), cnn, overwrite=overwrite)
     save_figure(plot_history(result.history)[0], Path(out)/"history.png")
     m = result.bundle.metrics
-    click.echo(f"{out}: trained on {len(df) if folds else len(df) - m['n']} clips; scored on {m['n']} clips ({m['on']}): " + ", ".join(f"{k} {m[k][0]:.3f} ({m[k][1]:.3f}–{m[k][2]:.3f})" for k in ("accuracy", "auc") if len(m[k]) == 3))
-    for note in training_notes(df): click.echo(f"Note: {note}.", err=True)
+    _echo(f"{out}: trained on {len(df) if folds else len(df) - m['n']} clips; scored on {m['n']} clips ({m['on']}): " + ", ".join(f"{k} {m[k][0]:.3f} ({m[k][1]:.3f}–{m[k][2]:.3f})" for k in ("accuracy", "auc") if len(m[k]) == 3))
+    for note in training_notes(df): _echo(f"Note: {note}.", err=True)
 
 # %% ../nbs/api/62_cli.ipynb #02289402
 @main.command()
@@ -195,8 +205,8 @@ def _tell(e):
     "The figures that matter most, and what limits them"
     for name in (n for n in ("auc", "balanced_accuracy", "called_ai", "coverage") if n in e.figures.index):
         f = e.figures.loc[name]
-        click.echo(f"{name.replace('_', ' '):18} {f['value']:.3f} ({f['low']:.3f}–{f['high']:.3f}), {f['n']:.0f} clips")
-    for note in e.notes: click.echo(f"note: {note}")
+        _echo(f"{name.replace('_', ' '):18} {f['value']:.3f} ({f['low']:.3f}–{f['high']:.3f}), {f['n']:.0f} clips")
+    for note in e.notes: _echo(f"note: {note}")
 
 # %% ../nbs/api/62_cli.ipynb #3a9b5a20
 def _command(name, file, options):
@@ -219,7 +229,7 @@ def _evaluate(labels_csv, out, bundle, weights, only, threshold, draws, seed, ca
     command = _command("evaluate", labels_csv, {"--bundle": bundle or detector.bundle.name, "--only": only, "--threshold": threshold, "--draws": draws, "--seed": seed})
     page = write_report(e, out, command=command)
     _tell(e)
-    click.echo(page)
+    _echo(page)
     sys.exit(0 if e.about["scored"] == e.about["clips"] else 2)
 
 # %% ../nbs/api/62_cli.ipynb #96102fa5
@@ -260,7 +270,7 @@ def card(bundle):
     "Say what a bundle was trained on and how often it is wrong (Markdown); without a name, of every bundle that ships."
     from aivd_nb.bundle import list_bundles
     from aivd_nb.card import card as write
-    for name in [bundle] if bundle else list_bundles(): click.echo(write(name))
+    for name in [bundle] if bundle else list_bundles(): _echo(write(name))
 
 # %% ../nbs/api/62_cli.ipynb #ccca7deb
 @main.command()
@@ -271,9 +281,9 @@ def card(bundle):
 def bench(quick, bundles, out, clips):
     "Time a verdict beside the straightforward way and beside decoding and CNN alone. Minutes on two cores; leave the machine alone meanwhile."
     from aivd_nb.bench import bench as run, targets, write_bench
-    table = run(quick, bundles, clips, lambda text: click.echo(text, err=True))
+    table = run(quick, bundles, clips, lambda text: _echo(text, err=True))
     write_bench(table, out)
-    click.echo(f"{table.to_string(index=False)}\n\n{targets(table).to_string(index=False)}")
+    _echo(f"{table.to_string(index=False)}\n\n{targets(table).to_string(index=False)}")
 
 # %% ../nbs/api/62_cli.ipynb #627a167c
 @main.command()
@@ -300,17 +310,18 @@ def _scan_now(paths, out, fail_on, options):
     from aivd_nb.scan import scan as run
     try: summary = run(paths, out, **options)
     except KeyboardInterrupt:
-        click.echo(f"\nstopped; what was found is in {out}, and the same command goes on", err=True)
+        _echo(f"\nstopped; what was found is in {out}, and the same command goes on", err=True)
         return 130
-    click.echo(summary)
-    return 3 if any(summary.counted(what) for what in fail_on) else 0
+    _echo(summary)
+    if any(summary.counted(what) for what in fail_on): return 3
+    return 2 if summary.errors["unlisted"] else 0 # nobody knows how many videos are not in the table
 
 # %% ../nbs/api/62_cli.ipynb #1ef2bc78
 def _scan(paths, out, fail_on, report, **options):
     "The `scan` command's work; gives its exit code"
     if options["watch"] and fail_on: raise click.UsageError("--fail-on asks what there is in the end, and --watch has none")
     code = _scan_now(paths, out, fail_on, options) if paths or options["manifest"] or not report else 0
-    if report: click.echo(_scan_report(out))
+    if report: _echo(_scan_report(out))
     return code
 
 # %% ../nbs/api/62_cli.ipynb #f9655221
@@ -333,9 +344,9 @@ def explain(clip, bundle, weights, out, places):
     _check_out(out)
     detector = Detector.load(bundle, weights)
     e = why(detector, clip, grid=4 if places else 0)
-    click.echo("\n".join([_for_people(e.verdict), *(f"  {l}" for l in describe_explanation(e))]))
-    if out: click.echo(_keep_explanation(e, detector.bundle.band, out))
-    click.echo(f"[{detector.bundle.name}] What spoke for it, to this detector; right or wrong.")
+    _echo("\n".join([_for_people(e.verdict), *(f"  {l}" for l in describe_explanation(e))]))
+    if out: _echo(_keep_explanation(e, detector.bundle.band, out))
+    _echo(f"[{detector.bundle.name}] What spoke for it, to this detector; right or wrong.")
 
 # %% ../nbs/api/62_cli.ipynb #613cfb6d
 def _check_out(out):
@@ -378,7 +389,7 @@ def provenance(clips, trust, as_json):
 def serve(host, port, bundle, file, dev, settings):
     "Serve the web page and its API."
     from aivd_nb.app_config import config_table, load_config
-    if settings: return click.echo(config_table())
+    if settings: return _echo(config_table())
     from aivd_nb.app import serve as run
     run(load_config(file, host=host, port=port, bundle=bundle), dev)
 

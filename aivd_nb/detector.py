@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 import numpy as np
 from fastcore.basics import patch
-from .bundle import Bundle, list_bundles, load_bundle
+from .bundle import Bundle, load_bundle
 from .cache import FeatureCache
 from .calibration import AI, INCONCLUSIVE, REAL, decide, is_ood, logit, sigmoid
 from .core import AivdError, BundleError, ConfigError, VideoError, WeightsError, cpu_count
-from .featurizers import Featurizer, create, find_weights, onnx_session
+from .featurizers import Featurizer, create, get_backbone, onnx_session
 from .ahead import in_order
 from .passages import Passage, find_passages, weigh
 from .pipeline import CnnThreads, OpenClip, VideoFeatures
@@ -98,25 +98,10 @@ def decline_reason(
     if unusual: return Reason("unusual", "unlike anything in training: its features lie outside the range in which scores were checked")
     return None
 
-# %% ../nbs/api/40_detector.ipynb #954e0af9
-_PREFERENCE = ("mobilenetv2", "inceptionv3", "embedded")
-
 # %% ../nbs/api/40_detector.ipynb #da9b9256
-def default_bundle(
-    weights=None, # where CNN weights are, if not in the usual places
-) -> str: # name of a shipped bundle
-    "The best shipped bundle whose weights are at hand without a download"
-    shipped = list_bundles()
-    if os.environ.get("AIVD_BUNDLE"): return os.environ["AIVD_BUNDLE"]
-    for name in _PREFERENCE:
-        if name in shipped and (name == "embedded" or _at_hand(name, weights)): return name
-    raise BundleError("aivd_nb", "ships no bundle that can run here", "Name one with --bundle, or put CNN weights into AIVD_WEIGHTS")
-
-# %% ../nbs/api/40_detector.ipynb #86770b1a
-def _at_hand(name, weights):
-    try: find_weights(name, weights, download=False)
-    except WeightsError: return False
-    return True
+def default_bundle() -> str: # folder or name of a bundle
+    "The bundle that `AIVD_BUNDLE` names, else the best one that needs no download"
+    return os.environ.get("AIVD_BUNDLE") or "efficientnet_lite0"
 
 # %% ../nbs/api/40_detector.ipynb #64096a6b
 @dataclass
@@ -141,13 +126,19 @@ class Detector:
         "Load a bundle and its CNN, and check that they belong together"
         for place in (weights, os.environ.get("AIVD_WEIGHTS")):
             if place and not os.path.exists(place): raise WeightsError(place, "is not there", "Correct the path of the CNN weights, or leave it away")
-        b = load_bundle(bundle or default_bundle(weights))
+        b = load_bundle(bundle or default_bundle())
         own = b.folder/"cnn.onnx"
         featurizer = create(b.spec, own if own.is_file() else weights, engine="onnx" if own.is_file() else engine, threads=threads)
         featurizer.check_fingerprint(b.fingerprint, b.name)
+        if get_backbone(b.spec.backbone).network: _check_identity(b, featurizer)
         return cls(b, featurizer, _head(b, engine), cache, looking=looking)
 
 # %% ../nbs/api/40_detector.ipynb #08e187a3
+def _check_identity(bundle, featurizer):
+    "Refuse a CNN file other than the one that the head was trained on: in 8-bit integers, nearly the same is not the same"
+    if bundle.identity == featurizer.identity: return
+    raise BundleError(bundle.name, "was trained on another version of the CNN that ships with aivd-nb", "Use the version that made it, or train it again")
+
 def _head(bundle, engine):
     "The head as a function, in the engine asked for"
     if engine == "keras":
@@ -221,12 +212,21 @@ class _Reading:
         if self.progress: self.progress(min(1.0, (self.done + share*n)/max(self.expected, self.done + n)))
 
     def __call__(self, windows):
-        v = self.clip.look(windows, self.detector.bundle.sampling.length, lambda share: self._tell(share, len(windows)))
-        self.done, scores = self.done + len(windows), self.detector.log_odds(v.sequences)
+        v, scores = self._scored(windows, lambda share: self._tell(share, len(windows)))
+        self.done += len(windows)
         there = [w for w in windows if any(w.indices[0] <= x[0] <= w.indices[-1] for x in v.windows)]
         self.parts.append(v)
         self.rows |= {w.indices: (v.sequences[i], v.spans[i], v.windows[i], v.kinds[i], scores[i]) for i, w in enumerate(there)}
         return np.array([self._score(w) for w in windows])
+
+    def _scored(self, windows, tell):
+        "Features and the head's scores; features that somebody put into the cache and that fit no head are made again"
+        v = self.clip.look(windows, self.detector.bundle.sampling, tell)
+        try: return v, self.detector.log_odds(v.sequences)
+        except Exception:
+            if not v.cached: raise
+        v = self.clip.look(windows, self.detector.bundle.sampling, tell, fresh=True)
+        return v, self.detector.log_odds(v.sequences)
 
     def _score(self, w):
         *_, kind, score = self.rows.get(w.indices, (None, 0.0))
@@ -347,3 +347,7 @@ def predict_many(self:Detector,
 def _answer(self:Detector, path, cnn, threads):
     try: return self.predict(path, cnn=cnn, threads=threads)
     except AivdError as e: return Failure(os.fspath(path), e.code, str(e))
+    except MemoryError: return _unforeseen(path, "memory", "needed more memory than there is", "Scale it down")
+    except Exception as e: return _unforeseen(path, "crash", f"made the detector fail ({type(e).__name__}: {e})", "Convert it, for example: ffmpeg -i IN -c:v libx264 OUT.mp4")
+
+def _unforeseen(path, code, problem, remedy): return Failure(os.fspath(path), code, f"{os.fspath(path)}: {problem}. {remedy}")

@@ -19,10 +19,9 @@ import numpy as np
 from .calibration import logit
 from .core import BundleError, ConfigError
 from .detector import Detector, Verdict
-from .distill import Recipe
-from .pipeline import neighbours, video_features
+from .pipeline import video_features
 from .views import make_views
-from .sampling import reflect_indices
+from .sampling import Window, neighbours, reflect_indices
 from .video import read_frames
 
 # %% ../nbs/api/41_explain.ipynb #e8cfafbb
@@ -99,41 +98,16 @@ def frame_shares(
     build = lambda there: np.where(there[:, at][..., None], sequence, ref)[:, None]
     return shapley(lambda there: _asked(detector, there, build), frames)
 
-# %% ../nbs/api/41_explain.ipynb #bbd1db1e
-_WIDTHS = {"Conv1_relu": 32, "block_1_project_BN": 24, "block_3_project_BN": 32, "block_5_add": 32, "block_6_project_BN": 64, "block_9_add": 64, "block_12_add": 96, "block_15_add": 160,
-    "out_relu": 1280, "mixed0": 256, "mixed2": 288, "mixed4": 768, "mixed6": 768, "mixed8": 1280}
-
-def _layer_widths(spec, dim):
-    "(layer, columns) of each tap; one for the whole CNN where its parts are not known"
-    embedded = Recipe()
-    if spec.backbone == "embedded" and dim == embedded.dim: return [(t, c*len(p.split())) for t, c, p in zip(embedded.taps, embedded.channels, embedded.pooled)]
-    if not spec.taps: return [("whole CNN", dim)]
-    known = _WIDTHS if all(n in _WIDTHS for n, _ in spec.layers()) else _keras_widths(spec)
-    return [(n, known[n]*(1 + std)) for n, std in spec.layers()]
-
-# %% ../nbs/api/41_explain.ipynb #3381fe15
-def _keras_widths(spec):
-    "Channels of the tapped layers, asked of an untrained Keras model"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
-    from aivd_nb.featurizers import get_backbone
-    b = get_backbone(spec.backbone)
-    cnn = getattr(keras.applications, b.application)(weights=None, include_top=False, input_shape=(b.size, b.size, 3))
-    return {n: cnn.get_layer(n).output.shape[-1] for n, _ in spec.layers()}
-
 # %% ../nbs/api/41_explain.ipynb #37afb129
 def families(
-    spec, # `FeatureSpec`
-    dim:int, # features of a frame, all views together
-) -> dict: # "views" and "taps": {name: column numbers}
+    columns:tuple, # ((view, layer, columns), …) of a bundle
+) -> dict[str, dict]: # "views" and "taps": {name: column numbers}
     "Which columns of a frame's features belong to which view and to which layer"
-    each = dim//len(spec.views)
-    widths = _layer_widths(spec, each)
-    if sum(w for _, w in widths) != each: raise ConfigError(spec.backbone, f"gives {each} features a view and its layers add up to {sum(w for _, w in widths)}", "Use the weights that the bundle was trained on")
-    starts = np.cumsum([0, *(w for _, w in widths)])
-    views = {v: np.arange(i*each, (i + 1)*each) for i, v in enumerate(spec.views)}
-    taps = {n: np.concatenate([np.arange(a, b) + i*each for i in range(len(spec.views))]) for (n, _), a, b in zip(widths, starts, starts[1:])}
-    return {"views": views, "taps": taps}
+    found, start = {"views": {}, "taps": {}}, 0
+    for view, layer, n in columns:
+        for kind, name in (("views", view), ("taps", layer)): found[kind].setdefault(name, []).append(np.arange(start, start + n))
+        start += n
+    return {kind: {name: np.concatenate(parts) for name, parts in names.items()} for kind, names in found.items()}
 
 # %% ../nbs/api/41_explain.ipynb #e08fcd4d
 def family_shares(
@@ -284,7 +258,7 @@ def explain(
     more = replace(b.sampling, windows=max(closer, b.sampling.windows))
     near = _only(seen, seen.judged) if len(seen.scores) >= closer else video_features(path, own.featurizer, more, own.cache, own.limits)
     base, ready = log_odds(own, np.broadcast_to(neutral(b), v.sequences.shape[1:])[None])[0], time.perf_counter()
-    windows, groups = _there(v), families(b.spec, v.sequences.shape[-1])
+    windows, groups = _there(v), families(b.columns)
     shares = [frame_shares(own, x, len(w)) for x, w in zip(v.sequences, windows)]
     rows, frames = _timed(windows, v.spans, shares, len(windows))
     views, taps = (tuple(_part(x, name=n) for n, x in family_shares(own, v.sequences, g).items()) for g in groups.values())
@@ -307,7 +281,8 @@ def _regions(detector, path, v, windows, shares, grid, most):
     "The map of the window that contributed most, and its frames' squares"
     k = int(np.argmax([abs(s.sum()) for s in shares])); w, size, views = windows[k], detector.featurizer.size, detector.bundle.spec.views
     chosen = sorted(int(i) for i in np.argsort(-np.abs(shares[k]))[:most])
-    pairs = neighbours([_Run(w)]); needed = {i: w[i] for i in chosen}
+    s = detector.bundle.sampling
+    pairs, needed = neighbours([Window(tuple(w))], v.info.n_frames, v.info.fps, s.apart), {i: w[i] for i in chosen}
     images = {f.index: f.image for f in read_frames(path, {j for i in needed.values() for j in (i, pairs[i])}, detector.limits)}
     squares = np.stack([make_views(images[i], views, size, images[pairs[i]]) for i in needed.values()])
     at = reflect_indices(len(w), v.sequences.shape[1])
@@ -317,11 +292,6 @@ def _regions(detector, path, v, windows, shares, grid, most):
     return where | _map(scene, grid), tuple(_shown(images[i], _area(views, width, height, size)) for i in needed.values())
 
 # %% ../nbs/api/41_explain.ipynb #a2e3ff64
-@dataclass(frozen=True)
-class _Run:
-    "A window, as `neighbours` wants it"
-    indices: list
-
 def _shown(image, area, size=224):
     "The part of a frame that the map covers, small"
     h, w = image.shape[:2]

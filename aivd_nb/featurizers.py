@@ -8,14 +8,17 @@ __all__ = ['Backbone', 'register', 'list_featurizers', 'get_backbone', 'FeatureS
            'create']
 
 # %% ../nbs/api/20_featurizers.ipynb #32b16841
+import base64
+import json
 import logging
 import os
 import sys
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, field
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 import numpy as np
+import aivd_nb
 from fastcore.basics import patch
 from .core import ConfigError, FingerprintError, WeightsError, atomic_write, cache_dir, cpu_count, file_digest, shared_data
 
@@ -28,6 +31,7 @@ class Backbone:
     last: str = "" # the layer read when no tap is named
     application: str = "" # function in keras.applications
     files: tuple = () # file name → last layer it holds, best first: ((name, layer), …)
+    network: str = "" # .onnx file in the package's folder `networks`
 
 _registry: dict[str, Backbone] = {}
 
@@ -61,7 +65,7 @@ register(Backbone("mobilenetv2", 224, "out_relu", "MobileNetV2", (
 register(Backbone("inceptionv3", 224, "mixed10", "InceptionV3", (
     ("inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5", "mixed10"),
     ("inception_v3_to_mixed8.weights.h5", "mixed8"))))
-register(Backbone("embedded", None));
+register(Backbone("efficientnet_lite0", None, network="efficientnet_lite0.onnx"));
 
 # %% ../nbs/api/20_featurizers.ipynb #e769e944
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def _no_weights(backbone, why, path=None):
     names = " or ".join(n for n, _ in backbone.files)
     return WeightsError(path or backbone.name, f"the ImageNet weights of {backbone.name} {why}",
         f"Put {names} into a folder and name that folder in AIVD_WEIGHTS; with a network, Keras downloads the first by itself. "
-        "The bundle `embedded` needs no download")
+        "The bundle `efficientnet_lite0` needs no download")
 
 # %% ../nbs/api/20_featurizers.ipynb #92adecf5
 def find_weights(
@@ -180,6 +184,7 @@ def _tapped(cnn, spec):
 def export_onnx(
     model, # Keras model with one input and one output
     path, # .onnx file to write, atomically
+    widths:tuple=(), # ((tap, columns), …) of its output, kept in the file
 ):
     "Write a Keras model as ONNX with a free batch size"
     import tensorflow as tf
@@ -188,7 +193,19 @@ def export_onnx(
     spec = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="frames")]
     fn = tf.function(lambda x: model(x, training=False))
     proto, _ = tf2onnx.convert.from_function(fn, input_signature=spec, opset=17)
+    if widths: proto.metadata_props.add(key="taps", value=json.dumps(widths))
     with atomic_write(path) as tmp: tmp.write_bytes(proto.SerializeToString())
+
+# %% ../nbs/api/20_featurizers.ipynb #1caca7b9
+_PROBE = "CAg6lAEKGAoBYQoBYhIBeSINTWF0TXVsSW50ZWdlchIBcCpLCAQIEBADQgFiSkB/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/WhMKAWESDgoMCAISCAoCCAEKAggEYhMKAXkSDgoMCAYSCAoCCAEKAggQQgQKABAR" # y = a·b for bytes a (1, 4) and signed bytes b (4, 16), all of them 127
+_EXACT = "session.x64quantprecision"
+
+@lru_cache(1)
+def _saturates() -> bool:
+    "Whether this processor's sums of 8-bit products are cut off"
+    import onnxruntime as ort
+    session = ort.InferenceSession(base64.b64decode(_PROBE), providers=["CPUExecutionProvider"])
+    return bool(session.run(None, {"a": np.full((1, 4), 255, np.uint8)})[0][0, 0] != 4*255*127)
 
 # %% ../nbs/api/20_featurizers.ipynb #4cfe83e1
 def onnx_session(
@@ -200,6 +217,7 @@ def onnx_session(
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads or cpu_count(), 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0") # a thread that waits leaves its processor to the decoder
+    if _saturates(): options.add_session_config_entry(_EXACT, "1")
     try: return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as e: raise WeightsError(path, "is not a model that ONNX Runtime can load", "Delete it if it lies in the cache, or copy it again") from e
 
@@ -238,14 +256,24 @@ class Featurizer:
     workers: int = 1 # calls that may run at once
     batch: int = 32 # squares a call that pay best
     release: object = field(default=lambda: None, repr=False) # gives back the memory that calls have used, and may take anew
+    taps: tuple = () # ((layer, columns), …) of one view's features; empty: not known apart
+
     def __call__(self, frames):
         if frames.ndim != 4 or frames.shape[1:] != (self.size, self.size, 3):
             raise ConfigError(self.spec.backbone, f"frames have shape {frames.shape}", f"Give (n, {self.size}, {self.size}, 3)")
         return self.run(np.ascontiguousarray(frames, np.float32))
+
     @cached_property
     def fingerprint(self): return fingerprint_of(self(fingerprint_image(self.size)))
+
     @cached_property
     def dim(self): return int(self(fingerprint_image(self.size)).shape[1])
+
+    @property
+    def columns(self) -> tuple: # ((view, layer, columns), …)
+        "What the columns of a frame's features are, in their order"
+        taps = self.taps or (("whole CNN", self.dim),)
+        return tuple((view, layer, int(n)) for view in self.spec.views for layer, n in taps)
 
 # %% ../nbs/api/20_featurizers.ipynb #984b7998
 @patch
@@ -268,6 +296,8 @@ def create(
     "The featurizer that a spec describes"
     if engine not in ("onnx", "keras"): raise ConfigError(engine, "is no known engine", "Choose 'onnx' or 'keras'")
     if weights is not None and Path(weights).suffix == ".onnx": return _from_onnx(spec, weights, threads)
+    network = get_backbone(spec.backbone).network
+    if network: return _from_onnx(spec, Path(aivd_nb.__file__).parent/"networks"/network, threads)
     if get_backbone(spec.backbone).size is None:
         raise WeightsError(spec.backbone, "comes as an ONNX file and none is named", "Load it through its bundle, which holds the file")
     return (_cached_onnx if engine == "onnx" else _from_keras)(spec, weights, threads)
@@ -279,7 +309,8 @@ def _from_onnx(spec, file, threads, identity=None):
     i, o = session.get_inputs()[0], session.get_outputs()[0].name
     run = lambda x, how=None: session.run([o], {i.name: x}, how)[0].astype(np.float32, copy=False)
     release = partial(run, np.zeros((1, *i.shape[1:]), np.float32), _shrinking())
-    return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", threads or cpu_count(), 2, release)
+    taps = json.loads(session.get_modelmeta().custom_metadata_map.get("taps", "[]"))
+    return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", threads or cpu_count(), 2, release, tuple(map(tuple, taps)))
 
 def _shrinking():
     "Options of an ONNX Runtime call after which its memory is given back"
@@ -288,7 +319,7 @@ def _shrinking():
     options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     return options
 
-def _identity(spec, file): return f"{file_digest(file)}:{'+'.join(f'{n}:{s:d}' for n, s in spec.layers())}:centred"
+def _identity(spec, file): return f"{file_digest(file)}:{'+'.join(f'{n}:{s:d}' for n, s in spec.layers())}:centred:named"
 
 # %% ../nbs/api/20_featurizers.ipynb #4a12523f
 def _export_place(name, other):
@@ -309,11 +340,14 @@ def _cached_onnx(spec, weights, threads):
         onnx = _export_place(name, Path(tmp))
         if not onnx.is_file():
             print(f"Preparing {spec.backbone} for ONNX Runtime. This is done once and may take a minute.", file=sys.stderr)
-            export_onnx(keras_model(spec, file), onnx)
+            model = keras_model(spec, file)
+            export_onnx(model, onnx, _widths(model, spec))
         return _from_onnx(spec, onnx, threads, f"onnx:{identity}")
 
 def _from_keras(spec, weights, threads):
     "Featurizer over the Keras model itself"
     file, _ = find_weights(spec.backbone, weights)
     model = keras_model(spec, file)
-    return Featurizer(spec, lambda x: model.predict_on_batch(x), model.input_shape[1], f"keras:{_identity(spec, file)}")
+    return Featurizer(spec, lambda x: model.predict_on_batch(x), model.input_shape[1], f"keras:{_identity(spec, file)}", taps=_widths(model, spec))
+
+def _widths(model, spec): return tuple((layer, model.get_layer(f"{layer}_mean").output.shape[-1]*(1 + std)) for layer, std in spec.layers())

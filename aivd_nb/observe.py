@@ -26,6 +26,8 @@ class Metrics:
         self.verdicts = Counter("aivd_verdicts", "Verdicts given", ["label"], **r)
         self.failures = Counter("aivd_failures", "Clips without a verdict", ["code"], **r)
         self.lost = Counter("aivd_processes_lost", "Analyses that took their process with them", **r)
+        self.confinement = Gauge("aivd_confinement", "What the kernel holds of a decoder: Landlock's version, seccomp; 0 is nothing", ["part"], **r)
+        self.store, self.evicted = Gauge("aivd_store_bytes", "Results that are kept", **r), Counter("aivd_evicted_jobs", "Results that left before their time, because the store was full", **r)
         self.waiting, self.workers = Gauge("aivd_queue_jobs", "Clips that wait", **r), Gauge("aivd_workers_ready", "Workers with a loaded detector", **r)
 
 # %% ../nbs/api/59_observe.ipynb #a85563b0
@@ -37,6 +39,7 @@ def hear(self:Metrics, what:str, **more):
     "Count what happens to jobs"
     if what == "done": self.verdicts.labels(more["label"]).inc(); self.clip_seconds.observe(more["seconds"])
     elif what == "stage": self.stage_seconds.labels(more["stage"] if more["stage"] in _STAGES else "other").observe(more["seconds"])
+    elif what == "evicted": self.evicted.inc(more["jobs"])
     elif what == "failed":
         self.failures.labels(more["code"]).inc()
         if more["lost"]: self.lost.inc()

@@ -13,7 +13,7 @@ from .provenance import STATES
 PROBLEMS = {
     "bad_request": (400, "The request can't be understood"), "no_file": (400, "There is no file in the request"), "unauthorized": (401, "An API key is needed"),
     "forbidden": (403, "Requests from other sites are refused"), "not_found": (404, "There is nothing here"), "method": (405, "This can't be done here"),
-    "length": (411, "The size of the request is not told"), "too_large": (413, "The file is too large"), "media_type": (415, "The request is of another type than expected"), "empty": (422, "The file is empty"), "not_a_video": (422, "The file is no video"),
+    "slow": (408, "The request took too long"), "length": (411, "The size of the request is not told"), "too_large": (413, "The file is too large"), "media_type": (415, "The request is of another type than expected"), "empty": (422, "The file is empty"), "not_a_video": (422, "The file is no video"),
     "rate": (429, "Too many requests"), "busy": (429, "The server is busy"), "internal": (500, "Something went wrong here"), "starting": (503, "The detector is being loaded"),
     "streams": (503, "No more status streams"), "storage": (507, "The server has no room")}
 
@@ -59,10 +59,10 @@ def job_view(
     "A job as JSON: state, message, progress; when done, the verdict; when failed, the error"
     at = f"{base}/{row['id']}"
     view = {"id": row["id"], "state": row["state"], "stage": row.get("stage") or row["state"], "message": status_message(row), "progress": status_share(row), "file": row["name"], "size_bytes": row["size"], "sha256": row["digest"],
-        "created": row["created"], "finished": row["finished"], "cached": bool(row["cached"]), "links": {"self": at, "events": f"{at}/events"}}
+        "created": row["created"], "finished": row["finished"], "links": {"self": at, "events": f"{at}/events"}}
     if row["state"] == "done":
         view |= {"verdict": row["verdict"] | {"file": row["name"]}, "in_words": row["verdict"].get("words", ""), "facts": row["facts"], "provenance": row["provenance"], "frames": [{"time_s": t, "href": f"{at}/frames/{n}"} for n, t in enumerate(row["frames"])]}
-    if row["error"]: view["error"] = {"code": row["error"], "problem": row["message"], "remedy": row["remedy"]}
+    if row.get("error"): view["error"] = {"code": row["error"], "problem": row["message"], "remedy": row["remedy"]}
     return view
 
 # %% ../nbs/api/58_openapi.ipynb #2873c514
@@ -84,12 +84,13 @@ def _schemas():
         reason=maybe("string"), reason_code=maybe("string"), timeline=_list(_WINDOW), passages=_list(_PASSAGE), duration_s=_NUMBER, looked_at_s=_NUMBER, words=_TEXT, how_often_wrong=_TEXT, what_next=_list(_TEXT), bundle=_TEXT, warnings=_list(_TEXT), timings_ms={"type": "object", "additionalProperties": _NUMBER})
     facts = _obj("container codec width height fps n_frames duration_s size_bytes", container=_TEXT, codec=_TEXT, width=_INT, height=_INT, rotation=_INT, fps=_NUMBER, n_frames=_INT, counted=_BOOL, duration_s=_NUMBER, size_bytes=_INT)
     provenance = _obj("credentials says_ai lines", credentials={"type": "string", "enum": list(STATES)}, says_ai=_BOOL, lines=_list(_TEXT))
-    job = _obj("id state stage message progress file size_bytes sha256 created finished cached links", id=_TEXT, state={"type": "string", "enum": ["queued", "running", *FINISHED]}, stage=_TEXT, message=_TEXT, progress=_SHARE,
-        file=_TEXT, size_bytes=_INT, sha256=_TEXT, created=_NUMBER, finished=maybe("number"), cached=_BOOL, links={"type": "object", "additionalProperties": _TEXT}, verdict=_ref("Verdict"), in_words=_TEXT, facts=_ref("Facts"), provenance=_ref("Provenance"),
+    job = _obj("id state stage message progress file size_bytes sha256 created finished links", id=_TEXT, state={"type": "string", "enum": ["queued", "running", *FINISHED]}, stage=_TEXT, message=_TEXT, progress=_SHARE,
+        file=_TEXT, size_bytes=_INT, sha256=_TEXT, created=_NUMBER, finished=maybe("number"), links={"type": "object", "additionalProperties": _TEXT}, verdict=_ref("Verdict"), in_words=_TEXT, facts=_ref("Facts"), provenance=_ref("Provenance"),
         frames=_list(_obj("time_s href", time_s=_NUMBER, href=_TEXT)), error=_obj("code problem remedy", code=_TEXT, problem=_TEXT, remedy=_TEXT))
     prob = _obj("type title status code", type=_TEXT, title=_TEXT, status=_INT, code={"type": "string", "enum": list(PROBLEMS)}, detail=_TEXT, request_id=_TEXT)
-    health = _obj("status workers waiting", status={"type": "string", "enum": ["ok", "starting"]}, workers=_INT, waiting=_INT)
-    return {"Verdict": verdict, "Facts": facts, "Provenance": provenance, "Job": job, "Problem": prob, "Health": health, "Version": _obj("version detector limits", version=_TEXT, detector={"type": "object"}, limits={"type": "object"})}
+    held = _obj("landlock seccomp", landlock=_INT, seccomp=_BOOL)
+    health = _obj("status workers waiting confinement", status={"type": "string", "enum": ["ok"]}, workers=_INT, waiting=_INT, confinement=held)
+    return {"Verdict": verdict, "Facts": facts, "Provenance": provenance, "Job": job, "Problem": prob, "Health": health, "Version": _obj("version detector limits confinement", version=_TEXT, detector={"type": "object"}, limits={"type": "object"}, confinement=held)}
 
 # %% ../nbs/api/58_openapi.ipynb #d2d02a95
 def _answers(ok, *codes):
@@ -115,12 +116,12 @@ _UPLOAD = {"required": True, "content": {"multipart/form-data": {"schema": _obj(
 # %% ../nbs/api/58_openapi.ipynb #649c68b2
 def _paths():
     "The operations of the API"
-    jobs = {"post": _operation("createJob", "Have a clip analysed", _answers((202, "Accepted", _json("Job"), ["Location"]), "bad_request", "no_file", "too_large", "media_type", "empty", "not_a_video", "rate", "starting", "storage"), requestBody=_UPLOAD)}
+    jobs = {"post": _operation("createJob", "Have a clip analysed", _answers((202, "Accepted", _json("Job"), ["Location"]), "bad_request", "no_file", "slow", "too_large", "media_type", "empty", "not_a_video", "rate", "starting", "storage"), requestBody=_UPLOAD)}
     job = {"parameters": [_ID], "get": _operation("getJob", "State, progress and, when done, the verdict", _answers((200, "The job", _json("Job"), []), "not_found")),
         "delete": _operation("deleteJob", "Stop it where it runs, and forget its result", _answers((204, "Gone", None, []), "not_found", "rate"))}
     events = {"parameters": [_ID], "get": _operation("watchJob", "Status messages as server-sent events, until the job is finished", _answers((200, "Events named `job`, each with a Job as its data", {"text/event-stream": {"schema": _obj("data", event=_TEXT, data=_TEXT)}}, []), "not_found", "streams"))}
     frame = {"parameters": [_ID, _N], "get": _operation("getFrame", "The frame in the middle of a window of the timeline", _answers((200, "A small JPEG", {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}, []), "not_found"))}
-    health = {"get": _operation("health", "Whether clips can be analysed", _answers((200, "Ready", _json("Health"), []), "starting"), security=[])}
+    health = {"get": _operation("health", "Whether clips can be analysed", _answers((200, "Ready", _json("Health"), []), "starting", "storage"), security=[])}
     version = {"get": _operation("version", "Version, detector and limits", _answers((200, "Version", _json("Version"), []), "starting"), security=[])}
     return {"/jobs": jobs, "/jobs/{id}": job, "/jobs/{id}/events": events, "/jobs/{id}/frames/{n}": frame, "/health": health, "/version": version}
 

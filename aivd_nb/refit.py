@@ -16,7 +16,7 @@ from .featurizers import Featurizer
 from .labels import read_labels
 from .passages import Clips, PassageRule, draw_film, fit_passages, judge_film, see_film
 from .sampling import Look
-from .train import TrainConfig, augmented, extract, out_of_fold_windows, scored_clips
+from .train import TrainConfig, extract, out_of_fold_windows, scored_clips, training_copies
 
 # %% ../nbs/api/37_refit.ipynb #c7da4dc9
 def window_scores(
@@ -32,7 +32,7 @@ def window_scores(
     if "group" not in df: raise LabelsError("labels", "has no column 'group', without which clips of one source stand on both sides", "Add a column that names each clip's source")
     df, train = df.reset_index(drop=True), TrainConfig(**bundle.data.get("training", {}))
     seq = extract(df, featurizer, bundle.sampling, cache, progress=progress)
-    extra = extract(df, featurizer, bundle.sampling, cache, augmented(train.seed, train.augment), progress) if train.augment else None
+    extra = training_copies(df, featurizer, bundle.sampling, train, cache, progress)
     z = out_of_fold_windows(bundle.head, train, seq, df, folds or bundle.data.get("folds") or 10, extra)
     scores = scored_clips(df, seq, z, bundle.calibrator).scores
     rows = [(i, k, round(float(x), 4)) for i, s in enumerate(scores) for k, x in enumerate(s)]

@@ -14,13 +14,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .augment import Augment
-from .cache import cache_key
+from .augment import Augment, encoded, gif, h264
 from .calibration import AI, INCONCLUSIVE
-from .core import AivdError, ConfigError, SplitError, atomic_write, cache_dir, file_digest
+from .core import ConfigError, SplitError
 from .evaluate import clip_sources, score_clips
 from .metrics import auc, bootstrap_interval, ece, paired_interval
-from .synth import ffmpeg
 
 # %% ../nbs/api/51_robustness.ipynb #4944f87c
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Degradation:
     "Something that happens to clips on their way"
     name: str
     what: str # in words, for the table
-    encode: tuple = () # ffmpeg's output arguments
+    passes: tuple = () # ((suffix, ffmpeg's output arguments), …), as for `encoded`
     alter: Callable|None = None # RGB uint8 frame → frame; its `repr` tells it whole
 
 # %% ../nbs/api/51_robustness.ipynb #6516673e
@@ -56,19 +54,23 @@ class Grey:
     "No colour, three equal channels"
     def __call__(self, image): return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
-# %% ../nbs/api/51_robustness.ipynb #848587bf
-def _h264(crf, *more): return (*more, "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-crf", str(crf), "-an")
-
 # %% ../nbs/api/51_robustness.ipynb #437947bf
 CLEAN = Degradation("clean", "as it is")
 
 # %% ../nbs/api/51_robustness.ipynb #9c203325
+def _h264(crf, *filters): return ((".mp4", h264(crf, *filters)),)
+
+_HALF = "scale=trunc(iw/4)*2:trunc(ih/4)*2:flags=area"
+_DROPPED = ("-vf", "select=not(eq(mod(n\\,3)\\,2))", "-fps_mode", "vfr")
+
 DEGRADATIONS = (
     Degradation("h264_crf23", "H.264 again, CRF 23", _h264(23)),
     Degradation("h264_crf32", "H.264 again, CRF 32", _h264(32)),
     Degradation("h264_crf40", "H.264 again, CRF 40", _h264(40)),
-    Degradation("half_size", "half width and height, H.264 CRF 21", _h264(21, "-vf", "scale=trunc(iw/4)*2:trunc(ih/4)*2:flags=area")),
-    Degradation("frame_drop", "every third frame lost, H.264 CRF 10", _h264(10, "-vf", "select=not(eq(mod(n\\,3)\\,2))", "-fps_mode", "vfr")),
+    Degradation("half_size", "half width and height, H.264 CRF 21", _h264(21, "-vf", _HALF)),
+    Degradation("gif", "through a GIF's 256 colours", gif()),
+    Degradation("fps_15", "15 frames a second, H.264 CRF 21", _h264(21, "-vf", "fps=15")),
+    Degradation("frame_drop", "every third frame lost, H.264 CRF 10", _h264(10, *_DROPPED)),
     Degradation("jpeg_chain", "JPEG 85, then 65, then 45", alter=JpegChain()),
     Degradation("crop", "the middle three quarters of each side", alter=CentreCrop()),
     Degradation("grey", "without colour", alter=Grey()),
@@ -76,26 +78,14 @@ DEGRADATIONS = (
     Degradation("brighter", "brightness × 1.4", alter=Augment(brightness=1.4)),
     Degradation("darker", "brightness × 0.6", alter=Augment(brightness=0.6)))
 
-# %% ../nbs/api/51_robustness.ipynb #52ecf7ca
-def _encoder():
-    "Version of the encoder, part of the name of what it made"
-    try: from imageio_ffmpeg import get_ffmpeg_version
-    except ImportError: return "ffmpeg of the system"
-    return get_ffmpeg_version()
-
 # %% ../nbs/api/51_robustness.ipynb #9af8d9e8
 def degrade_file(
     path, # a clip
     degradation:Degradation,
-    folder=None, # where to keep it; None: `degraded` in the cache folder
+    folder=None, # where to keep it; None: `encoded` in the cache folder
 ) -> Path: # the clip itself where nothing is encoded
     "The clip, encoded as the degradation says"
-    if not degradation.encode: return Path(path)
-    key = cache_key(video=file_digest(path), encode=list(degradation.encode), encoder=_encoder())
-    out = Path(folder or cache_dir()/"degraded")/degradation.name/f"{key[:32]}.mp4"
-    if not out.is_file():
-        with atomic_write(out) as tmp: ffmpeg("-i", path, *degradation.encode, "-f", "mp4", tmp)
-    return out
+    return encoded(path, degradation.passes, folder) if degradation.passes else Path(path)
 
 # %% ../nbs/api/51_robustness.ipynb #54ce8046
 def sample_sources(

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['every_nth', 'every_seconds', 'Sampling', 'Window', 'plan_windows', 'Look', 'spread_count', 'spread_windows',
-           'run_score', 'best_run', 'closer_windows', 'other_windows', 'Looked', 'look_over', 'reflect_indices',
-           'to_sequence']
+           'run_score', 'best_run', 'closer_windows', 'other_windows', 'Looked', 'look_over', 'neighbours',
+           'reflect_indices', 'to_sequence']
 
 # %% ../nbs/api/06_sampling.ipynb #505e8297
 import math
@@ -44,10 +44,12 @@ class Sampling:
     unit: str = "frames" # of `step`: "frames" or "seconds"
     length: int = 20 # frames a window
     windows: int = 8 # at most, spread evenly over the clip
+    apart: float = 0.0 # seconds from a frame to the one that its motion is read against; 0: the next one that is looked at
 
     def __post_init__(self):
         if self.unit not in ("frames", "seconds"): raise ConfigError("unit", f"is {self.unit!r}", "Choose frames or seconds")
         if not 0 < self.step < math.inf: raise ConfigError("step", f"is {self.step}", "Give a number above 0")
+        if not 0 <= self.apart < math.inf: raise ConfigError("apart", f"is {self.apart}", "Give seconds, or 0 for the next frame that is looked at")
         if self.length < 1 or self.windows < 1: raise ConfigError("length and windows", f"are {self.length} and {self.windows}", "Give 1 or more")
 
 # %% ../nbs/api/06_sampling.ipynb #287a51a4
@@ -250,6 +252,24 @@ def look_over(
     while room > 0 and (more := closer_windows(n_frames, look.every_s*fps, found.windows, found.scores, min(room, 4))):
         found, room = _further(found, more, read, False), room - len(more)
     return found
+
+# %% ../nbs/api/06_sampling.ipynb #2da5f959
+def neighbours(
+    windows, # of a clip
+    n_frames:int, # of the clip
+    fps:float, # its frames a second
+    apart:float=0.0, # seconds; 0: the next frame of the same window, for its last one the one before
+) -> dict[int, int]: # frame → the frame that it is compared with; itself where there is no other
+    "The frame that each frame of the windows is compared with"
+    if not apart: return _next_of_window(windows)
+    step = max(1, round(apart*fps))
+    wanted = sorted({i for w in windows for i in w.indices})
+    return {i: i + step if i + step < n_frames else max(0, i - step) for i in wanted}
+
+def _next_of_window(windows):
+    "The next frame of the same window; for the last one, the one before"
+    pairs = [(a, b) for w in windows for a, b in zip(w.indices, w.indices[1:])]
+    return {w.indices[0]: w.indices[0] for w in windows} | {b: a for a, b in pairs} | dict(pairs)
 
 # %% ../nbs/api/06_sampling.ipynb #2186ce4b
 def reflect_indices(

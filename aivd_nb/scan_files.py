@@ -17,6 +17,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from .core import ConfigError
@@ -69,27 +70,50 @@ def _listed(folder):
     with os.scandir(folder) as found:
         for e in found:
             if e.name.startswith("."): continue
-            if e.is_dir(follow_symlinks=False): folders.append(e.name)
-            elif is_video(e.name) and not e.is_dir(): videos.append(e.name)
+            if _is_folder(e, False): folders.append(e.name)
+            elif is_video(e.name) and not _is_folder(e, True): videos.append(e.name)
     return sorted(videos), sorted(folders)
+
+def _is_folder(e, follow):
+    "Whether an entry is a folder; one that can't be asked (a link to itself) is told when it is opened"
+    try: return e.is_dir(follow_symlinks=follow)
+    except OSError: return False
+
+def _unlisted(folder, e):
+    "The row of a folder whose videos nobody knows"
+    return Entry(str(folder), None, None, ("unlisted", f"can't be listed ({getattr(e, 'strerror', None) or e}), so its videos are not in the table", "Check its permissions and the drive"))
 
 def _walk(folder):
     "Videos below a folder, one folder after the other"
     try: videos, folders = _listed(folder)
-    except OSError as e: return warnings.warn(f"{folder}: can't be listed ({e.strerror}), so its videos are left out")
+    except OSError as e:
+        yield _unlisted(folder, e)
+        return
     yield from (local_entry(os.path.join(folder, n)) for n in videos)
     for n in folders: yield from _walk(os.path.join(folder, n))
 
 # %% ../nbs/api/43_scan_files.ipynb #b8aa1d38
 def _is_address(path): return "://" in str(path)
 
+_PROTOCOLS = ("file", "s3", "gs", "https", "memory") # by name: fsspec has many more, which unpack, redirect or connect as soon as they are named
+
+def _protocol(url):
+    "The protocol of an address, one of those that are accepted"
+    protocol = str(url).split("://")[0]
+    if "::" in str(url) or protocol not in _PROTOCOLS: raise ConfigError(url, f"has a protocol that is not accepted ({protocol[:40]})", "Use a path, or an address that begins with s3://, gs:// or https://")
+    return protocol
+
 def _open_address(url):
     "The fsspec file system of an address, and the path in it"
     from fsspec.core import url_to_fs
-    protocol = str(url).split("://")[0]
-    try: return url_to_fs(url)
+    _protocol(url)
+    with _installed(url): return url_to_fs(url)
+
+@contextmanager
+def _installed(url):
+    "Say which package an address needs"
+    try: yield
     except ImportError as e: raise ConfigError(url, f"needs a package that is not installed ({e})", "Install it with pip: s3fs for s3://, gcsfs for gs://, aiohttp for https://") from e
-    except ValueError as e: raise ConfigError(url, f"has a protocol that fsspec doesn't know ({protocol})", "Use a path, or an address such as s3://bucket/folder") from e
 
 # %% ../nbs/api/43_scan_files.ipynb #1fa8e9ec
 def _seconds(info):
@@ -102,9 +126,12 @@ def _remote(fs, info): return Entry(fs.unstrip_protocol(info["name"]), _token(in
 # %% ../nbs/api/43_scan_files.ipynb #2319ff10
 def _walk_address(fs, path):
     "Videos below a folder of an fsspec file system"
-    for _, folders, files in fs.walk(path, detail=True):
+    problems = []
+    for _, folders, files in fs.walk(path, detail=True, on_error=problems.append):
         for n in [n for n in folders if n.startswith(".")]: del folders[n]
         yield from (_remote(fs, files[n]) for n in sorted(files) if is_video(n))
+    known = [e for e in problems if not isinstance(e, FileNotFoundError)] # deleted while it was listed
+    if known: yield _unlisted(fs.unstrip_protocol(path), known[0])
 
 def _find_address(url):
     "Videos that an address stands for: a file, a glob or a folder"
@@ -147,9 +174,18 @@ def _from_manifest(file):
 def _named(name, folder):
     "The video that a row of a manifest names; what an address says of itself is asked when it is fetched"
     if not _is_address(name): return local_entry(os.path.join(folder, name))
-    try: fs, path = _open_address(name)
+    try: return _spelled(name)
     except ConfigError as e: return Entry(name, None, None, ("unreachable", e.problem, e.remedy))
-    return local_entry(path) if name.startswith("file://") else Entry(fs.unstrip_protocol(path), None, None) # one spelling
+    except Exception as e: # drivers of file systems raise whatever their libraries do
+        return Entry(name, None, None, ("unreachable", f"can't be read as an address ({type(e).__name__}: {e})", "Correct the address"))
+
+def _spelled(name):
+    "An address as a listing would spell it; nothing is connected to for that"
+    from fsspec import get_filesystem_class
+    protocol = _protocol(name)
+    with _installed(name): path = get_filesystem_class(protocol)._strip_protocol(name)
+    if protocol == "file": return local_entry(path)
+    return Entry(path if "://" in path else f"{protocol}://{path}", None, None)
 
 # %% ../nbs/api/43_scan_files.ipynb #9d13e0cb
 def list_videos(
@@ -178,11 +214,13 @@ def check_sources(
 # %% ../nbs/api/43_scan_files.ipynb #64cb6406
 def _first(source):
     "The first video of a source, or None; what a file system says against it as an error that helps"
-    try: return next(_find(source), None)
+    try: found = next(_find(source), None)
     except ConfigError: raise
     except FileNotFoundError as e: raise ConfigError(source, "is not there", "Check the address") from e
     except Exception as e: # drivers of file systems raise whatever their libraries do
         raise ConfigError(source, f"can't be listed ({type(e).__name__}: {e})", "Check the address, the network and your credentials") from e
+    if found and found.problem and found.path == os.path.abspath(source): raise ConfigError(source, *found.problem[1:])
+    return found
 
 # %% ../nbs/api/43_scan_files.ipynb #db5d1113
 def sample_videos(

@@ -149,7 +149,7 @@ def _gallery(out, top):
             picture = f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">' if jpeg else '<div class="gone">no picture: it is not there now</div>'
             said = f": {html.escape(parts)}" if parts else ""
             more = f", and {copies - 1} more of the same content" if copies > 1 else ""
-            yield f'<figure>{picture}<figcaption><b>{p:.2f}</b> {label}{said}<br><span title="{html.escape(path, quote=True)}">{html.escape(Path(path).name)}</span>{more}</figcaption></figure>'
+            yield f'<figure>{picture}<figcaption><b>{p:.2f}</b> {html.escape(str(label))}{said}<br><span title="{html.escape(path, quote=True)}">{html.escape(Path(path).name)}</span>{more}</figcaption></figure>'
 
 # %% ../nbs/api/58_scan_report.ipynb #678f75b7
 def _verdict_table(counts):

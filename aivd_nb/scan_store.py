@@ -29,7 +29,7 @@ def scan_schema(): # a `pyarrow.Schema`
         ("passages", pa.list_(passage)), ("duration_s", number), ("looked_at_s", number), ("timings_ms", spent), ("bundle", text), ("version", text), ("error", text), ("message", text)])
 
 # %% ../nbs/api/44_scan_store.ipynb #f4d43944
-PASSING = ("missing", "unreachable", "stalled", "timeout", "crash", "memory")
+PASSING = ("missing", "unreachable", "unlisted", "stalled", "timeout", "crash", "memory")
 
 # %% ../nbs/api/44_scan_store.ipynb #9f9b6264
 _PART = re.compile(r"part-\d{6,}\.parquet")

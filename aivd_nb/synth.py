@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BROKEN', 'photo', 'camera_frames', 'generated_frames', 'draw_number', 'read_number', 'numbered_frames', 'write_clip',
-           'ffmpeg', 'encode', 'make_dataset', 'make_broken']
+           'ffmpeg', 'ffmpeg_version', 'encode', 'make_dataset', 'make_broken']
 
 # %% ../nbs/api/01_synth.ipynb #18be7e7a
 import shutil
@@ -143,6 +143,13 @@ def ffmpeg(
     cmd = [exe, "-hide_banner", "-loglevel", "error", "-nostdin" if stdin is None else "-y", "-y", "-threads", "2", *map(str, args)]
     done = subprocess.run(cmd, input=stdin, capture_output=True)
     if done.returncode: raise ConfigError("ffmpeg", done.stderr.decode(errors="replace").strip() or "failed", f"Check the arguments: {args}")
+
+# %% ../nbs/api/01_synth.ipynb #4c37c71c
+def ffmpeg_version() -> str:
+    "Which ffmpeg program it is: part of the name of what it made"
+    try: from imageio_ffmpeg import get_ffmpeg_version
+    except ImportError: return "ffmpeg of the system"
+    return get_ffmpeg_version()
 
 # %% ../nbs/api/01_synth.ipynb #2947228a
 def encode(

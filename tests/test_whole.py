@@ -29,9 +29,9 @@ def head(x):
 
 @pytest.fixture(scope="module")
 def detector():
-    spec = FeatureSpec("embedded", ("square",))
+    spec = FeatureSpec(views=("square",))
     rule = PassageRule((3, 24), (1.5, 2.5), (.5, 1.5), n_real=1000, called_ai=40, mixed=90, sources=100)
-    b = Bundle("toy", spec, Sampling(.25, "seconds", 4, 2), HeadConfig(), 3, (0.0,)*32, Calibrator(), Band(.8, .3, 100, 5, 100, 10), passages=rule, metrics={"on": "grouped folds"})
+    b = Bundle("toy", spec, Sampling(.25, "seconds", 4, 2), HeadConfig(), (("square", "colour", 3),), "toy", (0.0,)*32, Calibrator(), Band(.8, .3, 100, 5, 100, 10), passages=rule, metrics={"on": "grouped folds"})
     return Detector(b, Featurizer(spec, lambda x: x.mean((1, 2)), 32, "toy"), head)
 
 

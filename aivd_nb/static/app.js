@@ -351,7 +351,7 @@ async function result(c) {
   const why = v.reason ? el("p", { class: "reason" }, el("strong", {}, "Why no verdict? "), `${v.reason[0].toUpperCase()}${v.reason.slice(1)}.`) : null;
   const next = v.what_next.length ? el("div", { class: "reason" }, el("strong", {}, "What to do next"), el("ul", {}, ...v.what_next.map(t => el("li", {}, t)))) : null;
   const notes = [...(job.provenance.says_ai ? [el("p", { class: "reason" }, el("strong", {}, "Beside the score: "), `${job.provenance.lines[1]}.`)] : []), ...v.warnings.map(w => el("p", { class: "reason hint" }, `Note: ${w}.`))];
-  const caveat = el("p", { class: "caveat" }, el("strong", {}, "One signal, not proof. "), `Model: ${v.bundle}. ${v.how_often_wrong} `, job.cached ? "This content was analysed before; the answer comes from the store." : "");
+  const caveat = el("p", { class: "caveat" }, el("strong", {}, "One signal, not proof. "), `Model: ${v.bundle}. ${v.how_often_wrong}`);
   const copyButton = el("button", { class: "button", type: "button", onclick: () => copy(copyButton, job) }, "Copy as JSON");
   const drop = el("button", { class: "button", type: "button", onclick: async () => { await ask(job.links.self, { method: "DELETE" }).catch(() => {}); forget(c); c.node.remove(); say("Deleted"); $("file").focus(); } }, "Delete the result");
   close(c, head, ...[why, next].filter(Boolean), ...notes, scale(v.probability, label), timeline(job, images), facts(job), origin(job), caveat, el("div", { class: "actions" }, copyButton, el("button", { class: "button", type: "button", onclick: () => print() }, "Print"), drop));
