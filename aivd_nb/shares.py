@@ -43,8 +43,10 @@ class Shares(NamedTuple):
 # %% ../nbs/api/29_shares.ipynb #fda723df
 _CLIP = 6.0 # standard deviations
 
+# %% ../nbs/api/29_shares.ipynb #ceca5efd
 def _standard(x, mean, scale): return np.clip((x - mean)/scale, -_CLIP, _CLIP).astype(np.float32)
 
+# %% ../nbs/api/29_shares.ipynb #0f7a2d89
 class Space:
     "Rows standardised, and rotated into the space that they span"
     def __init__(self,
@@ -84,6 +86,7 @@ def read_shares(
         found.append(np.concatenate([frames, np.repeat(still[:, None], part.shape[1], 1)], 2))
     return np.concatenate(found)
 
+# %% ../nbs/api/29_shares.ipynb #2ebbebc2
 def linear_logit(shares:Shares, read:np.ndarray) -> np.ndarray: # (n,) of sequences as `read_shares` gives them
     "The regression's own score: the sum of the shares, meant over time"
     return read.sum(2).mean(1) + shares.bias
