@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 import cv2
 import numpy as np
@@ -124,13 +125,13 @@ class VideoFeatures:
     warnings: tuple = ()
 
 # %% ../nbs/api/23_pipeline.ipynb #ea208d3e
-_CODE = ("video", "augment", "views", "featurizers", "sampling", "pipeline")
+_CODE = ("containers", "tracks", "packets", "video", "augment", "views", "featurizers", "sampling", "pipeline")
 
 @lru_cache(1)
 def code_digest() -> str: # 64 hexadecimal digits
     "Digest of the code that features depend on; nbdev's cell marks don't count"
     here = Path(aivd_nb.__file__).parent
-    return cache_key(opencv=cv2.__version__, **{m: _without_comments((here/f"{m}.py").read_text(encoding="utf-8")) for m in _CODE})
+    return cache_key(opencv=cv2.__version__, av=version("av"), **{m: _without_comments((here/f"{m}.py").read_text(encoding="utf-8")) for m in _CODE})
 
 def _without_comments(source): return "\n".join(l for l in source.splitlines() if l and not l.startswith("#"))
 
@@ -202,7 +203,8 @@ def _decoded(path, featurizer, sampling, cache, limits, alter, threads, pulse, w
             pairs = _pairs(windows, info, featurizer, sampling)
             frames = reader.frames({*pairs, *pairs.values()}, rgb=alter is not None)
             yield from watch(info, windows, frames) if watch else frames
-    except (OSError, cv2.error) as e: raise VideoError(path, f"can't be read to its end ({e})", "Copy it again", "unreadable") from e
+    except OSError as e: raise VideoError(path, f"can't be read to its end ({e})", "Copy it again", "unreadable") from e
+    except cv2.error as e: raise ConfigError("OpenCV", f"can't work on a picture of {path} ({e})", "Install it anew: pip install --force-reinstall opencv-python") from e
     except (AivdError, Stopped, MemoryError): raise
     except Exception as e: # a file that makes the reader do what nobody foresaw is at fault itself
         raise VideoError(path, f"can't be read ({type(e).__name__}: {e})", "Copy it again, or convert it", "unreadable") from e

@@ -6,13 +6,14 @@
 __all__ = ['EXPORT', 'CONVERT', 'AGAIN', 'Limits', 'cut_off', 'check_file', 'check_pixels', 'Track', 'describe_tracks', 'films',
            'lacking', 'Turn', 'turn_of', 'Reading']
 
-# %% ../nbs/api/08_tracks.ipynb #4ca0faed
+# %% ../nbs/api/08_tracks.ipynb #8fc96a07
 import io
 import math
 import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 import cv2
@@ -90,17 +91,14 @@ class _File(io.FileIO):
 
 def _no_other_file(url, flags, options): raise PermissionError("a video may not open another file")
 
-# %% ../nbs/api/08_tracks.ipynb #dca65a2a
-def _decoder(codec):
-    "FFmpeg's decoder for a codec, None where it has none"
-    try: return av.Codec(codec, "r").name
-    except (av.codec.codec.UnknownCodecError, av.FFmpegError): return None
+# %% ../nbs/api/08_tracks.ipynb #4930642d
+_DECODERS = {"av1": "libdav1d", "flv1": "flv", "msmpeg4v3": "msmpeg4"} # of codecs whose decoder has another name
 
 def _options(kind, limits):
     "What FFmpeg may do with a file"
     options = {"protocol_whitelist": "", "format_whitelist": KINDS[kind], "max_pixels": str(min(limits.max_pixels, (1 << 31) - 1))}
     if limits.codecs is None: return options
-    allowed = {*limits.codecs, *filter(None, map(_decoder, limits.codecs))}
+    allowed = {*limits.codecs, *(_DECODERS[c] for c in limits.codecs if c in _DECODERS)}
     return options | {"codec_whitelist": ",".join(sorted(allowed))}
 
 # %% ../nbs/api/08_tracks.ipynb #d8e3b75f
@@ -176,12 +174,12 @@ def _codec(stream):
     "FFmpeg's name for a track's codec"
     return stream.codec.canonical_name if stream.codec_context else "unknown"
 
-# %% ../nbs/api/08_tracks.ipynb #08ca71a4
+# %% ../nbs/api/08_tracks.ipynb #f6e95033
 def describe_tracks(
     reading, # a `Reading`
 ) -> tuple: # of `Track`
-    "All tracks of a file, in its order"
-    return tuple(_described(s, reading.track) for s in reading.container.streams)
+    "The tracks of a file, in its order, 32 at most"
+    return tuple(_described(s, reading.track) for s in islice(reading.container.streams, 32))
 
 def _described(s, shown):
     "What a person should know of a track"
