@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['AivdError', 'VideoError', 'LabelsError', 'SplitError', 'WeightsError', 'FingerprintError', 'BundleError',
-           'ConfigError', 'TrainError', 'Label', 'file_digest', 'atomic_write', 'cpu_count', 'cache_dir',
+           'ConfigError', 'TrainError', 'Label', 'keep_quiet', 'file_digest', 'atomic_write', 'cpu_count', 'cache_dir',
            'seed_everything', 'shared_data']
 
 # %% ../nbs/api/00_core.ipynb #d50939c0
@@ -72,6 +72,18 @@ class Label(IntEnum):
     REAL = 0
     AI = 1
 
+# %% ../nbs/api/00_core.ipynb #8429276a
+_QUIET = {"ORT_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+
+def keep_quiet(
+    env=None, # mapping to change; None: this process's environment
+):
+    "Switch off what ONNX Runtime and Ray would tell their makers; it must be called before either is imported"
+    (os.environ if env is None else env).update(_QUIET)
+
+# %% ../nbs/api/00_core.ipynb #b025c512
+keep_quiet()
+
 # %% ../nbs/api/00_core.ipynb #c3454ed9
 def file_digest(
     path, # file to read
@@ -125,15 +137,25 @@ def cpu_count() -> int: # at least 1
     own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     return max(1, int(min(own, _read_quota())))
 
+# %% ../nbs/api/00_core.ipynb #2c06f971
+def _cache_path():
+    "Where the cache folder is or will be"
+    home = os.path.expanduser("~")
+    if home == "~": home = tempfile.gettempdir() # a user of a container that has neither a name nor HOME
+    folder = os.environ.get("XDG_CACHE_HOME") or (os.environ.get("LOCALAPPDATA") if os.name == "nt" else None) or Path(home)/".cache"
+    return Path(os.environ.get("AIVD_CACHE") or Path(folder)/"aivd")
+
 # %% ../nbs/api/00_core.ipynb #d24d2a61
 def cache_dir() -> Path: # made where it is missing
     "Folder for what can be computed again: `AIVD_CACHE`, else `aivd` in the user's cache folder"
-    home = os.environ.get("XDG_CACHE_HOME") or (os.environ.get("LOCALAPPDATA") if os.name == "nt" else None) or Path.home()/".cache"
-    path = Path(os.environ.get("AIVD_CACHE") or Path(home)/"aivd")
+    path = _cache_path()
     try: path.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise ConfigError(path, f"the cache folder can't be made ({e.strerror})", "Set AIVD_CACHE to a folder that can be written") from e
     return path
+
+# %% ../nbs/api/00_core.ipynb #79998684
+if not os.path.exists(os.path.expanduser("~/.keras")): os.environ.setdefault("KERAS_HOME", str(_cache_path()/"keras"))
 
 # %% ../nbs/api/00_core.ipynb #a4333e8e
 def seed_everything(
