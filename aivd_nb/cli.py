@@ -43,6 +43,7 @@ def _for_people(r):
     lines = [f"{head}   probability of AI {r.probability:.2f}  {_bar(r.probability)}"]
     if r.reason: lines.append(f"  because {r.reason}")
     if len(r.timeline) > 1: lines.append("  over time " + "  ".join(f"{w['start_s']:.1f}–{w['end_s']:.1f} s {w['probability']:.2f}" for w in r.timeline))
+    if r.origin: lines.append(f"  {r.origin['sentence'][0].lower()}{r.origin['sentence'][1:]} (not part of the score)")
     return "\n".join(lines + [f"  note: {w}" for w in r.warnings])
 
 # %% ../nbs/api/62_cli.ipynb #8ac16291
@@ -315,16 +316,31 @@ def _keep_explanation(e, band, out):
 
 # %% ../nbs/api/62_cli.ipynb #721a30dc
 @main.command()
-@click.argument("clips", nargs=-1, required=True)
-@click.option("--trust", help="PEM file with the certificates of the signers that you trust; else AIVD_C2PA_TRUST.")
+@click.argument("clips", nargs=-1)
+@click.option("--trust", help="PEM file with the certificates of the signers that you trust; else AIVD_C2PA_TRUST, else the list that was fetched.")
+@click.option("--update-trust", is_flag=True, help="Fetch the list of signers that the C2PA publishes, and use it from now on.")
+@click.option("--from", "addresses", multiple=True, metavar="ADDRESS", help="With --update-trust: fetch the list from here instead. May be given several times.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def provenance(clips, trust, as_json):
-    "Say what a file tells of its origin: encoder, device, edits, content credentials. Offline; never part of the score."
+def provenance(clips, trust, update_trust, addresses, as_json):
+    "Say what a file tells of its origin: who made it, encoder, device, edits, content credentials. Offline but for --update-trust; never part of the score."
+    if not clips and not update_trust: raise click.UsageError("Give clips, or --update-trust")
+    if update_trust: click.echo(_update_trust(addresses), err=True)
+    _each(clips, lambda clip: _provenance(clip, trust, as_json))
+
+# %% ../nbs/api/62_cli.ipynb #77ebaa82
+def _update_trust(addresses):
+    "Fetch the list; gives a line about it"
+    from aivd_nb.trust import TRUST_LISTS, update_trust
+    found = update_trust(addresses or TRUST_LISTS)
+    return f"{found}: {len(found)} certificates"
+
+def _provenance(clip, trust, as_json):
+    "What one file says"
+    from aivd_nb.origin import summary
     from aivd_nb.provenance import describe_provenance, provenance as look
-    def work(clip):
-        p = look(clip, trust)
-        return json.dumps(p.to_dict(), ensure_ascii=False) if as_json else "\n".join([p.file, *(f"  {l}" for l in describe_provenance(p))])
-    _each(clips, work)
+    p = look(clip, trust)
+    if as_json: return json.dumps(p.to_dict() | {"origin": summary(p)}, ensure_ascii=False)
+    return "\n".join([p.file, f"  {summary(p)['sentence']}", *(f"  {l}" for l in describe_provenance(p))])
 
 # %% ../nbs/api/62_cli.ipynb #b54efbde
 @main.command()

@@ -10,13 +10,14 @@ __all__ = ['MIN_SIDE', 'MIN_SECONDS', 'MIN_BITS', 'Verdict', 'Failure', 'bits_pe
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fastcore.basics import patch
 from .bundle import Bundle, list_bundles, load_bundle
 from .cache import FeatureCache
 from .calibration import INCONCLUSIVE, decide, is_ood, logit
 from .core import AivdError, BundleError, ConfigError, WeightsError, cpu_count
 from .featurizers import Featurizer, create, find_weights, onnx_session
+from .origin import origin
 from .ahead import in_order
 from .pipeline import CnnThreads, video_features
 from .video import Limits
@@ -35,6 +36,7 @@ class Verdict:
     bundle: str
     warnings: tuple = ()
     timings_ms: dict = field(default_factory=dict)
+    origin: dict|None = None # what the file says of its own making, as `origin` gives it; never part of the score
     def to_dict(self): return asdict(self) | {"timeline": list(self.timeline), "warnings": list(self.warnings)}
 
 # %% ../nbs/api/40_detector.ipynb #f253d406
@@ -146,7 +148,7 @@ def predict(self:Detector,
     p = float(self.bundle.calibrator(z.mean()))
     unusual = bool(self.bundle.gate is not None and is_ood(self.bundle.gate, v.sequences.mean((0, 1)))[0])
     timings = {k: round(t, 1) for k, t in (v.timings_ms | {"total": 1000*(time.perf_counter() - start)}).items()}
-    return self._verdict(path, v, p, self.bundle.calibrator(z), unusual, timings)
+    return replace(self._verdict(path, v, p, self.bundle.calibrator(z), unusual, timings), origin=origin(path))
 
 # %% ../nbs/api/40_detector.ipynb #0564eeae
 @patch

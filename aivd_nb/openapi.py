@@ -7,6 +7,7 @@ __all__ = ['PROBLEMS', 'problem', 'in_words', 'status_message', 'status_share', 
 
 # %% ../nbs/api/58_openapi.ipynb #c9040e0d
 from .jobs import FINISHED
+from .origin import STRENGTHS
 from .provenance import STATES
 
 # %% ../nbs/api/58_openapi.ipynb #00888307
@@ -96,7 +97,8 @@ def _schemas():
     verdict = _obj("file label leans probability confidence reason timeline bundle warnings timings_ms", file=_TEXT, label=_LABELS, leans={"type": "string", "enum": _LABELS["enum"][:2]}, probability=_SHARE, confidence=_SHARE,
         reason=maybe("string"), timeline=_list(_WINDOW), bundle=_TEXT, warnings=_list(_TEXT), timings_ms={"type": "object", "additionalProperties": _NUMBER})
     facts = _obj("container codec width height fps n_frames duration_s size_bytes", container=_TEXT, codec=_TEXT, width=_INT, height=_INT, rotation=_INT, fps=_NUMBER, n_frames=_INT, counted=_BOOL, duration_s=_NUMBER, size_bytes=_INT)
-    provenance = _obj("credentials says_ai lines", credentials={"type": "string", "enum": list(STATES)}, says_ai=_BOOL, lines=_list(_TEXT))
+    strength = {"type": ["string", "null"], "enum": [None, *STRENGTHS]}
+    provenance = _obj("credentials says_ai strength sentence lines", credentials={"type": "string", "enum": list(STATES)}, says_ai=_BOOL, strength=strength, sentence=_TEXT, lines=_list(_TEXT))
     job = _obj("id state stage message progress file size_bytes sha256 created finished cached links", id=_TEXT, state={"type": "string", "enum": ["queued", "running", *FINISHED]}, stage=_TEXT, message=_TEXT, progress=_SHARE,
         file=_TEXT, size_bytes=_INT, sha256=_TEXT, created=_NUMBER, finished=maybe("number"), cached=_BOOL, links={"type": "object", "additionalProperties": _TEXT}, verdict=_ref("Verdict"), in_words=_TEXT, facts=_ref("Facts"), provenance=_ref("Provenance"),
         frames=_list(_obj("time_s href", time_s=_NUMBER, href=_TEXT)), error=_obj("code problem remedy", code=_TEXT, problem=_TEXT, remedy=_TEXT))

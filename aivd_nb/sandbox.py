@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CONTAINERS', 'CODECS', 'SandboxLimits', 'clip_limits', 'thumbnail', 'Watch', 'describe', 'load_detector', 'confine',
-           'origin', 'analyse', 'keeper_main', 'child_environment', 'SandboxError', 'checked', 'Sandbox']
+           'analyse', 'keeper_main', 'child_environment', 'SandboxError', 'checked', 'Sandbox']
 
 # %% ../nbs/api/55_sandbox.ipynb #3bb97754
 import base64
@@ -28,8 +28,10 @@ import numpy as np
 from fastcore.basics import patch
 from .core import AivdError, ConfigError, VideoError, file_digest
 from .detector import Detector
-from .provenance import STATES, describe_provenance, provenance
+from .origin import STRENGTHS, origin
+from .provenance import STATES, preload
 from .synth import generated_frames, write_clip
+from .trust import trust_file
 from .video import Limits, probe
 
 # %% ../nbs/api/55_sandbox.ipynb #fa844647
@@ -114,7 +116,8 @@ def load_detector(
     if warm:
         with tempfile.TemporaryDirectory() as folder:
             clip = write_clip(Path(folder)/"warm-up.mp4", generated_frames(16, (256, 256)))
-            detector.predict(clip); provenance(clip)
+            detector.predict(clip)
+        preload()
         detector.featurizer.release()
     return detector
 
@@ -161,9 +164,15 @@ def _allow(libc, fd, path):
     os.close(at)
 
 # %% ../nbs/api/55_sandbox.ipynb #190b8b56
+def _trusted():
+    "Where lists of signers lie, if there are any"
+    try: places = os.environ.get("AIVD_C2PA_TRUST"), trust_file()
+    except ConfigError: return []
+    return [os.fspath(p) for p in places if p and os.path.exists(p)]
+
 def _readable(folder):
     "Where Python and its libraries lie, the certificates that are trusted, and the folder of the upload"
-    own = [p for p in (*sys.path, os.environ.get("AIVD_C2PA_TRUST")) if p] + [sys.prefix, sys.base_prefix, Path(__file__).parent]
+    own = [p for p in (*sys.path, *_trusted()) if p] + [sys.prefix, sys.base_prefix, Path(__file__).parent]
     return [*map(os.fspath, own), "/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom", "/proc/self", os.fspath(folder)]
 
 def _address_space():
@@ -185,14 +194,6 @@ def confine(
     _prctl((_PR_SET_PDEATHSIG, signal.SIGKILL), (_PR_SET_DUMPABLE, 0), (_PR_SET_NO_NEW_PRIVS, 1))
     return _landlock(_readable(folder))
 
-# %% ../nbs/api/55_sandbox.ipynb #edea24f1
-def origin(
-    path, # the upload
-) -> dict: # credentials: one of `STATES`; says_ai; lines: what the file says of its origin, in words
-    "What a file says about where it comes from, which is no part of the verdict"
-    found = provenance(path)
-    return {"credentials": found.credentials.state, "says_ai": found.credentials.says_ai, "lines": describe_provenance(found)[:60]}
-
 # %% ../nbs/api/55_sandbox.ipynb #72927404
 def analyse(
     detector, # a `Detector`; or what has `predict(path, progress=)`, for which the file is probed first
@@ -207,7 +208,7 @@ def analyse(
     verdict = replace(detector, limits=asked).predict(path, watch.progress, watch=watch, threads=1) if own else detector.predict(path, progress=watch.progress)
     say(stage="verdict")
     facts = {k: v for k, v in asdict(info or watch.info).items() if k != "path"}
-    return {"verdict": verdict.to_dict(), "facts": facts, "provenance": origin(path), "frames": watch.frames()}
+    return {"verdict": verdict.to_dict(), "facts": facts, "provenance": getattr(verdict, "origin", None) or origin(path), "frames": watch.frames()}
 
 # %% ../nbs/api/55_sandbox.ipynb #2edc9d38
 def _answer(detector, path, limits, say):
@@ -336,8 +337,9 @@ def _facts(f):
     return {"container": _text(f["container"], 20), "codec": _text(f["codec"], 20), **numbers, "counted": f["counted"] is True}
 
 def _origin(p):
-    if p["credentials"] not in STATES: raise ValueError("no state")
-    return {"credentials": p["credentials"], "says_ai": p["says_ai"] is True, "lines": [_text(l) for l in p["lines"][:60]]}
+    if p["credentials"] not in STATES or p["says_ai"] not in (None, *STRENGTHS): raise ValueError("no state")
+    lines = [_text(l) for l in p["lines"][:60]]
+    return {"credentials": p["credentials"], "says_ai": p["says_ai"] is not None, "strength": p["says_ai"], "sentence": _text(p["sentence"], 800), "lines": lines}
 
 def _pictures(frames, most=1 << 19):
     found = [(_number(f["time_s"]), base64.b64decode(f["jpeg"], validate=True)) for f in frames[:64]]

@@ -62,6 +62,10 @@ def failure(
     return {"error": code, "message": f"{problem}. {remedy}"}
 
 # %% ../nbs/api/45_scan_pool.ipynb #6b1a3f8c
+def _said(origin):
+    "Columns for what a file says of its own making"
+    return {"origin": origin["sentence"], "says_ai": origin["says_ai"], "credentials": origin["credentials"]} if origin else {}
+
 def answer(
     detector, # has `predict(path, watch=, threads=, batch=)`
     file, # the video
@@ -76,7 +80,7 @@ def answer(
     except MemoryError: return failure("memory")
     except Exception as e: # whatever a decoder or a model does about one video
         return failure("memory") if "alloc" in str(e) else failure("crash", f"made the detector fail ({type(e).__name__}: {e})", "Look at it alone with aivd predict")
-    return {"label": v.label, "probability": v.probability, "reason": v.reason, "timeline": list(v.timeline), "duration_s": length[0] if length else None, "timings_ms": v.timings_ms}
+    return {"label": v.label, "probability": v.probability, "reason": v.reason, "timeline": list(v.timeline), "duration_s": length[0] if length else None, "timings_ms": v.timings_ms} | _said(v.origin)
 
 # %% ../nbs/api/45_scan_pool.ipynb #a0b0b1a5
 def _limit_memory(mebibytes):

@@ -25,7 +25,7 @@ def scan_schema(): # a `pyarrow.Schema`
     window = pa.struct([("start_s", number), ("end_s", number), ("probability", number)])
     spent = pa.struct([("decode", number), ("cnn", number), ("total", number)])
     return pa.schema([("path", text), ("digest", text), ("label", text), ("probability", number), ("reason", text), ("timeline", pa.list_(window)),
-        ("duration_s", number), ("timings_ms", spent), ("bundle", text), ("version", text), ("error", text), ("message", text)])
+        ("duration_s", number), ("timings_ms", spent), ("bundle", text), ("version", text), ("error", text), ("message", text), ("origin", text), ("says_ai", text), ("credentials", text)])
 
 # %% ../nbs/api/44_scan_store.ipynb #f4d43944
 PASSING = ("missing", "unreachable", "stalled", "timeout", "crash", "memory")
@@ -119,6 +119,16 @@ def _database(file):
             if attempt: raise
             file.unlink()
 
+# %% ../nbs/api/44_scan_store.ipynb #4fb0438c
+_ALWAYS = ("path", "digest", "label", "bundle", "error") # columns of every version
+
+def _grown(table, file):
+    "A part as this version writes it: columns that an older version did not know are empty"
+    names, schema = table.schema.names, scan_schema()
+    if not set(_ALWAYS) <= set(names) <= set(schema.names): raise ConfigError(file, "is no part of a scan", "Move it to another folder")
+    columns = [table[f.name].to_pylist() if f.name in names else [None]*len(table) for f in schema]
+    return table.cast(schema) if names == schema.names else schema.empty_table().from_arrays(columns, schema=schema)
+
 # %% ../nbs/api/44_scan_store.ipynb #aee688d4
 def _stamp(path):
     s = path.stat()
@@ -132,8 +142,7 @@ def _read(self:ScanStore, name, columns=None):
     file = self.out/name
     try: table = pq.read_table(file, columns=columns, partitioning=None)
     except (pa.ArrowException, OSError) as e: raise ConfigError(file, f"can't be read ({str(e).splitlines()[0]})", "Delete it; the same command then analyses its videos again") from e
-    if not columns and table.schema.names != scan_schema().names: raise ConfigError(file, "is no part of a scan", "Move it to another folder")
-    return table
+    return table if columns else _grown(table, file)
 
 # %% ../nbs/api/44_scan_store.ipynb #13cf98dd
 @patch

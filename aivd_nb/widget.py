@@ -143,6 +143,14 @@ def _because(v):
     why = [f"<strong>Why no verdict?</strong> {escape(v.reason[0].upper() + v.reason[1:])}."] if v.reason else []
     return "".join(_tag("p", t) for t in why + [f"Note: {escape(w)}." for w in v.warnings])
 
+# %% ../nbs/api/61_widget.ipynb #4f249f04
+def _origin(v):
+    "What the file says of its own making, beside the score"
+    if not v.origin: return ""
+    rest = "".join(_tag("li", escape(l), "") for l in v.origin["lines"])
+    more = f"<details><summary>All that it says</summary><ul>{rest}</ul></details>" if rest else ""
+    return _tag("p", f"<strong>What the file says:</strong> {escape(v.origin['sentence'])}. Not part of the score.") + more
+
 # %% ../nbs/api/61_widget.ipynb #ba8223c4
 def _seconds(w): return f"{w['start_s']:.1f} to {w['end_s']:.1f} s"
 
@@ -178,7 +186,7 @@ def verdict_html(
     figures = "".join(_figure(w, b.band) for w in telling(v.timeline, frames))
     strip = _tag("div", figures, "display:flex;flex-wrap:wrap;gap:10px;margin:4px 0 8px") if figures else ""
     caveat = f"<strong>One signal, not proof.</strong> Model: {escape(b.name)}. {escape(false_alarms(b))}"
-    parts = [_tag("div", f"<strong>{escape(v.file)}</strong>"), _headline(v), _because(v), _picture(v, b.band), strip, _table(v, b.band), _tag("p", caveat)]
+    parts = [_tag("div", f"<strong>{escape(v.file)}</strong>"), _headline(v), _because(v), _origin(v), _picture(v, b.band), strip, _table(v, b.band), _tag("p", caveat)]
     return f'<section aria-label="Verdict on {escape(v.file)}" style="{_SECTION}">{"".join(parts)}</section>'
 
 # %% ../nbs/api/61_widget.ipynb #1c3684a4

@@ -323,9 +323,9 @@ function facts(job) {
 }
 
 function origin(job) {
-  const p = job.provenance, [first, ...rest] = p.lines;
-  return el("div", { class: "block" }, el("h4", {}, "What the file says of its origin"), el("p", {}, `${first[0].toUpperCase()}${first.slice(1)}.`),
-    ...(rest.length ? [el("details", {}, el("summary", {}, "Entries of its container"), el("ul", { class: "entries" }, ...rest.map(l => el("li", {}, l))))] : []),
+  const p = job.provenance;
+  return el("div", { class: "block" }, el("h4", {}, "What the file says of its origin"), el("p", {}, `${p.sentence}.`),
+    ...(p.lines.length ? [el("details", {}, el("summary", {}, "All that it says"), el("ul", { class: "entries" }, ...p.lines.map(l => el("li", {}, l))))] : []),
     el("p", { class: "hint" }, "Anybody can change such entries or leave them out. Only credentials signed by someone you trust are evidence. Not part of the score."));
 }
 
@@ -347,7 +347,7 @@ async function result(c) {
   const job = c.job, v = job.verdict, images = await pictures(job), label = { "Real": "real", "AI-Generated": "ai" }[v.label] || "unsure";
   const head = el("div", { class: `verdict ${label}` }, el("span", { class: "sign", "aria-hidden": "true" }, SIGN[label]), el("h3", {}, v.label), el("p", {}, el("strong", {}, `${percent(v.probability)} probability of AI`), `: ${job.in_words}`));
   const why = v.reason ? el("p", { class: "reason" }, el("strong", {}, "Why no verdict? "), `${v.reason[0].toUpperCase()}${v.reason.slice(1)}.`) : null;
-  const notes = [...(job.provenance.says_ai ? [el("p", { class: "reason" }, el("strong", {}, "Beside the score: "), `${job.provenance.lines[1]}.`)] : []), ...v.warnings.map(w => el("p", { class: "reason hint" }, `Note: ${w}.`))];
+  const notes = [...(job.provenance.says_ai ? [el("p", { class: "reason" }, el("strong", {}, "Beside the score: "), `${job.provenance.sentence}.`)] : []), ...v.warnings.map(w => el("p", { class: "reason hint" }, `Note: ${w}.`))];
   const caveat = el("p", { class: "caveat" }, el("strong", {}, "One signal, not proof. "), `Model: ${v.bundle}. ${falseAlarms()} `, job.cached ? "This content was analysed before; the answer comes from the store." : "");
   const copyButton = el("button", { class: "button", type: "button", onclick: () => copy(copyButton, job) }, "Copy as JSON");
   const drop = el("button", { class: "button", type: "button", onclick: async () => { await ask(job.links.self, { method: "DELETE" }).catch(() => {}); forget(c); c.node.remove(); say("Deleted"); $("file").focus(); } }, "Delete the result");
