@@ -7,22 +7,50 @@ __all__ = ['main', 'predict', 'probe', 'frames', 'labels', 'train', 'evaluate', 
            'serve']
 
 # %% ../nbs/api/62_cli.ipynb #fedd07ec
+import errno
 import json
+import os
 import sys
 import click
 
-# %% ../nbs/api/62_cli.ipynb #0745bf2a
+# %% ../nbs/api/62_cli.ipynb #bea74789
+def _open_streams():
+    "Open what was closed of standard input, output and error"
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        try: os.fstat(fd)
+        except OSError: os.open(os.devnull, os.O_RDWR) # the lowest free number, which is this one
+        if getattr(sys, name) is None: setattr(sys, name, open(fd, "r" if fd == 0 else "w", closefd=False))
+
+# %% ../nbs/api/62_cli.ipynb #f0acb3ad
+_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+
+def _write_trouble(error):
+    "A file or stream that takes nothing, in a line; whatever waits for standard output is dropped, so that ending doesn't fail anew"
+    if sys.stdout is sys.__stdout__: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return f"{error.filename or 'the output'}: can't be written ({error.strerror}). Free some space, or name another place"
+
+# %% ../nbs/api/62_cli.ipynb #56a4d5fa
 class _Group(click.Group):
     "A group of commands in which errors that a person can mend are told in one line"
+    def main(self, *args, **kw):
+        _open_streams()
+        return super().main(*args, **kw)
     def invoke(self, ctx):
         from aivd_nb.core import AivdError
+        try: return self._invoke_and_flush(ctx)
+        except AivdError as e: _end(ctx, e, 2)
+        except KeyboardInterrupt: _end(ctx, "stopped", 130)
+        except OSError as e:
+            if e.errno not in _REFUSED: raise
+            _end(ctx, _write_trouble(e), 2)
+    def _invoke_and_flush(self, ctx):
         try: return super().invoke(ctx)
-        except AivdError as e:
-            click.echo(f"aivd: {e}", err=True)
-            ctx.exit(2)
-        except KeyboardInterrupt:
-            click.echo("aivd: stopped", err=True)
-            ctx.exit(130)
+        finally: sys.stdout.flush() # a full disk is told here and not while Python ends
+
+def _end(ctx, text, code):
+    "Say why, and end"
+    click.echo(f"aivd: {text}", err=True)
+    ctx.exit(code)
 
 # %% ../nbs/api/62_cli.ipynb #baebbca5
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

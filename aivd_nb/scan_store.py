@@ -61,12 +61,20 @@ def _locked(method):
         with self._lock: return method(self, *args, **kw)
     return run
 
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+
+def _code(error):
+    "SQLite's own number of an error, without the details in its upper bits"
+    return getattr(error, "sqlite_errorcode", 0) & 0xff
+
 @contextmanager
 def _told(out):
     "What a disk or a database says, as an error that helps"
     try: yield
     except OSError as e: raise ConfigError(out, f"can't be written ({e.strerror or e})", "Free some space or name another folder; the same command then goes on") from e
-    except sqlite3.Error as e: raise ConfigError(out/"_scan", f"is damaged or can't be written ({e})", "Delete it; it is made again from the results") from e
+    except sqlite3.Error as e:
+        if _code(e) in _NO_ROOM: raise ConfigError(out, f"can't be written ({e})", "Free some space or name another folder; the same command then goes on") from e
+        raise ConfigError(out/"_scan", f"is damaged or can't be written ({e})", "Delete it; it is made again from the results") from e
 
 # %% ../nbs/api/44_scan_store.ipynb #361067ed
 class ScanStore:
@@ -100,6 +108,7 @@ def _only(out):
     try: db.execute("begin exclusive")
     except sqlite3.OperationalError as e:
         db.close()
+        if _code(e) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED): raise # a full disk is no other scan
         raise ConfigError(out, "is being written by another scan", "Wait until it ends, or name another folder") from e
     return db
 
@@ -114,9 +123,9 @@ def _database(file):
             db.executescript(_SCHEMA + "pragma user_version=1;")
             db.execute("select count(*) from parts").fetchone()
             return db
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as e:
             db.close()
-            if attempt: raise
+            if attempt or _code(e) in _NO_ROOM: raise
             file.unlink()
 
 # %% ../nbs/api/44_scan_store.ipynb #4fb0438c
