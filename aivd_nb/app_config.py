@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from fastcore.basics import patch
 from .core import ConfigError
+from .prefix import is_prefix
 from .sandbox import SandboxLimits
 
 # %% ../nbs/api/57_app_config.ipynb #d59550c2
@@ -43,6 +44,7 @@ class AppConfig:
     streams:int = _s(16, "Status streams (server-sent events) open at once; pages that get none ask again and again instead.")
     hosts:str = _s("", "Names under which the server is reached, separated by commas; other `Host` headers are refused. Empty: loopback names, or the address of `host`; every name where that is 0.0.0.0 or ::.")
     proxy:str = _s("", "Address of the reverse proxy whose `X-Forwarded-For`, `-Proto` and `-Host` are believed. Empty: none.")
+    prefix:str = _s("", "Path below which the page stands, such as `/clips`; links begin with it, and a proxy may take it off or leave it on. Empty: what `X-Forwarded-Prefix` of the proxy says, else none.")
 
     def __post_init__(self): _check(self)
 
@@ -77,6 +79,7 @@ def _check_names(c):
     except ValueError as e: raise ConfigError("rate", f"is {c.rate!r}", "Write it like '60 per minute'") from e
     try: ipaddress.ip_address(c.proxy) if c.proxy else None
     except ValueError as e: raise ConfigError("proxy", f"is {c.proxy!r}", "Give the address of the proxy, such as 127.0.0.1") from e
+    if c.prefix and not is_prefix(c.prefix): raise ConfigError("prefix", f"is {c.prefix!r}", "Give a path with a slash before and none behind, such as /clips")
     for h in filter(None, (h.strip() for h in c.hosts.split(","))):
         if not _NAME.fullmatch(h): raise ConfigError("hosts", f"has {h!r}", "Give names without port and scheme, such as clips.example.org")
 

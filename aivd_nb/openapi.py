@@ -142,8 +142,9 @@ def _paths():
 # %% ../nbs/api/58_openapi.ipynb #30876c0b
 def openapi(
     version:str, # of the package
+    prefix:str="", # path below which the server stands
 ) -> dict:
     "The OpenAPI document"
     info = {"title": "aivd", "version": version, "description": "Is this video real or AI-generated, and how sure can I be? One signal, not proof.", "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}}
     key = {"type": "http", "scheme": "bearer", "description": "Only where the server was started with a key"}
-    return {"openapi": "3.1.0", "info": info, "servers": [{"url": "/api/v1"}], "security": [{}, {"key": []}], "paths": _paths(), "components": {"securitySchemes": {"key": key}, "schemas": _schemas()}}
+    return {"openapi": "3.1.0", "info": info, "servers": [{"url": f"{prefix}/api/v1"}], "security": [{}, {"key": []}], "paths": _paths(), "components": {"securitySchemes": {"key": key}, "schemas": _schemas()}}

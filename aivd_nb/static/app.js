@@ -1,7 +1,8 @@
 // The page: checks a file, sends it, follows its job, shows the verdict. Plain JavaScript; nothing is loaded from elsewhere, and no text of a file or server becomes HTML.
 "use strict";
 
-const API = "/api/v1/jobs";
+const BASE = new URL("../", document.currentScript.src).pathname; // below a prefix, too: this file lies in BASE/static
+const API = `${BASE}api/v1/jobs`;
 const $ = id => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 let about = null, limits = { max_bytes: 200 * 2 ** 20, key_needed: false }, waiting = [], busy = false;
@@ -366,7 +367,7 @@ $("key").addEventListener("submit", e => { e.preventDefault(); useKey($("key-fie
 
 async function start() {
   for (let r; !about; await pause(2000)) {
-    r = await fetch("/api/v1/version").catch(() => null);
+    r = await fetch(`${BASE}api/v1/version`).catch(() => null);
     if (!r || !r.ok) continue;
     const found = await r.json();
     about = found.detector; limits = found.limits;
