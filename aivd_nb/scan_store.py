@@ -10,6 +10,7 @@ import os
 import re
 import sqlite3
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -25,7 +26,8 @@ def scan_schema(): # a `pyarrow.Schema`
     window = pa.struct([("start_s", number), ("end_s", number), ("probability", number)])
     spent = pa.struct([("decode", number), ("cnn", number), ("total", number)])
     return pa.schema([("path", text), ("digest", text), ("label", text), ("probability", number), ("reason", text), ("timeline", pa.list_(window)),
-        ("duration_s", number), ("timings_ms", spent), ("bundle", text), ("version", text), ("error", text), ("message", text), ("origin", text), ("says_ai", text), ("credentials", text)])
+        ("duration_s", number), ("timings_ms", spent), ("bundle", text), ("version", text), ("error", text), ("message", text), ("origin", text), ("says_ai", text), ("credentials", text),
+        ("near", text), ("near_share", number), ("hashes", text)])
 
 # %% ../nbs/api/44_scan_store.ipynb #f4d43944
 PASSING = ("missing", "unreachable", "stalled", "timeout", "crash", "memory")
@@ -249,6 +251,18 @@ def _note(self:ScanStore, rows, tokens):
 # %% ../nbs/api/44_scan_store.ipynb #f11502d4
 @patch
 def __len__(self:ScanStore): return self._db.execute("select count(*) from rows").fetchone()[0]
+
+# %% ../nbs/api/44_scan_store.ipynb #ddb7f2e7
+@patch
+def hashes(self:ScanStore) -> Iterator: # (path, hashes as text)
+    "The perceptual hashes in the table, one row a content"
+    seen = set()
+    for file in sorted(self.out.glob("part-*.parquet")):
+        rows = self._read(file.name)
+        for path, digest, text in zip(*(rows[c].to_pylist() for c in ("path", "digest", "hashes"))):
+            if text is None or digest in seen: continue
+            seen.add(digest)
+            yield path, text
 
 # %% ../nbs/api/44_scan_store.ipynb #8befa617
 class Known(NamedTuple):
