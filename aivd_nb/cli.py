@@ -63,6 +63,12 @@ def _bar(p, width=20):
     "A probability as a bar"
     return "█"*round(p*width) + "░"*(width - round(p*width))
 
+# %% ../nbs/api/62_cli.ipynb #68c2e46f
+def _link_line(link):
+    "Where a clip was fetched from"
+    from aivd_nb.link import describe_link
+    return describe_link(link)
+
 # %% ../nbs/api/62_cli.ipynb #8e6bd0d2
 def _for_people(r):
     "One result as lines of text"
@@ -72,7 +78,23 @@ def _for_people(r):
     if r.reason: lines.append(f"  because {r.reason}")
     if len(r.timeline) > 1: lines.append("  over time " + "  ".join(f"{w['start_s']:.1f}–{w['end_s']:.1f} s {w['probability']:.2f}" for w in r.timeline))
     if r.origin: lines.append(f"  {r.origin['sentence'][0].lower()}{r.origin['sentence'][1:]} (not part of the score)")
+    if r.origin and "link" in r.origin: lines.append(f"  {_link_line(r.origin['link'])}")
     return "\n".join(lines + [f"  note: {w}" for w in r.warnings])
+
+# %% ../nbs/api/62_cli.ipynb #1ea8854e
+def _answers(detector, clips):
+    "A verdict or failure for each clip, in order"
+    from aivd_nb.link import is_link
+    if not any(map(is_link, clips)): return detector.predict_many(clips)
+    return (_fetched_answer(detector, c) if is_link(c) else next(iter(detector.predict_many([c]))) for c in clips)
+
+def _fetched_answer(detector, link):
+    "A verdict or failure for a link"
+    from aivd_nb.core import VideoError
+    from aivd_nb.detector import Failure
+    from aivd_nb.link import predict_link
+    try: return predict_link(detector, link)
+    except VideoError as e: return Failure(link, e.code, str(e))
 
 # %% ../nbs/api/62_cli.ipynb #8ac16291
 @main.command()
@@ -83,12 +105,12 @@ def _for_people(r):
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--cache/--no-cache", default=True, show_default=True, help="Keep features, so that asking again costs nothing.")
 def predict(clips, bundle, weights, engine, as_json, cache):
-    "Say of each clip whether it is real or AI-generated. Exit code 2 when any could not be analysed."
+    "Say of each clip, a file or a link, whether it is real or AI-generated. Exit code 2 when any could not be analysed."
     from aivd_nb.cache import FeatureCache
     from aivd_nb.detector import Detector
     detector = Detector.load(bundle, weights, engine, FeatureCache() if cache else None)
     failed = False
-    for r in detector.predict_many(clips):
+    for r in _answers(detector, clips):
         failed |= not hasattr(r, "label")
         click.echo(json.dumps(r.to_dict(), ensure_ascii=False) if as_json else _for_people(r), err=not as_json and not hasattr(r, "label"))
     if not as_json: click.echo(f"[{detector.bundle.name}] One signal, not proof.")

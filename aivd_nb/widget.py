@@ -24,6 +24,7 @@ from fastcore.basics import patch
 from .app import shown_name
 from .core import AivdError, VideoError
 from .detector import Detector, Failure
+from .link import describe_link, fetched, is_link
 from .openapi import in_words, status_message, status_share
 from .plots import AI_COLOR, REAL_COLOR, plot_timeline
 from .sandbox import Watch, thumbnail
@@ -148,8 +149,9 @@ def _origin(v):
     "What the file says of its own making, beside the score"
     if not v.origin: return ""
     rest = "".join(_tag("li", escape(l), "") for l in v.origin["lines"])
+    link = _tag("p", f"<strong>Where it comes from:</strong> {escape(describe_link(v.origin['link']))}.") if "link" in v.origin else ""
     more = f"<details><summary>All that it says</summary><ul>{rest}</ul></details>" if rest else ""
-    return _tag("p", f"<strong>What the file says:</strong> {escape(v.origin['sentence'])}. Not part of the score.") + more
+    return _tag("p", f"<strong>What the file says:</strong> {escape(v.origin['sentence'])}. Not part of the score.") + more + link
 
 # %% ../nbs/api/61_widget.ipynb #ba8223c4
 def _seconds(w): return f"{w['start_s']:.1f} to {w['end_s']:.1f} s"
@@ -269,7 +271,7 @@ def _build(self:DetectorWidget):
     "Make the controls"
     from ipywidgets import Button, FileUpload, Layout, Text, VBox
     self.upload = FileUpload(accept=_ACCEPT, multiple=True, description="Upload videos", button_style="primary", layout=Layout(width="auto", min_width="150px"))
-    self.path = Text(description="or a path:", placeholder="clips/holiday.mp4", style={"description_width": "initial"}, layout=Layout(flex="1 1 260px", width="auto", max_width="560px"))
+    self.path = Text(description="or a path or link:", placeholder="clips/holiday.mp4", style={"description_width": "initial"}, layout=Layout(flex="1 1 260px", width="auto", max_width="560px"))
     self.go = Button(description="Analyse the path", tooltip="Analyse the file at this path, on the machine where Python runs", layout=Layout(width="auto"))
     self.clear = Button(description="Clear the results", tooltip="Remove the results from the page", layout=Layout(width="auto", align_self="flex-start", display="none"))
     self.shown = VBox(layout=Layout(width="auto"))
@@ -328,6 +330,7 @@ def _typed(self:DetectorWidget):
     "A path was typed"
     if not self.path.value.strip(): return self._say_text("Type the path of a video first, for example clips/holiday.mp4.")
     path = typed_path(self.path.value)
+    if is_link(link := self.path.value.strip()): return self._queue(_Job(link, path, False))
     self._queue(_Job(os.fspath(path), path, False))
 
 # %% ../nbs/api/61_widget.ipynb #406ff16a
@@ -370,6 +373,14 @@ def _work(self:DetectorWidget):
             job = self._waiting.popleft()
         self._analyse(job)
 
+# %% ../nbs/api/61_widget.ipynb #794e14b4
+def _look_at(detector, job, say):
+    "The verdict on a job's clip; one behind a link is fetched first and deleted after"
+    if not is_link(job.name): return look(detector, job.path, say)
+    say(stage="probing")
+    with fetched(job.name) as clip: verdict, frames = look(detector, clip.file, say)
+    return replace(verdict, origin=(verdict.origin or {}) | {"link": clip.to_dict()}), frames
+
 # %% ../nbs/api/61_widget.ipynb #ec5ece6e
 @patch
 def _analyse(self:DetectorWidget, job):
@@ -378,7 +389,7 @@ def _analyse(self:DetectorWidget, job):
     self._say(job, state="queued")
     try:
         detector = self._loaded(job)
-        verdict, frames = look(detector, job.path, lambda **told: self._say(job, **told))
+        verdict, frames = _look_at(detector, job, lambda **told: self._say(job, **told))
         self._answered(replace(verdict, file=job.name), frames)
     except _Cancelled: self._say_text(f"{escape(shown_name(job.name))}: cancelled")
     except Exception as e: self._failed(as_failure(e, job.name, job.path))
