@@ -19,6 +19,7 @@ from .origin import origin
 # %% ../nbs/api/42_agents.ipynb #25380522
 _CAVEAT = "One signal, not proof: new generators, edits and poor copies can fool it both ways. Never judge a person by this alone; look for the source of the clip."
 
+# %% ../nbs/api/42_agents.ipynb #8b2f6bba
 @dataclass
 class Tools:
     "What the tools do, with one detector that is loaded when it is first needed"
@@ -56,16 +57,21 @@ def _in_words(tool, error):
         except AivdError as e: raise error(str(e)) from None
     return run
 
+# %% ../nbs/api/42_agents.ipynb #b5b054a7
+def _library():
+    "(server, error) of the library"
+    try:
+        from mcp.server import MCPServer
+        from mcp.server.mcpserver.exceptions import ToolError
+    except ImportError as e: raise ConfigError("the MCP server", "needs the package mcp (2.0 or newer)", 'Install it with: pip install "aivd-nb[mcp]"') from e
+    return MCPServer, ToolError
+
 # %% ../nbs/api/42_agents.ipynb #2820137e
 def mcp_server(
     tools:Tools|None=None, # None: with the best bundle at hand
 ): # `mcp.server.MCPServer`: `run()` serves on standard input and output
     "A server with the tools `check_video`, `explain` and `provenance`"
-    try:
-        from mcp.server import MCPServer
-        from mcp.server.mcpserver.exceptions import ToolError
-    except ImportError as e: raise ConfigError("the MCP server", "needs the package mcp (2.0 or newer)", 'Install it with: pip install "aivd-nb[mcp]"') from e
-    tools = tools or Tools()
+    tools, (MCPServer, ToolError) = tools or Tools(), _library()
     server = MCPServer("aivd", instructions="Tells camera footage from AI-generated video. " + _CAVEAT, log_level="ERROR")
     for tool in (tools.check_video, tools.explain, tools.provenance): server.tool()(_in_words(tool, ToolError))
     return server

@@ -20,7 +20,8 @@ from .video import Limits, VideoReader
 # %% ../nbs/api/18_hashes.ipynb #4f7556a3
 _FRAMES, _SIDE, _BYTES = 6, 64, 32
 _CUTS = ((0, 0, 0, 0), (.05, .05, .05, .05), (0, .1, 0, 0), (.1, 0, 0, 0), (0, 0, 0, .1), (0, 0, .1, 0), (0, .1, 0, .1), (.1, 0, .1, 0), (0, .1, .1, 0), (.1, 0, 0, .1)) # shares cut off: top, bottom, left, right
-_NEAR = (56, 36) # bits of 256 that may differ: phash, dhash
+_NEAR = (56, 36) # bits of 256 that may differ: phash, or dhash
+_APART = 100 # bits of phash beyond which dhash is not believed: of smooth pictures, such as a gradient, it says little
 _FLAT = 4.0 # standard deviation of grey values below which a frame, black or blank, tells nothing
 
 # %% ../nbs/api/18_hashes.ipynb #3c70b422
@@ -127,15 +128,12 @@ class HashIndex:
         return None if best is None else Near(self.paths[best], round(float(counts[best]/len(clip)), 3))
 
 # %% ../nbs/api/18_hashes.ipynb #0ceea4c0
-def _apart(a, b):
-    "Bits that differ, of two arrays of hashes"
-    return np.bitwise_count(a ^ b).sum(-1)
+def _is_near(known, frame):
+    "Whether pairs of hashes, phash and dhash, are of one picture"
+    waves, edges = (np.bitwise_count(known[..., k, :] ^ frame[k]).sum(-1) for k in (0, 1))
+    return (waves <= _NEAR[0]) | (edges <= _NEAR[1]) & (waves <= _APART)
 
 def _owners_hit(frame, known, owners, n):
     "Which clips have a frame that is near: this frame whole against their views, or its views against theirs whole"
-    hit = np.zeros(len(known), bool)
-    for kind, most in enumerate(_NEAR):
-        whole = _apart(known[:, :, kind], frame[0, kind]).min(1)
-        parts = np.min([_apart(known[:, 0, kind], v) for v in frame[1:, kind]], axis=0)
-        hit |= np.minimum(whole, parts) <= most
+    hit = _is_near(known, frame[0]).any(1) | np.any([_is_near(known[:, 0], view) for view in frame[1:]], axis=0)
     return np.bincount(np.unique(owners[hit]), minlength=n)

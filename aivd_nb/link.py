@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 from .core import ConfigError, VideoError
@@ -54,6 +55,7 @@ class Refused(OSError):
 
 _STARTS = ("subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "os.fork", "os.forkpty", "pty.spawn")
 
+# %% ../nbs/api/17_link.ipynb #a17038e4
 def _guard(private):
     "An audit hook that refuses private addresses, sockets of other kinds, and other programs"
     def hook(event, args):
@@ -63,6 +65,7 @@ def _guard(private):
         if not isinstance(to, tuple) or not is_public(_address_of(to[0])): raise Refused(f"leads to a private address ({to[0] if isinstance(to, tuple) else 'a local socket'})")
     return hook
 
+# %% ../nbs/api/17_link.ipynb #b8148ee8
 def _address_of(host):
     "An IP address as it is; a name that nobody resolved is private"
     try: return str(ipaddress.ip_address(host.split("%")[0]))
@@ -72,6 +75,7 @@ def _address_of(host):
 _WORDS = re.compile(r"(?i)\b(?:AI[- ]generated|generated (?:by|with) AI|made with AI|altered or synthetic|synthetic media|aigc|deepfake|#?(?:ai|aiart|aivideo|sora2?|veo3?|kling|midjourney|runwayml))\b")
 _FIELDS = ("title", "uploader", "channel", "upload_date", "duration", "webpage_url", "extractor_key", "license")
 
+# %% ../nbs/api/17_link.ipynb #bf981d40
 def published(
     info:dict, # as yt-dlp gives it
 ) -> dict: # JSON-serialisable, short
@@ -83,19 +87,27 @@ def published(
     return short | {"says_ai": [w[:80] for w in words][:8]}
 
 # %% ../nbs/api/17_link.ipynb #b28c2e7e
+def _watch_size(limits, progress):
+    "Stop what grows beyond the limit"
+    if (progress.get("downloaded_bytes") or 0) > limits.megabytes*(1 << 20): raise Refused(f"is larger than {limits.megabytes:g} MiB")
+
+def _suits(limits, note, info, *, incomplete):
+    "Note what is published, and refuse what is too long, before anything is fetched"
+    note.update(published(info))
+    if (info.get("duration") or 0) > limits.seconds: raise Refused(f"is longer than {limits.seconds:g} s")
+    if info.get("is_live"): raise Refused("is a live stream, which has no end")
+
+# %% ../nbs/api/17_link.ipynb #718166ce
+_FORMAT = "bv*[height<=1080][protocol^=http]/b[protocol^=http]/bv*[protocol=m3u8_native]/b" # one file: nothing has to be put together
+_PLAIN = {"format": _FORMAT, "noplaylist": True, "playlist_items": "1", "quiet": True, "no_warnings": True, "noprogress": True, "cachedir": False, "socket_timeout": 15, "retries": 1, "fragment_retries": 1,
+    "extractor_retries": 1, "hls_prefer_native": True, "fixup": "never", "proxy": ""}
+
 def _options(limits, folder, note):
     "What yt-dlp may do"
-    most = int(limits.megabytes*(1 << 20))
-    def size(d):
-        if (d.get("downloaded_bytes") or 0) > most: raise Refused(f"is larger than {limits.megabytes:g} MiB")
-    def suits(info, *, incomplete):
-        note.update(published(info))
-        if (info.get("duration") or 0) > limits.seconds: raise Refused(f"is longer than {limits.seconds:g} s")
-        if info.get("is_live"): raise Refused("is a live stream, which has no end")
-    how = "bv*[height<=1080][protocol^=http]/b[protocol^=http]/bv*[protocol=m3u8_native]/b"
-    return {"format": how, "outtmpl": os.path.join(folder, "clip.%(ext)s"), "noplaylist": True, "playlist_items": "1", "match_filter": suits, "max_filesize": most, "progress_hooks": [size], "quiet": True,
-        "no_warnings": True, "noprogress": True, "cachedir": False, "socket_timeout": 15, "retries": 1, "fragment_retries": 1, "extractor_retries": 1, "hls_prefer_native": True, "fixup": "never", "proxy": "", "logger": _Silent()}
+    hooks = {"match_filter": partial(_suits, limits, note), "progress_hooks": [partial(_watch_size, limits)], "logger": _Silent()}
+    return _PLAIN | hooks | {"outtmpl": os.path.join(folder, "clip.%(ext)s"), "max_filesize": int(limits.megabytes*(1 << 20))}
 
+# %% ../nbs/api/17_link.ipynb #2f7c4bf6
 class _Silent:
     "A log that nobody reads: the error says it again"
     def debug(self, text): pass
@@ -122,6 +134,7 @@ def _limit(limits):
     import resource
     for what, most in ((resource.RLIMIT_FSIZE, int(limits.megabytes*(1 << 20)) + (1 << 20)), (resource.RLIMIT_CORE, 0)): resource.setrlimit(what, (most, most))
 
+# %% ../nbs/api/17_link.ipynb #409a8859
 def _reason(error, limits):
     "What went wrong, in a line: what we refused ourselves if that is at the bottom of it"
     seen, e = [], error
@@ -153,6 +166,7 @@ def _check_link(url, hosts):
     allowed = hosts is None or any(parts.hostname == h or parts.hostname.endswith(f".{h}") for h in hosts)
     if not allowed: raise ConfigError(url, "lies on a host that is not allowed here", f"Allowed are: {', '.join(hosts) or 'none'}")
 
+# %% ../nbs/api/17_link.ipynb #dd1a0811
 @contextmanager
 def fetched(
     url:str,
@@ -170,15 +184,20 @@ def fetched(
         yield Fetched(str(url), max(files, key=lambda p: p.stat().st_size), time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), said["published"])
 
 # %% ../nbs/api/17_link.ipynb #8fa93693
+def _environment(folder):
+    "What the process is told: no cookies, no configuration, no plugins, a home that is deleted"
+    keep = {k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SYSTEMROOT") if k in os.environ}
+    return keep | {"HOME": folder, "TMPDIR": folder, "YTDLP_NO_PLUGINS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PYTHONDONTWRITEBYTECODE": "1"}
+
+# %% ../nbs/api/17_link.ipynb #f753fbc6
+_CHILD = [sys.executable, "-P", "-c", "from aivd_nb.link import child_main; child_main()"]
+
 def _run(url, limits, folder):
     "Have the process fetch a link; gives its answer"
     from importlib.util import find_spec
     if find_spec("yt_dlp") is None: raise ConfigError(url, "needs yt-dlp, which is not installed", 'Install it with: pip install "aivd-nb[url]"')
-    keep = {k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SYSTEMROOT") if k in os.environ}
-    env = keep | {"HOME": folder, "TMPDIR": folder, "YTDLP_NO_PLUGINS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PYTHONDONTWRITEBYTECODE": "1"}
     asked = json.dumps({"url": str(url), "limits": asdict(limits), "folder": folder})
-    command = [sys.executable, "-P", "-c", "from aivd_nb.link import child_main; child_main()"]
-    try: done = subprocess.run(command, input=asked, capture_output=True, text=True, env=env, cwd=folder, timeout=limits.wall_s)
+    try: done = subprocess.run(_CHILD, input=asked, capture_output=True, text=True, env=_environment(folder), cwd=folder, timeout=limits.wall_s)
     except subprocess.TimeoutExpired: return {"error": f"took longer than {limits.wall_s:g} s"}
     try: return json.loads(done.stdout)
     except ValueError: return {"error": "made the process that fetches end"}
@@ -196,6 +215,7 @@ def predict_link(
         except VideoError as e: raise VideoError(url, e.problem, e.remedy, e.code) from e
     return replace(verdict, file=url, origin=(verdict.origin or {}) | {"link": clip.to_dict()})
 
+# %% ../nbs/api/17_link.ipynb #a1483c4e
 def describe_link(
     link:dict, # `origin["link"]` of a verdict
 ) -> str:

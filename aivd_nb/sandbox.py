@@ -170,6 +170,7 @@ def _trusted():
     except ConfigError: return []
     return [os.fspath(p) for p in places if p and os.path.exists(p)]
 
+# %% ../nbs/api/55_sandbox.ipynb #30d2d89d
 def _readable(folder):
     "Where Python and its libraries lie, the certificates that are trusted, and the folder of the upload"
     own = [p for p in (*sys.path, *_trusted()) if p] + [sys.prefix, sys.base_prefix, Path(__file__).parent]
