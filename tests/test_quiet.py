@@ -111,7 +111,8 @@ def test_probe_explain_provenance(place, clip):
 
 
 def test_scan(place, clip):
-    quiet(place, place.run(*aivd("scan", clip, "--out", "found", "--report")))
+    quiet(place, place.run(*aivd("hash", clip, "--out", "hashes.csv")))
+    quiet(place, place.run(*aivd("scan", clip, "--out", "found", "--known", "hashes.csv", "--report")))
 
 
 SERVE = """

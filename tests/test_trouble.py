@@ -105,3 +105,17 @@ def test_read_only_home(clip, tmp_path, command):
     done = subprocess.run(["unshare", "-rm", "sh", "-c", script, "sh", *AIVD, args[0], clip, *args[1:]], capture_output=True, text=True, env=env, timeout=300)
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     assert list(home.iterdir()) == []
+
+
+@needs_mounts
+def test_full_onnx_export(clip, tmp_path):
+    "The export of a CNN is larger than this disk: told in a line, or made where there is room; never half of it in the cache"
+    from aivd_nb.core import WeightsError
+    from aivd_nb.featurizers import find_weights
+    try:
+        find_weights("mobilenetv2", download=False)
+    except WeightsError:
+        pytest.skip("the CNN weights are not here")
+    done = full(tmp_path, "1m", "predict", clip, "--bundle", "mobilenetv2", AIVD_CACHE=str(tmp_path), TMPDIR="/tmp", TF_CPP_MIN_LOG_LEVEL="3")
+    assert ".onnx" not in done.stdout and ".tmp-" not in done.stdout and "Traceback" not in done.stderr
+    assert done.returncode == 2 and "can't be written (No space left on device)" in done.stderr
