@@ -107,6 +107,8 @@ def test_scan_has_columns(clips, quiet_home, tmp_path):
     assert table.says_ai.fillna("").to_dict() == {"signed.mp4": "signed", "plain.mp4": "", "changed.mp4": ""}
     assert table.credentials.to_dict() == {"signed.mp4": "valid, signer not checked", "plain.mp4": "none", "changed.mp4": "invalid"}
     assert table.origin["signed.mp4"] == UNCHECKED
+    from aivd_nb.scan_report import write_scan_report
+    assert "made with a generative model (Example generator 1)" in write_scan_report(tmp_path/"found").read_text()
 
 
 def test_scan_reads_tables_of_before(clips, quiet_home, tmp_path):
