@@ -1,7 +1,8 @@
 // The page: checks a file, sends it, follows its job, shows the verdict. Plain JavaScript; nothing is loaded from elsewhere, and no text of a file or server becomes HTML.
 "use strict";
 
-const API = "/api/v1/jobs";
+const BASE = new URL("../", document.currentScript.src).pathname; // below a prefix, too: this file lies in BASE/static
+const API = `${BASE}api/v1/jobs`;
 const $ = id => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 let about = null, limits = { max_bytes: 200 * 2 ** 20, key_needed: false }, waiting = [], busy = false;
@@ -332,9 +333,9 @@ function facts(job) {
 }
 
 function origin(job) {
-  const p = job.provenance, [first, ...rest] = p.lines;
-  return el("div", { class: "block" }, el("h4", {}, "What the file says of its origin"), el("p", {}, `${first[0].toUpperCase()}${first.slice(1)}.`),
-    ...(rest.length ? [el("details", {}, el("summary", {}, "Entries of its container"), el("ul", { class: "entries" }, ...rest.map(l => el("li", {}, l))))] : []),
+  const p = job.provenance;
+  return el("div", { class: "block" }, el("h4", {}, "What the file says of its origin"), el("p", {}, `${p.sentence}.`),
+    ...(p.lines.length ? [el("details", {}, el("summary", {}, "All that it says"), el("ul", { class: "entries" }, ...p.lines.map(l => el("li", {}, l))))] : []),
     el("p", { class: "hint" }, "Anybody can change such entries or leave them out. Only credentials signed by someone you trust are evidence. Not part of the score."));
 }
 
@@ -352,7 +353,7 @@ async function result(c) {
   const head = el("div", { class: `verdict ${label}` }, el("span", { class: "sign", "aria-hidden": "true" }, SIGN[label]), el("h3", {}, v.label), el("p", {}, el("strong", {}, `${percent(v.probability)} probability of AI`), `: ${job.in_words}`));
   const why = v.reason ? el("p", { class: "reason" }, el("strong", {}, "Why no verdict? "), `${v.reason[0].toUpperCase()}${v.reason.slice(1)}.`) : null;
   const next = v.what_next.length ? el("div", { class: "reason" }, el("strong", {}, "What to do next"), el("ul", {}, ...v.what_next.map(t => el("li", {}, t)))) : null;
-  const notes = [...(job.provenance.says_ai ? [el("p", { class: "reason" }, el("strong", {}, "Beside the score: "), `${job.provenance.lines[1]}.`)] : []), ...v.warnings.map(w => el("p", { class: "reason hint" }, `Note: ${w}.`))];
+  const notes = [...(job.provenance.says_ai ? [el("p", { class: "reason" }, el("strong", {}, "Beside the score: "), `${job.provenance.sentence}.`)] : []), ...v.warnings.map(w => el("p", { class: "reason hint" }, `Note: ${w}.`))];
   const caveat = el("p", { class: "caveat" }, el("strong", {}, "One signal, not proof. "), `Model: ${v.bundle}. ${v.how_often_wrong}`);
   const copyButton = el("button", { class: "button", type: "button", onclick: () => copy(copyButton, job) }, "Copy as JSON");
   const drop = el("button", { class: "button", type: "button", onclick: async () => { await ask(job.links.self, { method: "DELETE" }).catch(() => {}); forget(c); c.node.remove(); say("Deleted"); $("file").focus(); } }, "Delete the result");
@@ -371,7 +372,7 @@ $("key").addEventListener("submit", e => { e.preventDefault(); useKey($("key-fie
 
 async function start() {
   for (let r; !about; await pause(2000)) {
-    r = await fetch("/api/v1/version").catch(() => null);
+    r = await fetch(`${BASE}api/v1/version`).catch(() => null);
     if (!r || !r.ok) continue;
     const found = await r.json();
     about = found.detector; limits = found.limits;
