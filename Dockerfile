@@ -20,7 +20,7 @@ RUN pip install --no-cache-dir -c /tmp/constraints.txt fastcore numpy pandas ope
  && mkdir /data && chown 10001 /data
 USER 10001
 VOLUME /data
-ENV AIVD_SERVE_HOST=0.0.0.0 AIVD_SERVE_DATA=/data AIVD_SERVE_BUNDLE=embedded AIVD_CACHE=/tmp/aivd PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV AIVD_SERVE_HOST=0.0.0.0 AIVD_SERVE_DATA=/data AIVD_SERVE_BUNDLE=efficientnet_lite0 AIVD_CACHE=/tmp/aivd PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/api/v1/health', timeout=4)"]
 ENTRYPOINT ["aivd", "serve"]
