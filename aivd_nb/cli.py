@@ -186,7 +186,7 @@ def labels(data, out):
 @click.option("--backbone", default="mobilenetv2", show_default=True)
 @click.option("--view", "views", type=click.Choice(["crop", "motion", "residual", "resized", "square"]), multiple=True, default=["resized"], show_default=True, help="What the CNN sees of a frame; may be given several times.")
 @click.option("--tap", "taps", multiple=True, help="Inner layer to read, 'name' or 'name:mean'; else the last layer.")
-@click.option("--weights", help="CNN weights, file or folder; else AIVD_WEIGHTS, Keras' folder, Keras' download; for embedded, the CNN that ships.")
+@click.option("--weights", help="CNN weights, file or folder; else AIVD_WEIGHTS, Keras' folder, Keras' download.")
 @click.option("--step", default=3.0, show_default=True, help="Distance between frames.")
 @click.option("--unit", type=click.Choice(["frames", "seconds"]), default="frames", show_default=True)
 @click.option("--length", default=20, show_default=True, help="Frames in a sequence.")
@@ -326,7 +326,7 @@ def card(bundle):
 # %% ../nbs/api/62_cli.ipynb #ccca7deb
 @main.command()
 @click.option("--quick", is_flag=True, help="One round on few, small clips: to see that it runs, not to report.")
-@click.option("--bundle", "-b", "bundles", multiple=True, default=["mobilenetv2", "embedded"], show_default=True, help="May be given twice; one whose weights are not at hand is left out.")
+@click.option("--bundle", "-b", "bundles", multiple=True, default=["mobilenetv2", "efficientnet_lite0"], show_default=True, help="May be given twice; one whose weights are not at hand is left out.")
 @click.option("--out", default=".", show_default=True, help="Folder that gets 03_speed.csv and 03_machine.csv.")
 @click.option("--clips", help="Folder for the drawn clips, kept for the next run; else a temporary one.")
 def bench(quick, bundles, out, clips):

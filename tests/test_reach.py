@@ -45,7 +45,7 @@ def test_ipv6_answers_at_the_address_that_it_prints(tmp_path):
 class Below:
     "A server below /clips, behind nginx where there is a proxy"
     def __init__(self, folder, proxied, **config):
-        self.app = create_app("embedded", AppConfig(data=str(folder/"data"), port=0, workers=1, rate="", **config), open(folder/"log", "w"))
+        self.app = create_app("efficientnet_lite0", AppConfig(data=str(folder/"data"), port=0, workers=1, rate="", **config), open(folder/"log", "w"))
         self.server = make_server(self.app)
         threading.Thread(target=self.server.run, daemon=True).start()
         self.own, self.nginx = ("127.0.0.1", int(self.server.effective_port)), None
