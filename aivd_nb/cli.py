@@ -183,7 +183,7 @@ def labels(data, out):
 @main.command()
 @click.argument("labels_csv")
 @click.option("--out", required=True, help="Folder of the bundle.")
-@click.option("--backbone", default="mobilenetv2", show_default=True)
+@click.option("--backbone", default="efficientnet_lite0", show_default=True)
 @click.option("--view", "views", type=click.Choice(["crop", "motion", "residual", "resized", "square"]), multiple=True, default=["resized"], show_default=True, help="What the CNN sees of a frame; may be given several times.")
 @click.option("--tap", "taps", multiple=True, help="Inner layer to read, 'name' or 'name:mean'; else the last layer.")
 @click.option("--weights", help="CNN weights, file or folder; else AIVD_WEIGHTS, Keras' folder, Keras' download.")
@@ -191,6 +191,7 @@ def labels(data, out):
 @click.option("--unit", type=click.Choice(["frames", "seconds"]), default="frames", show_default=True)
 @click.option("--length", default=20, show_default=True, help="Frames in a sequence.")
 @click.option("--windows", default=8, show_default=True, help="Sequences a clip, at most.")
+@click.option("--apart", default=0.0, show_default=True, help="Seconds from a frame to the one that its motion is read against; 0: the next one that is looked at.")
 @click.option("--folds", default=0, show_default=True, help="Calibrate on k grouped folds; 0: one 80/20 split.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any field of TrainConfig or HeadConfig, e.g. epochs=20, units=128.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that stands in the folder.")
@@ -216,7 +217,7 @@ def _configs(settings):
     return tuple(cls(**kw) for cls, kw in found.items())
 
 # %% ../nbs/api/62_cli.ipynb #7a308060
-def _train(labels_csv, out, backbone, views, taps, weights, step, unit, length, windows, folds, settings, overwrite):
+def _train(labels_csv, out, backbone, views, taps, weights, step, unit, length, windows, apart, folds, settings, overwrite):
     "The `train` command's work"
     from pathlib import Path
     from aivd_nb.cache import FeatureCache
@@ -226,7 +227,7 @@ def _train(labels_csv, out, backbone, views, taps, weights, step, unit, length, 
     from aivd_nb.train import fit, training_notes
     from aivd_nb.sampling import Sampling
     head, cfg = _configs(settings)
-    sampling = Sampling(step, unit, length, windows)
+    sampling = Sampling(step, unit, length, windows, apart)
     df = read_labels(labels_csv)
     cnn = weights if weights and Path(weights).suffix == ".onnx" else None
     f = create(FeatureSpec(backbone, tuple(views), tuple(taps)), weights)
