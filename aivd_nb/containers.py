@@ -188,7 +188,7 @@ class Outline(NamedTuple):
     parts: tuple # names, each once, in their order; nothing for kinds without such parts
     named: int # bytes that the file should have by its own account, at least; 0: it doesn't say
 
-# %% ../nbs/api/05_containers.ipynb #1333fbcd
+# %% ../nbs/api/05_containers.ipynb #bc46a1a3
 _SEGMENT, _TRACKS, _CLUSTER = 0x18538067, 0x1654AE6B, 0x1F43B675
 
 def _matroska(look):
@@ -196,8 +196,8 @@ def _matroska(look):
     parts, named = [], 0
     for name, start, stop in elements(look, 0, look.size):
         parts.append({_SEGMENT: "Segment", _CLUSTER: "Cluster"}.get(name, hex(name)))
-        named = max(named, stop or 0)
         if name != _SEGMENT: continue
+        named = stop or 0 # text behind it looks like an element, too
         for inner, _, _ in elements(look, start, min(stop or look.size, look.size)):
             parts.append({_TRACKS: "Tracks", _CLUSTER: "Cluster"}.get(inner, hex(inner)))
             if inner == _CLUSTER: break

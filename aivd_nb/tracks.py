@@ -59,9 +59,10 @@ def _stat(path):
     if not info.st_size: raise VideoError(path, "is empty (0 bytes)", AGAIN, "empty")
     return info
 
-# %% ../nbs/api/08_tracks.ipynb #1173f665
+# %% ../nbs/api/08_tracks.ipynb #2b907337
 _WEBP = "python -c \"from PIL import Image; Image.open('IN.webp').save('OUT.gif', save_all=True)\""
 _NO_VIDEO = {"audio": ("holds sound but no picture", "Give a file with a video track", "no_video"),
+    "music": ("holds sound and a cover picture, no film", "Give a file with a video track", "no_video"),
     "webp": ("is an animated WebP, which is not read", f"Convert it, for example: {_WEBP}", "not_a_video"),
     "image": ("is a still image", "Give an mp4, mov, avi, mkv, webm, gif, wmv, flv, ogv or mpeg file", "not_a_video"),
     None: ("is not a video, whatever its name says", "Give an mp4, mov, avi, mkv, webm, gif, wmv, flv, ogv or mpeg file", "not_a_video")}
@@ -69,8 +70,11 @@ _NO_VIDEO = {"audio": ("holds sound but no picture", "Give a file with a video t
 def _kind(path):
     "The container, or the error that says what the file is instead"
     try:
-        with open(path, "rb") as f: kind = sniff(f.read(HEAD))
+        with open(path, "rb") as f: head = f.read(HEAD)
     except OSError as e: raise VideoError(path, f"can't be read ({e.strerror})", "Check its permissions", "unreadable") from e
+    kind = sniff(head)
+    if kind == "audio" and head[4:8] == b"ftyp": return "mp4" # its tracks will tell
+    if kind == "audio" and (b"APIC" in head or b"image/" in head): kind = "music"
     if kind not in KINDS: raise VideoError(path, *_NO_VIDEO[kind])
     return kind
 

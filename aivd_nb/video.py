@@ -240,7 +240,7 @@ def _check_length(info, limits):
     if info.n_frames > limits.max_frames: over = f"has {info.n_frames:,} frames, over the limit of {limits.max_frames:,.0f}"
     if over: raise VideoError(info.path, over, "Cut out the part that matters", "too_long")
 
-# %% ../nbs/api/10_video.ipynb #ea44b027
+# %% ../nbs/api/10_video.ipynb #0005fb7f
 def _shape(reader):
     "(width, height, how it is turned, size on the screen where pixels are not square) of the first frame"
     frame = _first(reader, 1)[0] if reader.index < 0 else reader.frame
@@ -255,18 +255,20 @@ def _info(reader, count):
     (width, height), turn, wide = _shape(reader)
     reading = reader.reading
     tracks = describe_tracks(reading)
-    notes = tuple(_notes(reader, tracks, turn, wide, step))
+    notes = tuple(_notes(reader, turn, wide, step))
     info = VideoInfo(reader.path, reader.kind, reading.name, width, height, turn.rotation, fps, n, counted, seconds, reader.size, turn.mirrored, wide, tracks, notes)
     _check_length(info, reader.limits)
     return info
 
-# %% ../nbs/api/10_video.ipynb #1ba9d3dc
-def _notes(reader, tracks, turn, wide, step):
+# %% ../nbs/api/10_video.ipynb #c86ca4fa
+def _notes(reader, turn, wide, step):
     "What a person should know about how a clip was read"
-    films = [t for t in tracks if t.kind == "video" and not t.still]
-    if len(films) > 1: yield f"holds {len(films)} video tracks; the one that players show was read"
-    if turn.mirrored: yield "mirrored left to right as its metadata asks"
-    if turn.rotation: yield f"rotated by {turn.rotation}° as its metadata asks"
+    reading = reader.reading
+    others = [s for s in films(reading.container, reader.passed) if s.frames != 1 and s is not reading.track]
+    if others: yield f"holds {len(others) + 1} video tracks; the one that players show was read"
+    upside = turn.mirrored and turn.rotation == 180
+    if turn.mirrored: yield f"mirrored {'top to bottom' if upside else 'left to right'} as its metadata asks"
+    if turn.rotation and not upside: yield f"rotated by {turn.rotation}° as its metadata asks"
     if wide: yield f"its pixels are not square: players show it as {wide[0]}×{wide[1]}"
     if reader.table and reader.table.joins: yield "its times begin anew on the way, as in recordings that were joined; here they run on"
     if step > 1: yield f"its frames are {step:.1f} s apart, as in a time-lapse: nothing can be seen to move from one to the next"
