@@ -25,6 +25,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 from .app_config import AppConfig, is_loopback, load_config
+from .containers import HEAD, sniff
 from .core import FULL, AivdError, ConfigError
 from .detector import Detector
 from .intake import Hooks, Intake, Rate, Refused, Rules, Ticket, allow_descriptors, client_of, quiet_waitress
@@ -33,7 +34,6 @@ from .observe import JsonLog, Metrics
 from .prefix import below
 from .openapi import PROBLEMS, job_view, openapi, problem
 from .sandbox import CONTAINERS, load_detector
-from .video import sniff
 
 # %% ../nbs/api/60_app.ipynb #1b15fbe9
 @dataclass
@@ -100,7 +100,7 @@ class Upload(io.RawIOBase):
         self._file = open(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb", buffering=1 << 18)
         self.head = b""
     def write(self, data):
-        if self.size < 512: self.head += bytes(data[:512])
+        if self.size < HEAD: self.head += bytes(data[:HEAD])
         self._hash.update(data); self.size += len(data)
         return self._file.write(data)
     def seek(self, *_): self._file.flush(); return 0
@@ -239,7 +239,8 @@ def _dress(s, response):
 _METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
 
 # %% ../nbs/api/60_app.ipynb #cb43f4da
-_NO_VIDEO = {"audio": "It holds sound but no picture.", "image": "It is a still image.", None: "It is not a video, whatever its name says."}
+_NO_VIDEO = {"audio": "It holds sound but no picture.", "image": "It is a still image.",
+    "webp": "It is an animated WebP, which is not read: convert it to a GIF with Pillow (save_all=True).", None: "It is not a video, whatever its name says."}
 
 # %% ../nbs/api/60_app.ipynb #1bf8e17b
 def _received(s, request):
@@ -250,7 +251,7 @@ def _received(s, request):
     up = found.stream
     up.close()
     if not up.size: return None, _problem("empty", "Copy or download it again.")
-    kind = sniff(up.head[:512])
+    kind = sniff(up.head[:HEAD])
     if kind not in CONTAINERS: return None, _problem("not_a_video", f"{_NO_VIDEO.get(kind, _NO_VIDEO[None])} Give an mp4, mov, avi, mkv, webm, gif, wmv, flv, ogv or mpeg file.")
     return up, None
 

@@ -332,8 +332,7 @@ def _warnings(v, sampling):
     "What a reader should know about the clip beside the verdict"
     found = []
     if v.frames < sampling.length: found.append(f"only {v.frames} of {sampling.length} frames that a sequence holds; the rest is filled by going back in time")
-    if v.info.rotation: found.append(f"rotated by {v.info.rotation}° as its metadata asks")
-    return tuple(found) + v.warnings
+    return (*found, *v.info.notes, *v.warnings)
 
 # %% ../nbs/api/40_detector.ipynb #13626688
 @patch

@@ -12,16 +12,16 @@ import os
 import re
 import stat
 import struct
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from html import unescape
+from pathlib import Path
+from .containers import HEAD, INSIDE, KINDS, Look, boxes, chunks, elements, sniff
 from .core import VideoError
 from .trust import find_trust
-from .video import sniff
 
 # %% ../nbs/api/38_provenance.ipynb #2c0177ab
-_BOXES, _DEPTH, _PAYLOAD, _TEXT, _TAGS, _TRACKS, _EDITS = 4000, 8, 1 << 16, 200, 32, 8, 8
+_DEPTH, _TEXT, _TAGS, _TRACKS, _EDITS = 8, 200, 32, 8, 8
 
 # %% ../nbs/api/38_provenance.ipynb #a40a86ca
 def _clean(
@@ -30,41 +30,6 @@ def _clean(
     "Printable text of bounded length: no control characters, no marks that turn the direction of writing"
     text = bytes(value[:4*_TEXT]).decode("utf-8", "replace") if isinstance(value, (bytes, bytearray)) else str(value)[:4*_TEXT]
     return re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in text)).strip()[:_TEXT]
-
-# %% ../nbs/api/38_provenance.ipynb #237c55e8
-class _Look:
-    "An open file, and how many headers may still be read from it"
-    def __init__(self, file, size): self.file, self.size, self.left = file, size, _BOXES
-    def read(self, at, n):
-        self.file.seek(at)
-        return self.file.read(max(0, min(n, _PAYLOAD)))
-    def spend(self):
-        self.left -= 1
-        return self.left >= 0
-
-# %% ../nbs/api/38_provenance.ipynb #4c8d0263
-_INSIDE = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"udta", b"meta", b"ilst", b"----"}
-
-def _header(look, at, end):
-    "(name, start of content, end) of the box at a place; None where none fits"
-    head = look.read(at, 16)
-    if at + 8 > end or len(head) < 8 or not look.spend(): return None
-    size, name = struct.unpack_from(">I4s", head)
-    start = at + 8
-    if size == 1 and len(head) == 16: size, start = struct.unpack_from(">Q", head, 8)[0], at + 16
-    if size == 0: size = end - at
-    return None if size < start - at else (name, start, min(at + size, end))
-
-# %% ../nbs/api/38_provenance.ipynb #30e1a8b2
-def _boxes(look, at, end, path=()) -> Iterator: # (path of names, start of content, end)
-    "Every box, parents before their children"
-    while found := _header(look, at, end):
-        name, start, at = found
-        yield (*path, name), start, at
-        item = path[-1:] == (b"ilst",)
-        if (name in _INSIDE or item) and len(path) < _DEPTH: yield from _boxes(look, start + _skip(look, name, start), at, (*path, name))
-
-def _skip(look, name, start): return 4 if name == b"meta" and look.read(start, 8)[4:8] != b"hdlr" else 0 # ISO's `meta` has a version first, QuickTime's hasn't
 
 # %% ../nbs/api/38_provenance.ipynb #f8413904
 def _when(
@@ -194,10 +159,10 @@ def _blob(facts, path, box):
 def _isobmff(look, facts):
     "Facts of an MP4 or QuickTime file"
     state, seen = {"scale": 1}, []
-    for path, start, end in _boxes(look, 0, look.size):
+    for path, start, end in boxes(look, 0, look.size):
         if len(path) == 1: seen.append(path[0])
         if path == (b"moov", b"trak"): facts["tracks"].append({})
-        if path[-1] in _INSIDE: continue
+        if path[-1] in INSIDE: continue
         box = look.read(start, end - start)
         if path == (b"moov", b"mvhd"): facts["created"], state["scale"], _ = _clock(box)
         elif path[:2] == (b"moov", b"trak") and b"udta" not in path: _read_track(facts, state, path, box)
@@ -205,27 +170,6 @@ def _isobmff(look, facts):
         if len(path) == 1 or path[-1] == b"XMP_": _blob(facts, path, box)
     facts["fragmented"], facts["tracks"] = b"moof" in seen, facts["tracks"][:_TRACKS]
     facts["boxes"] = [_clean(b) for b in list(dict.fromkeys(seen))[:16]]
-
-# %% ../nbs/api/38_provenance.ipynb #a46c42c1
-def _vint(data, at, keep=False):
-    "(value, length) of an EBML number; with `keep`, its length marker stays in, as identifiers are written"
-    first = data[at] if at < len(data) else 0
-    n = 9 - first.bit_length()
-    if n > 8 or at + n > len(data): return None, 0
-    value = int.from_bytes(data[at:at+n], "big")
-    return (value if keep else value & (1 << 7*n) - 1), n
-
-# %% ../nbs/api/38_provenance.ipynb #84e0bc15
-def _elements(look, at, end) -> Iterator: # (identifier, start of content, end)
-    "Elements of a Matroska file, one after the other"
-    while at < end and look.spend():
-        head = look.read(at, 12)
-        name, n = _vint(head, 0, keep=True)
-        size, m = _vint(head, n)
-        if not n or not m: return
-        unknown = size == (1 << 7*m) - 1
-        start, at = at + n + m, end if unknown else min(at + n + m + size, end)
-        yield name, start, at
 
 # %% ../nbs/api/38_provenance.ipynb #ffdd62a8
 _SEGMENT, _INFO, _ALL_TAGS, _ONE_TAG, _SIMPLE, _CLUSTER = 0x18538067, 0x1549A966, 0x1254C367, 0x7373, 0x67C8, 0x1F43B675
@@ -245,7 +189,8 @@ def _matroska(look, facts):
 
 def _matroska_leaves(look, at, end, depth=0):
     "Elements with the insides of those that hold the facts"
-    for name, start, stop in _elements(look, at, end):
+    for name, start, stop in elements(look, at, end):
+        stop = end if stop is None else min(stop, end)
         if name in (_SEGMENT, _INFO, _ALL_TAGS, _ONE_TAG, _SIMPLE, _ATTACHMENTS, _ATTACHED) and depth < _DEPTH: yield from _matroska_leaves(look, start, stop, depth + 1)
         else: yield name, start, stop
 
@@ -253,14 +198,12 @@ def _matroska_leaves(look, at, end, depth=0):
 def _riff(look, facts, at=12, end=None, depth=0):
     "Facts of an AVI file"
     end = look.size if end is None else end
-    while at + 8 <= end and look.spend():
-        name, size = struct.unpack("<4sI", look.read(at, 8).ljust(8, b"\0"))
-        start, stop = at + 8, min(at + 8 + size, end)
+    for name, start, stop in chunks(look, at, end):
+        stop = min(stop, end)
         if name == b"LIST" and depth < 3: _riff_list(look, facts, start, stop, depth)
         elif name == b"C2PA": facts["credentials_box"] = True
         elif name == b"_PMX": _claims(facts, look.read(start, stop - start))
         elif name.startswith(b"I") and depth: _tag(facts, name.decode("latin1"), look.read(start, stop - start))
-        at = stop + (size & 1)
 
 def _riff_list(look, facts, start, stop, depth):
     "A list of chunks: the pictures are glanced at, the others walked through"
@@ -287,11 +230,11 @@ def container_facts(
     size = _size_of(path)
     try:
         with open(path, "rb", buffering=0) as f:
-            kind = sniff(f.read(512))
-            if kind in (None, "image", "audio"): raise VideoError(path, "is not a video, whatever its name says", "Give a video file", "not_a_video")
+            kind = sniff(f.read(HEAD))
+            if kind not in KINDS: raise VideoError(path, "is not a video, whatever its name says", "Give a video file", "not_a_video")
             facts = {"kind": kind, "read": kind in _READERS, "brands": [], "created": None, "tags": {}, "stamp": None, "location": False, "tracks": [], "fragmented": False,
                 "boxes": [], "credentials_box": False, "credentials_link": False, "ai_claims": [], "source_types": [], "complete": True}
-            look = _Look(f, size)
+            look = Look(f, size)
             if kind in _READERS: _READERS[kind](look, facts)
     except OSError as e: raise VideoError(path, f"can't be read ({e.strerror})", "Check its permissions", "unreadable") from e
     _claims(facts, " ".join(facts["tags"].values()).encode())

@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 from fastcore.basics import patch
 from .confine import PDEATHSIG, SUBREAPER, Held, confine, held_here, kill_family, process_switches
+from .containers import KINDS
 from .core import AivdError, ConfigError, VideoError, file_digest
 from .detector import Detector
 from .origin import STRENGTHS, origin
@@ -48,11 +49,9 @@ class SandboxLimits:
     start_s:float = 120 # to load the detector
 
 # %% ../nbs/api/55_sandbox.ipynb #a82dd8cc
-CONTAINERS = ("mp4", "mov", "avi", "mkv", "webm", "gif", "flv", "ogg", "wmv", "mpeg", "ts")
-CODECS = ("h264", "hevc", "vp80", "vp90", "av01", "fmp4", "mp4v", "mjpg", "mpg1", "mpg2", "gif", "theo", "wmv1", "wmv2", "wmv3", "flv1", "mp42", "mp43", "h263", "apcn", "apch", "apcs", "apco", "ap4h")
-_DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,gif,flv,ogg,asf,mpeg,mpegvideo,mpegts"
-_DECODERS = "h264,hevc,vp8,vp9,av1,mpeg4,mjpeg,mpeg1video,mpeg2video,gif,theora,wmv1,wmv2,wmv3,flv,msmpeg4v2,msmpeg4,h263,prores"
-_FFMPEG = f"protocol_whitelist;file|format_whitelist;{_DEMUXERS}|codec_whitelist;{_DECODERS}"
+CONTAINERS = tuple(KINDS) # FFmpeg may use the demuxer of the kind that was found, and no other
+CODECS = ("h264", "hevc", "av1", "vp8", "vp9", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "prores", "dnxhd", "theora", "wmv1", "wmv2", "wmv3", "vc1",
+    "msmpeg4v2", "msmpeg4v3", "flv1", "h263", "gif", "apng", "jpeg2000", "dvvideo", "rawvideo")
 
 # %% ../nbs/api/55_sandbox.ipynb #a530924e
 def clip_limits(
@@ -242,7 +241,7 @@ def child_environment() -> dict:
     env = {k: os.environ[k] for k in _KEEP if k in os.environ}
     env |= {f"{k}_NUM_THREADS": "1" for k in ("OMP", "OPENBLAS", "MKL")}
     env |= {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PYTHONDONTWRITEBYTECODE": "1", "MALLOC_ARENA_MAX": "1", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return env | {"OPENCV_FFMPEG_CAPTURE_OPTIONS": _FFMPEG, "OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "SILENT"}
+    return env | {"OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "SILENT"}
 
 # %% ../nbs/api/55_sandbox.ipynb #d6fefdee
 _WORDS = {"timeout": "took longer than is allowed here", "memory": "needed more memory than is allowed here", "crash": "made the decoder fail", "cancelled": "was cancelled"}

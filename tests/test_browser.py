@@ -81,7 +81,9 @@ def check_result(page):
     n = card.locator(".strip button").count()
     assert n >= 1 and card.locator("svg .mark").count() == n + 1 and card.locator("tbody tr").count() == n
     assert card.locator("figure img").evaluate("e => e.decode().then(() => e.naturalWidth)") > 50
-    assert "One signal, not proof." in card.locator(".caveat").inner_text() and "real clips" in card.locator(".caveat").inner_text()
+    assert "One signal, not proof." in card.locator(".caveat").inner_text()
+    told = card.locator(".caveat").inner_text() + "".join(card.locator(".reason").all_inner_texts())
+    assert ("What to do next" in told) == (card.locator(".verdict h3").inner_text() == "Inconclusive") != ("trained on" in told)
     return card
 
 
@@ -107,6 +109,16 @@ def test_timeline_shows_the_frame_under_the_pointer(page, url, clip):
         marks.nth(i).hover()
         seen.add(caption.inner_text())
     assert len(seen) == marks.count()
+
+
+def test_a_long_clip_shows_what_was_looked_at_and_leaves_gaps(page, url, tmp_path):
+    clip = write_clip(tmp_path/"long.mp4", [f for k in range(9) for f in generated_frames(50, (256, 256), seed=k)], fps=5)
+    give(page, url, clip)
+    card = check_result(page)
+    marks, lines = card.locator(".chart .mark").count(), card.locator(".chart line.line").count()
+    assert marks > 8 and lines < marks - 1
+    assert re.search(r"Looked at \d+.* of 1:30", card.inner_text()) and re.match(r"0:0\d", card.locator(".strip button").first.inner_text())
+    assert not {"most like AI", "most like real"} & set(card.locator(".tell").all_inner_texts())
 
 
 @pytest.mark.skipif(SHARED is None, reason="the collection of real clips is not at hand")

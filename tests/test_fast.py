@@ -39,7 +39,7 @@ def test_two_hours_cost_what_ten_minutes_cost(long_videos):
 def test_jumping_and_reading_forward_give_one_verdict(long_videos):
     detector = Detector.load("efficientnet_lite0")
     jumped, steps = detector.predict(long_videos[0]), []
-    with mock.patch.object(video, "_NEAR", 10**9): read = detector.predict(long_videos[0])
+    with mock.patch.multiple(video, _NEAR=10**9, _JUMP=10**9): read = detector.predict(long_videos[0])
     assert jumped.leans == read.leans and abs(jumped.probability - read.probability) < 1e-4
     assert jumped.timeline == read.timeline
 
