@@ -80,9 +80,10 @@ class Watch:
     def __call__(self, info, windows, frames):
         if not self.done: self.say(stage="decoding", share=0, pixels=info.width*info.height*info.n_frames)
         self.info, middles = info, {w.indices[len(w.indices)//2] for w in windows}
-        total = len({i for w in windows for i in w.indices})
-        for n, f in enumerate(frames):
-            if not self.done: self.say(stage="decoding", share=n/total) # later looks at a long clip are features already
+        wanted, n = {i for w in windows for i in w.indices}, 0
+        for f in frames:
+            if not self.done: self.say(stage="decoding", share=n/len(wanted)) # later looks at a long clip are features already
+            n += f.index in wanted # other frames are there to be compared with
             if f.index in middles: self.kept[f.index] = f.time_s, thumbnail(f.image)
             yield f
         self.done = True

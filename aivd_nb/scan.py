@@ -261,7 +261,7 @@ def scan(
 # %% ../nbs/api/47_scan.ipynb #dd498f0e
 def _loader(bundle, weights):
     "(what the bundle is called in the table, the function that loads it wherever a worker is)"
-    b = load_bundle(bundle or default_bundle(weights))
+    b = load_bundle(bundle or default_bundle())
     shipped = b.folder.parent == Path(aivd_nb.__file__).parent/"bundles" # is everywhere; another must be at its path on every machine
     where = b.folder.name if shipped else os.path.abspath(b.folder)
     return bundle_id(b), partial(load_for_scan, where, weights and os.path.abspath(weights), bundle_id(b))
