@@ -13,14 +13,14 @@ FROM python:3.12.8-slim-bookworm
 # What serving needs, without TensorFlow: the shipped bundles run on ONNX Runtime.
 COPY constraints.txt /tmp/constraints.txt
 COPY --from=build /dist /tmp/dist
-RUN pip install --no-cache-dir -c /tmp/constraints.txt fastcore numpy pandas opencv-python scikit-learn onnxruntime flask waitress limits prometheus-client click tqdm \
+RUN pip install --no-cache-dir -c /tmp/constraints.txt fastcore av numpy pandas opencv-python scikit-learn onnxruntime flask waitress limits prometheus-client c2pa-python ImageHash click tqdm \
  && pip install --no-cache-dir --no-deps /tmp/dist/*.whl \
  && rm -r /tmp/dist /tmp/constraints.txt \
  && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin aivd \
  && mkdir /data && chown 10001 /data
 USER 10001
 VOLUME /data
-ENV AIVD_SERVE_HOST=0.0.0.0 AIVD_SERVE_DATA=/data AIVD_SERVE_BUNDLE=embedded AIVD_CACHE=/tmp/aivd PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV AIVD_SERVE_HOST=0.0.0.0 AIVD_SERVE_DATA=/data AIVD_SERVE_BUNDLE=efficientnet_lite0 AIVD_CACHE=/tmp/aivd PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/api/v1/health', timeout=4)"]
 ENTRYPOINT ["aivd", "serve"]

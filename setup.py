@@ -30,11 +30,11 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     packages=find_packages(include=["aivd_nb", "aivd_nb.*"]),
-    package_data={"aivd_nb": ["bundles/*/*", "templates/*", "static/*"]},
+    package_data={"aivd_nb": ["bundles/*/*", "templates/*", "static/*", "networks/*"]},
     include_package_data=True,
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split(), "train": cfg["train_requirements"].split(), "ray": cfg["ray_requirements"].split(), "c2pa": cfg["c2pa_requirements"].split()},
+    extras_require={extra: cfg[f"{extra}_requirements"].split() for extra in ("dev", "train", "ray", "url", "mcp")},
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
         "nbdev": [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"],

@@ -25,14 +25,15 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 from .app_config import AppConfig, is_loopback, load_config
-from .core import AivdError, ConfigError
+from .containers import HEAD, sniff
+from .core import FULL, AivdError, ConfigError
 from .detector import Detector
 from .intake import Hooks, Intake, Rate, Refused, Rules, Ticket, allow_descriptors, client_of, quiet_waitress
-from .jobs import FINISHED, FULL, Busy, DataFolder, Jobs, Stored
+from .jobs import FINISHED, Busy, DataFolder, Jobs, Stored
 from .observe import JsonLog, Metrics
+from .prefix import below
 from .openapi import PROBLEMS, job_view, openapi, problem
 from .sandbox import CONTAINERS, load_detector
-from .video import sniff
 
 # %% ../nbs/api/60_app.ipynb #1b15fbe9
 @dataclass
@@ -99,7 +100,7 @@ class Upload(io.RawIOBase):
         self._file = open(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb", buffering=1 << 18)
         self.head = b""
     def write(self, data):
-        if self.size < 512: self.head += bytes(data[:512])
+        if self.size < HEAD: self.head += bytes(data[:HEAD])
         self._hash.update(data); self.size += len(data)
         return self._file.write(data)
     def seek(self, *_): self._file.flush(); return 0
@@ -238,7 +239,8 @@ def _dress(s, response):
 _METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
 
 # %% ../nbs/api/60_app.ipynb #cb43f4da
-_NO_VIDEO = {"audio": "It holds sound but no picture.", "image": "It is a still image.", None: "It is not a video, whatever its name says."}
+_NO_VIDEO = {"audio": "It holds sound but no picture.", "image": "It is a still image.",
+    "webp": "It is an animated WebP, which is not read: convert it to a GIF with Pillow (save_all=True).", None: "It is not a video, whatever its name says."}
 
 # %% ../nbs/api/60_app.ipynb #1bf8e17b
 def _received(s, request):
@@ -249,9 +251,15 @@ def _received(s, request):
     up = found.stream
     up.close()
     if not up.size: return None, _problem("empty", "Copy or download it again.")
-    kind = sniff(up.head[:512])
+    kind = sniff(up.head[:HEAD])
     if kind not in CONTAINERS: return None, _problem("not_a_video", f"{_NO_VIDEO.get(kind, _NO_VIDEO[None])} Give an mp4, mov, avi, mkv, webm, gif, wmv, flv, ogv or mpeg file.")
     return up, None
+
+# %% ../nbs/api/60_app.ipynb #8d7c7bb9
+def _jobs_at():
+    "Where jobs live, as the client sees it"
+    from flask import request
+    return f"{request.script_root}/api/v1/jobs"
 
 # %% ../nbs/api/60_app.ipynb #47dced65
 def _client(request): return client_of(request.remote_addr or "")
@@ -277,13 +285,13 @@ def _create(s):
         if refused: return refused
         request.uploads.remove(up) # from here on the queue's
         job = s.jobs.submit(up.path, up.digest(), shown_name(request.files["file"].filename), _client(request))
-    view = job_view(s.jobs.get(job))
+    view = job_view(s.jobs.get(job), _jobs_at())
     return view, 202, {"Location": view["links"]["self"]}
 
 # %% ../nbs/api/60_app.ipynb #dedf0195
 def _get(s, id):
     row = s.jobs.get(id)
-    return job_view(row) if row else _problem("not_found", "No such job: it was deleted, or its time is over.")
+    return job_view(row, _jobs_at()) if row else _problem("not_found", "No such job: it was deleted, or its time is over.")
 
 # %% ../nbs/api/60_app.ipynb #5bb40847
 def _delete(s, id):
@@ -298,17 +306,17 @@ def _frame(s, id, n):
     return Response(jpeg, mimetype="image/jpeg") if jpeg else _problem("not_found", "No such frame.")
 
 # %% ../nbs/api/60_app.ipynb #64cbd948
-def _event(row): return f"event: job\ndata: {json.dumps(job_view(row))}\n\n"
+def _event(row, at): return f"event: job\ndata: {json.dumps(job_view(row, at))}\n\n"
 
 # %% ../nbs/api/60_app.ipynb #37cacb7e
-def _tell(s, id, longest=1800):
+def _tell(s, id, at, longest=1800):
     "The events of a job until it is finished"
     version, end = -1, time.monotonic() + longest
     while time.monotonic() < end and not s.jobs.closing.is_set():
         row = s.jobs.wait(id, version, 5)
         if row is None: yield "event: gone\ndata: {}\n\n"
         elif row.get("version", -2) == version: yield ": still at it\n\n"
-        else: yield _event(row)
+        else: yield _event(row, at)
         if row is None or row["state"] in FINISHED: return
         version = row.get("version", version)
 
@@ -317,7 +325,7 @@ def _events(s, id):
     from flask import Response
     if s.jobs.get(id) is None: return _problem("not_found", "No such job.")
     if s.streams is None or not s.streams.acquire(blocking=False): return _problem("streams", "Ask for the job itself again and again.", {"Retry-After": "1"})
-    response = Response(_tell(s, id), mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    response = Response(_tell(s, id, _jobs_at()), mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
     response.call_on_close(s.streams.release)
     return response
 
@@ -339,7 +347,9 @@ def _version(s):
     return {"version": _version_of_package(), "detector": s.jobs.about, "limits": limits, "confinement": s.jobs.held.to_dict()} if s.jobs.about else _problem("starting")
 
 # %% ../nbs/api/60_app.ipynb #c71be2ec
-def _openapi(s): return openapi(_version_of_package())
+def _openapi(s):
+    from flask import request
+    return openapi(_version_of_package(), request.script_root)
 
 # %% ../nbs/api/60_app.ipynb #d9190c14
 def _metrics(s):
@@ -369,6 +379,14 @@ def _blueprint(s):
         bp.add_url_rule(rule, name, wraps(f)(partial(f, s)), methods=[method])
     return bp
 
+# %% ../nbs/api/60_app.ipynb #fdd17e05
+def _flask(config):
+    "Flask, below the prefix of the settings or of the proxy"
+    from flask import Flask
+    class Placed(Flask):
+        def request_context(self, environ): return super().request_context(below(environ, config.prefix, bool(config.proxy)))
+    return Placed("aivd_nb", static_folder=None)
+
 # %% ../nbs/api/60_app.ipynb #b27fa5e4
 def create_app(
     detector=None, # bundle name or folder, `Detector`, or picklable function that gives one; None: what the settings say
@@ -376,9 +394,8 @@ def create_app(
     log_to=None, # where lines of the log go; None: standard error
 ): # Flask app; `app.extensions["aivd"].close()` stops it
     "The web application, with its detector loaded and warmed up"
-    from flask import Flask
     config = config or load_config()
-    app = Flask("aivd_nb", static_folder=None)
+    app = _flask(config)
     s = app.extensions["aivd"] = _service(detector, config, log_to)
     app.request_class = _request_class(s.folder.uploads)
     app.config.update(MAX_CONTENT_LENGTH=(config.max_mb << 20) + (1 << 16), MAX_FORM_MEMORY_SIZE=1 << 18, MAX_FORM_PARTS=8)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from fastcore.basics import patch
 from .core import ConfigError
+from .prefix import is_prefix
 from .sandbox import SandboxLimits
 
 # %% ../nbs/api/57_app_config.ipynb #d59550c2
@@ -51,6 +52,7 @@ class AppConfig:
     min_kib_s:float = _s(16.0, "KiB a second that an upload must reach, after its first 15 seconds.")
     receiving_mb:int = _s(1024, "Size of all uploads that are being received at once, MiB.")
     proxy:str = _s("", "Address of the reverse proxy whose `X-Forwarded-For`, `-Proto` and `-Host` are believed. Empty: none.")
+    prefix:str = _s("", "Path below which the page stands, such as `/clips`; links begin with it, and a proxy may take it off or leave it on. Empty: what `X-Forwarded-Prefix` of the proxy says, else none.")
 
     def __post_init__(self): _check(self)
 
@@ -86,6 +88,7 @@ def _check_names(c):
     except ValueError as e: raise ConfigError("rate", f"is {c.rate!r}", "Write it like '60 per minute'") from e
     try: ipaddress.ip_address(c.proxy) if c.proxy else None
     except ValueError as e: raise ConfigError("proxy", f"is {c.proxy!r}", "Give the address of the proxy, such as 127.0.0.1") from e
+    if c.prefix and not is_prefix(c.prefix): raise ConfigError("prefix", f"is {c.prefix!r}", "Give a path with a slash before and none behind, such as /clips")
     for h in filter(None, (h.strip() for h in c.hosts.split(","))):
         if not _NAME.fullmatch(h): raise ConfigError("hosts", f"has {h!r}", "Give names without port and scheme, such as clips.example.org")
 

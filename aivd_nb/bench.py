@@ -283,7 +283,7 @@ def _gaps(
         with mock.patch.multiple(video, _NEAR=near, _JUMP=jump), VideoReader(clip) as reader:
             reader.info()
             for _ in reader.frames(range(0, 5*gap + 1, gap), rgb=False): pass
-    jobs = {("forward", g): partial(read, g, 10**9, 0) for g in gaps} | {("jump", g): partial(read, g, 0, -10**9) for g in gaps} | {("aivd", g): partial(read, g, video._NEAR, video._JUMP) for g in gaps}
+    jobs = {("forward", g): partial(read, g, 10**9, 10**9) for g in gaps} | {("jump", g): partial(read, g, 0, -10**9) for g in gaps} | {("aivd", g): partial(read, g, video._NEAR, video._JUMP) for g in gaps}
     table = in_turn(jobs, repeats)
     return table.assign(section="gap", bundle="", x=[g for _, g in table.row], row=[r for r, _ in table.row])
 

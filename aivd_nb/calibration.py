@@ -158,7 +158,7 @@ def _threshold_above(
 def fit_band(
     p, # calibrated probabilities of clips that trained nothing
     y, # their labels
-    groups=None, # the source of each; given, every source of a class counts alike
+    groups=None, # the source of each; given, the limits hold for sources that count alike, too
     max_false_alarm:float=0.05, # share of real clips that may be called AI
     max_missed:float=0.1, # share of AI clips that may be called Real
 ) -> Band: # with the counts it was fitted on
@@ -167,9 +167,9 @@ def fit_band(
     for name, v in (("max_false_alarm", max_false_alarm), ("max_missed", max_missed)):
         if not 0 <= v < 1: raise ConfigError(name, f"{v} is not a share below 1", "Give a share such as 0.05")
     if not 0 < y.sum() < len(y): raise TrainError("band", "the held-out clips are all of one class", "Hold out sources of both classes")
-    w = np.ones(len(y)) if groups is None else group_weights(y, groups)
-    ai = max(0.5, _threshold_above(p[y == 0], max_false_alarm, w[y == 0]))
-    real = min(0.5, -_threshold_above(-p[y == 1], max_missed, w[y == 1]))
+    ways = [np.ones(len(y))] if groups is None else [np.ones(len(y)), group_weights(y, groups)]
+    ai = max(0.5, *(_threshold_above(p[y == 0], max_false_alarm, w[y == 0]) for w in ways))
+    real = min(0.5, *(-_threshold_above(-p[y == 1], max_missed, w[y == 1]) for w in ways))
     counts = dict(false_alarms=int((p[y == 0] >= ai).sum()), missed=int(((p <= real) & (p < ai))[y == 1].sum()))
     return Band(ai, real, n_real=int((y == 0).sum()), n_ai=int(y.sum()), coverage=float(((p >= ai) | (p <= real)).mean()), **counts)
 

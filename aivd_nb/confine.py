@@ -20,6 +20,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 import aivd_nb
+from .core import ConfigError
+from .trust import trust_file
 
 # %% ../nbs/api/48_confine.ipynb #036397a5
 PDEATHSIG, DUMPABLE, NO_NEW_PRIVS, SUBREAPER = 1, 4, 38, 36 # numbers of prctl
@@ -69,9 +71,15 @@ def _allow(libc, fd, path):
 # %% ../nbs/api/48_confine.ipynb #da320135
 _SYSTEM = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom", "/proc/self")
 
+def _trusted():
+    "Where lists of signers lie, if there are any"
+    try: places = os.environ.get("AIVD_C2PA_TRUST"), trust_file()
+    except ConfigError: return []
+    return [p for p in places if p and os.path.exists(p)]
+
 def readable_places() -> list[str]:
     "Files and folders that Python, its libraries and the trusted certificates consist of"
-    own = [*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix, Path(aivd_nb.__file__).parent, os.environ.get("AIVD_C2PA_TRUST")]
+    own = [*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix, Path(aivd_nb.__file__).parent, *_trusted()]
     installed = [p for p in sys.path if p and next(Path(p).glob("*.dist-info"), None)]
     return [os.path.abspath(p) for p in (*own, *installed, *_SYSTEM) if p]
 

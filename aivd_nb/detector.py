@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 import numpy as np
 from fastcore.basics import patch
@@ -20,6 +20,7 @@ from .cache import FeatureCache
 from .calibration import AI, INCONCLUSIVE, REAL, decide, is_ood, logit, sigmoid
 from .core import AivdError, BundleError, ConfigError, VideoError, WeightsError, cpu_count
 from .featurizers import Featurizer, create, get_backbone, onnx_session
+from .origin import origin
 from .ahead import in_order
 from .passages import Passage, find_passages, weigh
 from .pipeline import CnnThreads, OpenClip, VideoFeatures
@@ -48,6 +49,7 @@ class Verdict:
     words: str = "" # the verdict in a sentence
     how_often_wrong: str = "" # of verdicts like this one
     what_next: tuple = () # what to do where there is no verdict
+    origin: dict|None = None # what the file says of its own making, as `origin` gives it; never part of the score
 
     def to_dict(self) -> dict:
         "The verdict as JSON has it"
@@ -263,7 +265,8 @@ def predict(self:Detector,
     start = time.perf_counter()
     seen = self.see(path, progress, alter, **more)
     timings = seen.features.timings_ms | {"total": 1000*(time.perf_counter() - start)}
-    return self.verdict(path, seen, {k: round(t, 1) for k, t in timings.items()})
+    verdict = self.verdict(path, seen, {k: round(t, 1) for k, t in timings.items()})
+    return replace(verdict, origin=origin(path))
 
 # %% ../nbs/api/40_detector.ipynb #3c1f2955
 @patch
@@ -329,8 +332,7 @@ def _warnings(v, sampling):
     "What a reader should know about the clip beside the verdict"
     found = []
     if v.frames < sampling.length: found.append(f"only {v.frames} of {sampling.length} frames that a sequence holds; the rest is filled by going back in time")
-    if v.info.rotation: found.append(f"rotated by {v.info.rotation}° as its metadata asks")
-    return tuple(found) + v.warnings
+    return (*found, *v.info.notes, *v.warnings)
 
 # %% ../nbs/api/40_detector.ipynb #13626688
 @patch

@@ -214,6 +214,7 @@ def onnx_session(
 ):
     "An ONNX Runtime session on the CPU that respects the container's limits"
     import onnxruntime as ort
+    ort.disable_telemetry_events() # for a process that imported it before this package, and for Windows
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads or cpu_count(), 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0") # a thread that waits leaves its processor to the decoder

@@ -7,6 +7,7 @@ __all__ = ['PROBLEMS', 'problem', 'status_message', 'status_share', 'job_view', 
 
 # %% ../nbs/api/58_openapi.ipynb #c9040e0d
 from .jobs import FINISHED
+from .origin import STRENGTHS
 from .provenance import STATES
 
 # %% ../nbs/api/58_openapi.ipynb #00888307
@@ -83,7 +84,8 @@ def _schemas():
     verdict = _obj("file label leans probability confidence reason reason_code timeline passages duration_s looked_at_s words how_often_wrong what_next bundle warnings timings_ms", file=_TEXT, label=_LABELS, leans={"type": "string", "enum": _LABELS["enum"][:2]}, probability=_SHARE, confidence=_SHARE,
         reason=maybe("string"), reason_code=maybe("string"), timeline=_list(_WINDOW), passages=_list(_PASSAGE), duration_s=_NUMBER, looked_at_s=_NUMBER, words=_TEXT, how_often_wrong=_TEXT, what_next=_list(_TEXT), bundle=_TEXT, warnings=_list(_TEXT), timings_ms={"type": "object", "additionalProperties": _NUMBER})
     facts = _obj("container codec width height fps n_frames duration_s size_bytes", container=_TEXT, codec=_TEXT, width=_INT, height=_INT, rotation=_INT, fps=_NUMBER, n_frames=_INT, counted=_BOOL, duration_s=_NUMBER, size_bytes=_INT)
-    provenance = _obj("credentials says_ai lines", credentials={"type": "string", "enum": list(STATES)}, says_ai=_BOOL, lines=_list(_TEXT))
+    strength = {"type": ["string", "null"], "enum": [None, *STRENGTHS]}
+    provenance = _obj("credentials says_ai strength sentence lines", credentials={"type": "string", "enum": list(STATES)}, says_ai=_BOOL, strength=strength, sentence=_TEXT, lines=_list(_TEXT))
     job = _obj("id state stage message progress file size_bytes sha256 created finished links", id=_TEXT, state={"type": "string", "enum": ["queued", "running", *FINISHED]}, stage=_TEXT, message=_TEXT, progress=_SHARE,
         file=_TEXT, size_bytes=_INT, sha256=_TEXT, created=_NUMBER, finished=maybe("number"), links={"type": "object", "additionalProperties": _TEXT}, verdict=_ref("Verdict"), in_words=_TEXT, facts=_ref("Facts"), provenance=_ref("Provenance"),
         frames=_list(_obj("time_s href", time_s=_NUMBER, href=_TEXT)), error=_obj("code problem remedy", code=_TEXT, problem=_TEXT, remedy=_TEXT))
@@ -128,8 +130,9 @@ def _paths():
 # %% ../nbs/api/58_openapi.ipynb #30876c0b
 def openapi(
     version:str, # of the package
+    prefix:str="", # path below which the server stands
 ) -> dict:
     "The OpenAPI document"
     info = {"title": "aivd", "version": version, "description": "Is this video real or AI-generated, and how sure can I be? One signal, not proof.", "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}}
     key = {"type": "http", "scheme": "bearer", "description": "Only where the server was started with a key"}
-    return {"openapi": "3.1.0", "info": info, "servers": [{"url": "/api/v1"}], "security": [{}, {"key": []}], "paths": _paths(), "components": {"securitySchemes": {"key": key}, "schemas": _schemas()}}
+    return {"openapi": "3.1.0", "info": info, "servers": [{"url": f"{prefix}/api/v1"}], "security": [{}, {"key": []}], "paths": _paths(), "components": {"securitySchemes": {"key": key}, "schemas": _schemas()}}

@@ -11,9 +11,10 @@ import queue
 import threading
 import time
 from concurrent.futures import Future
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 import cv2
@@ -22,7 +23,7 @@ import aivd_nb
 from fastcore.basics import patch
 from .ahead import Pulse, Stopped, prefetch
 from .cache import FeatureCache, cache_key
-from .core import AivdError, VideoError, file_digest
+from .core import AivdError, ConfigError, VideoError, file_digest
 from .featurizers import Featurizer
 from .sampling import Sampling, neighbours, plan_windows, to_sequence
 from .shots import is_cut, shown, small
@@ -129,13 +130,13 @@ class VideoFeatures:
     kinds: tuple = () # what each window shows: "picture", "blank" or "still"
 
 # %% ../nbs/api/23_pipeline.ipynb #ea208d3e
-_CODE = ("video", "augment", "shots", "views", "featurizers", "sampling", "pipeline")
+_CODE = ("containers", "tracks", "packets", "video", "augment", "shots", "views", "featurizers", "sampling", "pipeline")
 
 @lru_cache(1)
 def code_digest() -> str: # 64 hexadecimal digits
     "Digest of the code that features depend on; nbdev's cell marks don't count"
     here = Path(aivd_nb.__file__).parent
-    return cache_key(opencv=cv2.__version__, **{m: _without_comments((here/f"{m}.py").read_text(encoding="utf-8")) for m in _CODE})
+    return cache_key(opencv=cv2.__version__, av=version("av"), **{m: _without_comments((here/f"{m}.py").read_text(encoding="utf-8")) for m in _CODE})
 
 def _without_comments(source): return "\n".join(l for l in source.splitlines() if l and not l.startswith("#"))
 
@@ -239,7 +240,8 @@ def _produce(self:OpenClip):
                 frames = reader.frames(wanted, rgb=self.alter is not None)
                 yield from self.watch(info, windows, frames) if self.watch else frames
                 yield None
-    except (OSError, cv2.error) as e: raise VideoError(self.path, f"can't be read to its end ({e})", "Copy it again", "unreadable") from e
+    except OSError as e: raise VideoError(self.path, f"can't be read to its end ({e})", "Copy it again", "unreadable") from e
+    except cv2.error as e: raise ConfigError("OpenCV", f"can't work on a picture of {self.path} ({e})", "Install it anew: pip install --force-reinstall opencv-python") from e
     except (AivdError, Stopped, MemoryError): raise
     except Exception as e: # a file that makes the reader do what nobody foresaw is at fault itself
         raise VideoError(self.path, f"can't be read ({type(e).__name__}: {e})", "Copy it again, or convert it", "unreadable") from e
@@ -305,7 +307,7 @@ def _paired(
         if f.index in pairs: waiting.append(f)
         while waiting and pairs[waiting[0].index] <= f.index: yield _with(waiting.pop(0), held, pairs)
         oldest = waiting[0].index if waiting else f.index + 1
-        held = {i: h for i, h in held.items() if until[i] >= oldest or i in (before, f.index)}
+        held = {i: h for i, h in held.items() if until.get(i, -1) >= oldest or i in (before, f.index)}
         before = f.index
     for f in waiting: yield _with(f, held, pairs)
 

@@ -23,6 +23,7 @@ from .bundle import load_bundle
 from .calibration import AI, INCONCLUSIVE
 from .core import AivdError, ConfigError, cpu_count
 from .detector import default_bundle
+from .hashes import ClipHash, HashIndex, read_hashes
 from .scan_files import check_sources, list_videos, sample_videos, watch_videos
 from .scan_pool import Answer, Pool, Worker, bundle_id, load_for_scan
 from .scan_store import Known, ScanStore, scan_schema
@@ -37,6 +38,7 @@ class ScanSummary:
     copied: int = 0 # rows taken from a video with the same content
     kept: int = 0 # rows that stood in the table already
     seconds: float = 0.0
+    near: int = 0 # found to be copies of known clips or of one another, though not the same files
     labels: Counter = field(default_factory=Counter) # label → videos
     errors: Counter = field(default_factory=Counter) # code → videos
     @property
@@ -60,13 +62,15 @@ def count(self:ScanSummary, label, error):
 @patch
 def __str__(self:ScanSummary):
     found = ", ".join(f"{n} {k}" for k, n in sorted(self.labels.items())) or "no verdict"
+    near = f", {self.near} seen before in another form" if self.near else ""
     failed = f", {self.failed} not analysed ({', '.join(f'{n} {k}' for k, n in self.errors.most_common())})" if self.errors else ""
-    return f"{self.videos} video{'s'[:self.videos != 1]}: {found}{failed}\n{self.analysed} analysed now, {self.copied} copies of others, {self.kept} known before; {self.seconds:.1f} s; {self.out}"
+    return f"{self.videos} video{'s'[:self.videos != 1]}: {found}{failed}\n{self.analysed} analysed now, {self.copied} copies of others, {self.kept} known before{near}; {self.seconds:.1f} s; {self.out}"
 
 # %% ../nbs/api/47_scan.ipynb #d825f089
 class _Run:
     "The state of a run"
-    def __init__(self, store, bundle, summary, bar, flush_rows=250, flush_s=2):
+    def __init__(self, store, bundle, summary, bar, seen=None, flush_rows=250, flush_s=2):
+        self.seen = seen # a `HashIndex` where copies are looked for
         self.store, self.bundle, self.summary, self.bar, self.flush_rows, self.flush_s = store, bundle, summary, bar, flush_rows, flush_s
         self.lock, self.working, self.claimed, self.waiting = threading.RLock(), {}, {}, {} # path → token; digest → path; digest → entries
         self.rows, self.tokens, self.fresh, self.flushed = {}, {}, {}, time.monotonic() # path → row; path → token; digest → row
@@ -111,6 +115,17 @@ def claim(self:_Run, digest, path):
         self.claimed[digest] = path
         return True
 
+# %% ../nbs/api/47_scan.ipynb #59454012
+@patch
+def _compare(self:_Run, row):
+    "Which clip a new one is a copy of; from now on it is known itself"
+    if self.seen is None or not row["hashes"]: return {}
+    clip = ClipHash.from_text(row["path"], row["hashes"])
+    near = self.seen.nearest(clip)
+    if clip.path not in self.seen.paths: self.seen.add(clip)
+    self.summary.near += near is not None
+    return {"near": near.path, "near_share": near.share} if near else {}
+
 # %% ../nbs/api/47_scan.ipynb #2c279751
 @patch
 def take(self:_Run, a:Answer):
@@ -118,6 +133,7 @@ def take(self:_Run, a:Answer):
     with self.lock:
         if a.result is None: return self._copy(a.entry, a.digest)
         row = dict.fromkeys(scan_schema().names) | a.result | {"path": a.entry.path, "digest": a.digest, "bundle": self.bundle, "version": aivd_nb.__version__}
+        row |= self._compare(row)
         self.summary.analysed += 1
         self._add(a.entry, row)
         if a.digest: self.fresh[a.digest] = row
@@ -200,6 +216,12 @@ def _engine(name, make, workers, claim, folder, known, address, resources):
     from aivd_nb.scan_ray import RayPool
     return RayPool(make, workers, known, address, resources).run
 
+# %% ../nbs/api/47_scan.ipynb #14d2dfbd
+def _seen(store, clips):
+    "Where copies are looked for: the known clips and what the table has hashes of"
+    if clips is None: return None
+    return HashIndex([*clips, *(ClipHash.from_text(p, t) for p, t in store.hashes())])
+
 # %% ../nbs/api/47_scan.ipynb #9603fc21
 def scan(
     paths:Iterable=(), # files, folders (with all below), globs, addresses such as s3://bucket/folder
@@ -216,6 +238,7 @@ def scan(
     timeout_s:float=120, # for a video
     loader:Callable|None=None, # gives the detector in each worker; picklable. None: `Detector.load`
     progress:bool|None=None, # None: where a terminal shows it
+    known=None, # CSV of `write_hashes`: mark copies of these clips, and of one another
     resources:dict|None=None, # of a Ray worker, such as {"num_gpus": 1}; None: one processor
 ) -> ScanSummary:
     "Analyse videos into a table; what is there already isn't done again"
@@ -225,10 +248,11 @@ def scan(
     if not 0 < timeout_s < math.inf: raise ConfigError(f"timeout_s={timeout_s}", "is no time", "Give seconds above 0")
     if workers is not None and workers < 1: raise ConfigError(f"workers={workers}", "is no number of workers", "Give 1 or more")
     name, loader = (str(bundle or "own"), loader) if loader else _loader(bundle, weights)
-    make = partial(Worker, loader, timeout_s)
+    clips = None if known is None else read_hashes(known)
+    make = partial(Worker, loader, timeout_s, hashes=known is not None)
     begun, summary = time.monotonic(), ScanSummary(Path(out), name)
     with ScanStore(out) as store, tempfile.TemporaryDirectory(prefix="aivd-scan-") as folder, _Bar(progress, watch) as bar:
-        run = _Run(store, name, summary, bar)
+        run = _Run(store, name, summary, bar, _seen(store, clips))
         work = _engine(engine, make, workers, run.claim, folder, lambda: store.digests(name), address, resources)
         _drive(run, work, _source(paths, manifest, sample, watch, stop, bar))
     summary.seconds = time.monotonic() - begun
@@ -237,7 +261,7 @@ def scan(
 # %% ../nbs/api/47_scan.ipynb #dd498f0e
 def _loader(bundle, weights):
     "(what the bundle is called in the table, the function that loads it wherever a worker is)"
-    b = load_bundle(bundle or default_bundle(weights))
+    b = load_bundle(bundle or default_bundle())
     shipped = b.folder.parent == Path(aivd_nb.__file__).parent/"bundles" # is everywhere; another must be at its path on every machine
     where = b.folder.name if shipped else os.path.abspath(b.folder)
     return bundle_id(b), partial(load_for_scan, where, weights and os.path.abspath(weights), bundle_id(b))

@@ -35,8 +35,10 @@ class Entry(NamedTuple):
 # %% ../nbs/api/43_scan_files.ipynb #5cde2a67
 _SIGNS = ("size", "mtime", "ctime", "created", "LastModified", "last_modified", "updated", "ETag", "etag", "md5Hash", "generation")
 
+# %% ../nbs/api/43_scan_files.ipynb #46ef6a50
 def _plain(v): return str(v.timestamp() if hasattr(v, "timestamp") else v).strip('"') # a listing and a single look may put it differently
 
+# %% ../nbs/api/43_scan_files.ipynb #c2dc2d54
 def _token(info):
     "Digest of what a file system says of a file; None where it tells no more than the size"
     known = sorted((k, _plain(info[k])) for k in _SIGNS if info.get(k) is not None)
@@ -74,15 +76,18 @@ def _listed(folder):
             elif is_video(e.name) and not _is_folder(e, True): videos.append(e.name)
     return sorted(videos), sorted(folders)
 
+# %% ../nbs/api/43_scan_files.ipynb #572c3407
 def _is_folder(e, follow):
     "Whether an entry is a folder; one that can't be asked (a link to itself) is told when it is opened"
     try: return e.is_dir(follow_symlinks=follow)
     except OSError: return False
 
+# %% ../nbs/api/43_scan_files.ipynb #574f4ba7
 def _unlisted(folder, e):
     "The row of a folder whose videos nobody knows"
     return Entry(str(folder), None, None, ("unlisted", f"can't be listed ({getattr(e, 'strerror', None) or e}), so its videos are not in the table", "Check its permissions and the drive"))
 
+# %% ../nbs/api/43_scan_files.ipynb #d5e2d16c
 def _walk(folder):
     "Videos below a folder, one folder after the other"
     try: videos, folders = _listed(folder)
@@ -97,18 +102,21 @@ def _is_address(path): return "://" in str(path)
 
 _PROTOCOLS = ("file", "s3", "gs", "https", "memory") # by name: fsspec has many more, which unpack, redirect or connect as soon as they are named
 
+# %% ../nbs/api/43_scan_files.ipynb #7e55be4c
 def _protocol(url):
     "The protocol of an address, one of those that are accepted"
     protocol = str(url).split("://")[0]
     if "::" in str(url) or protocol not in _PROTOCOLS: raise ConfigError(url, f"has a protocol that is not accepted ({protocol[:40]})", "Use a path, or an address that begins with s3://, gs:// or https://")
     return protocol
 
+# %% ../nbs/api/43_scan_files.ipynb #63845611
 def _open_address(url):
     "The fsspec file system of an address, and the path in it"
     from fsspec.core import url_to_fs
     _protocol(url)
     with _installed(url): return url_to_fs(url)
 
+# %% ../nbs/api/43_scan_files.ipynb #30ae2870
 @contextmanager
 def _installed(url):
     "Say which package an address needs"
@@ -133,6 +141,7 @@ def _walk_address(fs, path):
     known = [e for e in problems if not isinstance(e, FileNotFoundError)] # deleted while it was listed
     if known: yield _unlisted(fs.unstrip_protocol(path), known[0])
 
+# %% ../nbs/api/43_scan_files.ipynb #b08f6e17
 def _find_address(url):
     "Videos that an address stands for: a file, a glob or a folder"
     fs, path = _open_address(url)
@@ -150,6 +159,7 @@ def _find(source):
     elif os.path.lexists(source) or not glob.has_magic(source): yield local_entry(source)
     else: yield from _matched(source)
 
+# %% ../nbs/api/43_scan_files.ipynb #2aac08da
 def _matched(pattern):
     "Videos that a glob matches; `**` follows no links to folders"
     pattern = Path(os.path.abspath(pattern))
@@ -179,6 +189,7 @@ def _named(name, folder):
     except Exception as e: # drivers of file systems raise whatever their libraries do
         return Entry(name, None, None, ("unreachable", f"can't be read as an address ({type(e).__name__}: {e})", "Correct the address"))
 
+# %% ../nbs/api/43_scan_files.ipynb #524e5c7d
 def _spelled(name):
     "An address as a listing would spell it; nothing is connected to for that"
     from fsspec import get_filesystem_class

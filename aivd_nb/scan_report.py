@@ -51,6 +51,9 @@ class ScanCounts:
     reasons: Counter = field(default_factory=Counter) # why no verdict → rows
     examples: dict = field(default_factory=dict) # code → some (path, message)
     scores: dict = field(default_factory=dict) # (bundle, label) → histogram of 20 bins
+    said: Counter = field(default_factory=Counter) # strength with which a file says that it is generated → rows
+    telling: dict = field(default_factory=dict) # strength → some (path, sentence)
+    near: Counter = field(default_factory=Counter) # clip → copies of it
     top: list = field(default_factory=list) # (called AI, probability, digest, bundle, path, label), most suspicious first
     @property
     def rows(self): return sum(self.verdicts.values())
@@ -68,7 +71,17 @@ def _count(self:ScanCounts, df, most):
         self.errors[code] += len(g)
         self.examples[code] = (self.examples.get(code, []) + list(zip(g["path"], g["message"])))[:3]
     self.reasons.update(REASONS.get(code, code) for code in good["reason_code"].dropna())
+    self._note(good)
     self.top = _most(self.top, good, most)
+
+# %% ../nbs/api/58_scan_report.ipynb #042b6009
+@patch
+def _note(self:ScanCounts, good):
+    "Note what files say of themselves, and which are copies of others"
+    for strength, g in good[good["says_ai"].notna()].groupby("says_ai"):
+        self.said[strength] += len(g)
+        self.telling[strength] = (self.telling.get(strength, []) + list(zip(g["path"], g["origin"])))[:3]
+    self.near.update(good["near"].dropna())
 
 # %% ../nbs/api/58_scan_report.ipynb #5ac1ca64
 def _most(top, good, most):
@@ -88,7 +101,7 @@ def count_scan(
 ) -> ScanCounts:
     "Go through a scan once"
     counts = ScanCounts()
-    for df in read_rows(out, ["path", "digest", "label", "probability", "reason_code", "bundle", "error", "message"]): counts._count(df, most)
+    for df in read_rows(out, ["path", "digest", "label", "probability", "reason_code", "bundle", "error", "message", "origin", "says_ai", "near"]): counts._count(df, most)
     return counts
 
 # %% ../nbs/api/58_scan_report.ipynb #96874cc3
@@ -162,6 +175,13 @@ def _error_table(counts):
     import pandas as pd
     return pd.DataFrame([{"error": k, "videos": n, "for example": path, "message": message} for k, n in counts.errors.most_common() for path, message in counts.examples[k][:1]])
 
+# %% ../nbs/api/58_scan_report.ipynb #49572fe7
+def _said_table(counts):
+    "How many files say it how strongly, with an example"
+    import pandas as pd
+    rows = [(strength, n, *counts.telling[strength][0]) for strength, n in counts.said.most_common()]
+    return pd.DataFrame(rows, columns=["how", "videos", "for example", "what it says"])
+
 # %% ../nbs/api/58_scan_report.ipynb #0ef54a6c
 def _sections(out, counts):
     "(heading, HTML) of each part that has something to say"
@@ -169,6 +189,8 @@ def _sections(out, counts):
     yield "Verdicts", html_table(_verdict_table(counts))
     yield "Scores", "\n".join(f"<figure>{inline_png(plot_scan_scores(counts, b), f'Histogram of scores, {b}')}<figcaption>{html.escape(b)}</figcaption></figure>" for b in sorted({b for b, _ in counts.scores}))
     if counts.top: yield "Most suspicious first", '<div class="gallery">' + "\n".join(_gallery(out, counts.top)) + "</div>"
+    if counts.said: yield "Files that say they are generated", html_table(_said_table(counts))
+    if counts.near: yield "Seen before in another form", html_table(pd.DataFrame(counts.near.most_common(50), columns=["clip", "copies"]))
     if counts.reasons: yield "Why there was no verdict", html_table(pd.DataFrame(counts.reasons.most_common(), columns=["reason", "videos"]))
     if counts.errors: yield "Not analysed", html_table(_error_table(counts))
 
@@ -193,10 +215,10 @@ def export_csv(
     out, # folder of a scan
     file, # CSV to make or replace
 ) -> Path: # the file
-    "The rows of a scan as CSV"
+    "The rows of a scan as CSV, without the hashes, which only programs read"
     plain = lambda v: None if v is None else json.dumps(v.tolist() if isinstance(v, np.ndarray) else v)
     with atomic_write(file) as tmp:
-        for i, df in enumerate(read_rows(out, scan_schema().names)):
+        for i, df in enumerate(read_rows(out, [n for n in scan_schema().names if n != "hashes"])):
             df = df.assign(**{k: df[k].map(plain, na_action="ignore") for k in ("timeline", "passages", "timings_ms")})
             df.to_csv(tmp, mode="a", header=not i, index=False, encoding="utf-8", lineterminator="\n")
     return Path(file)

@@ -10,6 +10,7 @@ import os
 import re
 import sqlite3
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -26,7 +27,8 @@ def scan_schema(): # a `pyarrow.Schema`
     passage = pa.struct([("start_s", number), ("end_s", number), ("label", text), ("probability", number)])
     spent = pa.struct([("decode", number), ("cnn", number), ("total", number)])
     return pa.schema([("path", text), ("digest", text), ("label", text), ("probability", number), ("reason", text), ("reason_code", text), ("timeline", pa.list_(window)),
-        ("passages", pa.list_(passage)), ("duration_s", number), ("looked_at_s", number), ("timings_ms", spent), ("bundle", text), ("version", text), ("error", text), ("message", text)])
+        ("passages", pa.list_(passage)), ("duration_s", number), ("looked_at_s", number), ("timings_ms", spent), ("bundle", text), ("version", text), ("error", text), ("message", text),
+        ("origin", text), ("says_ai", text), ("credentials", text), ("near", text), ("near_share", number), ("hashes", text)])
 
 # %% ../nbs/api/44_scan_store.ipynb #f4d43944
 PASSING = ("missing", "unreachable", "unlisted", "stalled", "timeout", "crash", "memory")
@@ -62,12 +64,20 @@ def _locked(method):
         with self._lock: return method(self, *args, **kw)
     return run
 
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+
+def _code(error):
+    "SQLite's own number of an error, without the details in its upper bits"
+    return getattr(error, "sqlite_errorcode", 0) & 0xff
+
 @contextmanager
 def _told(out):
     "What a disk or a database says, as an error that helps"
     try: yield
     except OSError as e: raise ConfigError(out, f"can't be written ({e.strerror or e})", "Free some space or name another folder; the same command then goes on") from e
-    except sqlite3.Error as e: raise ConfigError(out/"_scan", f"is damaged or can't be written ({e})", "Delete it; it is made again from the results") from e
+    except sqlite3.Error as e:
+        if _code(e) in _NO_ROOM: raise ConfigError(out, f"can't be written ({e})", "Free some space or name another folder; the same command then goes on") from e
+        raise ConfigError(out/"_scan", f"is damaged or can't be written ({e})", "Delete it; it is made again from the results") from e
 
 # %% ../nbs/api/44_scan_store.ipynb #361067ed
 class ScanStore:
@@ -101,6 +111,7 @@ def _only(out):
     try: db.execute("begin exclusive")
     except sqlite3.OperationalError as e:
         db.close()
+        if _code(e) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED): raise # a full disk is no other scan
         raise ConfigError(out, "is being written by another scan", "Wait until it ends, or name another folder") from e
     return db
 
@@ -115,10 +126,20 @@ def _database(file):
             db.executescript(_SCHEMA + "pragma user_version=1;")
             db.execute("select count(*) from parts").fetchone()
             return db
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as e:
             db.close()
-            if attempt: raise
+            if attempt or _code(e) in _NO_ROOM: raise
             file.unlink()
+
+# %% ../nbs/api/44_scan_store.ipynb #4fb0438c
+_ALWAYS = ("path", "digest", "label", "bundle", "error") # columns of every version
+
+def _grown(table, file):
+    "A part as this version writes it: columns that an older version did not know are empty"
+    names, schema = table.schema.names, scan_schema()
+    if not set(_ALWAYS) <= set(names) <= set(schema.names): raise ConfigError(file, "is no part of a scan", "Move it to another folder")
+    columns = [table[f.name].to_pylist() if f.name in names else [None]*len(table) for f in schema]
+    return table.cast(schema) if names == schema.names else schema.empty_table().from_arrays(columns, schema=schema)
 
 # %% ../nbs/api/44_scan_store.ipynb #aee688d4
 def _stamp(path):
@@ -133,8 +154,7 @@ def _read(self:ScanStore, name, columns=None):
     file = self.out/name
     try: table = pq.read_table(file, columns=columns, partitioning=None)
     except (pa.ArrowException, OSError) as e: raise ConfigError(file, f"can't be read ({str(e).splitlines()[0]})", "Delete it; the same command then analyses its videos again") from e
-    if not columns and table.schema.names != scan_schema().names: raise ConfigError(file, "is no part of a scan", "Move it to another folder")
-    return table
+    return table if columns else _grown(table, file)
 
 # %% ../nbs/api/44_scan_store.ipynb #13cf98dd
 @patch
@@ -232,6 +252,18 @@ def _note(self:ScanStore, rows, tokens):
 # %% ../nbs/api/44_scan_store.ipynb #f11502d4
 @patch
 def __len__(self:ScanStore): return self._db.execute("select count(*) from rows").fetchone()[0]
+
+# %% ../nbs/api/44_scan_store.ipynb #ddb7f2e7
+@patch
+def hashes(self:ScanStore) -> Iterator: # (path, hashes as text)
+    "The perceptual hashes in the table, one row a content"
+    seen = set()
+    for file in sorted(self.out.glob("part-*.parquet")):
+        rows = self._read(file.name)
+        for path, digest, text in zip(*(rows[c].to_pylist() for c in ("path", "digest", "hashes"))):
+            if text is None or digest in seen: continue
+            seen.add(digest)
+            yield path, text
 
 # %% ../nbs/api/44_scan_store.ipynb #8befa617
 class Known(NamedTuple):

@@ -221,20 +221,10 @@ def _too_many_pixels(folder, size=(12000, 9000)):
     head = b"GIF89a" + struct.pack("<HH", *size) + b"\x80\0\0" + b"\0\0\0\xff\xff\xff"
     return _bytes("huge.gif", head + 3*pixel + b"\x3b")(folder)
 
-# %% ../nbs/api/01_synth.ipynb #3ea7fc3a
-def _false_frame_count(folder, claim=1_000_000):
-    "An avi of eight frames whose header claims a million"
-    path = write_clip(Path(folder)/"million.avi", camera_frames(8), codec="MJPG")
-    data = bytearray(path.read_bytes())
-    struct.pack_into("<I", data, data.index(b"avih") + 8 + 16, claim)
-    struct.pack_into("<I", data, data.index(b"strh") + 8 + 32, claim)
-    path.write_bytes(data)
-    return path
-
 # %% ../nbs/api/01_synth.ipynb #71cc764f
 BROKEN = {"missing": _missing, "folder": _folder, "empty": _bytes("empty.mp4", b""),
     "not_a_video": _bytes("text.mp4", b"This is a text, whatever its name says.\n"*50), "truncated": _truncated, "no_video": _no_video,
-    "too_few_frames": _too_few_frames, "too_many_pixels": _too_many_pixels, "false_frame_count": _false_frame_count}
+    "too_few_frames": _too_few_frames, "too_many_pixels": _too_many_pixels}
 
 # %% ../nbs/api/01_synth.ipynb #9f02e0ff
 def make_broken(

@@ -24,6 +24,7 @@ from fastcore.basics import patch
 from .app import shown_name
 from .core import AivdError, VideoError
 from .detector import Detector, Failure
+from .link import describe_link, fetched, is_link
 from .openapi import status_message, status_share
 from .plots import plot_timeline
 from .sandbox import Watch, thumbnail
@@ -129,6 +130,15 @@ def _because(v):
     next_ = [f"<strong>What to do next:</strong> {escape(' '.join(v.what_next))}"] if v.what_next else []
     return "".join(_tag("p", t) for t in why + next_ + [f"Note: {escape(w)}." for w in v.warnings])
 
+# %% ../nbs/api/61_widget.ipynb #4f249f04
+def _origin(v):
+    "What the file says of its own making, beside the score"
+    if not v.origin: return ""
+    rest = "".join(_tag("li", escape(l), "") for l in v.origin["lines"])
+    link = _tag("p", f"<strong>Where it comes from:</strong> {escape(describe_link(v.origin['link']))}.") if "link" in v.origin else ""
+    more = f"<details><summary>All that it says</summary><ul>{rest}</ul></details>" if rest else ""
+    return _tag("p", f"<strong>What the file says:</strong> {escape(v.origin['sentence'])}. Not part of the score.") + more + link
+
 # %% ../nbs/api/61_widget.ipynb #ba8223c4
 def _seconds(w, duration=0.0): return stretch(w["start_s"], w["end_s"], duration)
 
@@ -164,7 +174,7 @@ def verdict_html(
     figures = "".join(_figure(w, b.band, v.duration_s) for w in telling(v.timeline, frames))
     strip = _tag("div", figures, "display:flex;flex-wrap:wrap;gap:10px;margin:4px 0 8px") if figures else ""
     caveat = f"<strong>One signal, not proof.</strong> Model: {escape(b.name)}. {escape(v.how_often_wrong)}"
-    parts = [_tag("div", f"<strong>{escape(v.file)}</strong>"), _headline(v), _because(v), _picture(v, b.band), strip, _table(v, b.band), _tag("p", caveat)]
+    parts = [_tag("div", f"<strong>{escape(v.file)}</strong>"), _headline(v), _because(v), _origin(v), _picture(v, b.band), strip, _table(v, b.band), _tag("p", caveat)]
     return f'<section aria-label="Verdict on {escape(v.file)}" style="{_SECTION}">{"".join(parts)}</section>'
 
 # %% ../nbs/api/61_widget.ipynb #1c3684a4
@@ -247,7 +257,7 @@ def _build(self:DetectorWidget):
     "Make the controls"
     from ipywidgets import Button, FileUpload, Layout, Text, VBox
     self.upload = FileUpload(accept=_ACCEPT, multiple=True, description="Upload videos", button_style="primary", layout=Layout(width="auto", min_width="150px"))
-    self.path = Text(description="or a path:", placeholder="clips/holiday.mp4", style={"description_width": "initial"}, layout=Layout(flex="1 1 260px", width="auto", max_width="560px"))
+    self.path = Text(description="or a path or link:", placeholder="clips/holiday.mp4", style={"description_width": "initial"}, layout=Layout(flex="1 1 260px", width="auto", max_width="560px"))
     self.go = Button(description="Analyse the path", tooltip="Analyse the file at this path, on the machine where Python runs", layout=Layout(width="auto"))
     self.clear = Button(description="Clear the results", tooltip="Remove the results from the page", layout=Layout(width="auto", align_self="flex-start", display="none"))
     self.shown = VBox(layout=Layout(width="auto"))
@@ -306,6 +316,7 @@ def _typed(self:DetectorWidget):
     "A path was typed"
     if not self.path.value.strip(): return self._say_text("Type the path of a video first, for example clips/holiday.mp4.")
     path = typed_path(self.path.value)
+    if is_link(link := self.path.value.strip()): return self._queue(_Job(link, path, False))
     self._queue(_Job(os.fspath(path), path, False))
 
 # %% ../nbs/api/61_widget.ipynb #406ff16a
@@ -348,6 +359,14 @@ def _work(self:DetectorWidget):
             job = self._waiting.popleft()
         self._analyse(job)
 
+# %% ../nbs/api/61_widget.ipynb #794e14b4
+def _look_at(detector, job, say):
+    "The verdict on a job's clip; one behind a link is fetched first and deleted after"
+    if not is_link(job.name): return look(detector, job.path, say)
+    say(stage="probing")
+    with fetched(job.name) as clip: verdict, frames = look(detector, clip.file, say)
+    return replace(verdict, origin=(verdict.origin or {}) | {"link": clip.to_dict()}), frames
+
 # %% ../nbs/api/61_widget.ipynb #ec5ece6e
 @patch
 def _analyse(self:DetectorWidget, job):
@@ -356,7 +375,7 @@ def _analyse(self:DetectorWidget, job):
     self._say(job, state="queued")
     try:
         detector = self._loaded(job)
-        verdict, frames = look(detector, job.path, lambda **told: self._say(job, **told))
+        verdict, frames = _look_at(detector, job, lambda **told: self._say(job, **told))
         self._answered(replace(verdict, file=job.name), frames)
     except _Cancelled: self._say_text(f"{escape(shown_name(job.name))}: cancelled")
     except Exception as e: self._failed(as_failure(e, job.name, job.path))

@@ -61,7 +61,7 @@ def fuzz(
     n:int, # files
     seed:int, # of the mutations
     folder, # for the files
-    loader=Decoder, # decodes every frame; `partial(load_detector, "embedded")` for the whole way
+    loader=Decoder, # decodes every frame; `partial(load_detector, "efficientnet_lite0")` for the whole way
     tell=lambda i, counts: None, # called now and then
 ) -> Counter: # (container, outcome) → files
     "Send mutated clips through one sandbox; after every fiftieth, and at the end, a whole clip must still be decoded"

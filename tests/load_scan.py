@@ -1,7 +1,7 @@
 """What a scan bears and what it costs; minutes on two cores, so it is run by hand, and `nbs/howto/scan_with_ray.ipynb` shows the CSVs that it writes.
 
     python tests/load_scan.py library nbs/howto     1,000 clips: local, Ray with a node lost, killed ten times; needs the collection in AIVD_SHARED
-    python tests/load_scan.py throughput nbs/howto embedded  clips a second beside `predict_many`, and what Ray adds
+    python tests/load_scan.py throughput nbs/howto efficientnet_lite0  clips a second beside `predict_many`, and what Ray adds
     python tests/load_scan.py rows nbs/howto        100,000 videos and a detector that costs nothing: time a row, memory of the driver
     python tests/load_scan.py tasks nbs/howto       what Ray costs a task, with a detector that costs nothing
 """
@@ -92,7 +92,7 @@ def write(file, header, lines):
     print(Path(file).read_text(encoding="utf-8"))
 
 
-def run_library(to, bundle="embedded", n=1000):
+def run_library(to, bundle="efficientnet_lite0", n=1000):
     "Local, Ray with a loss, killed ten times: one table"
     data = shared_data()/"data"
     clips = [data/r["file_path"] for r in csv.DictReader(open(data/"labels.csv", encoding="utf-8"))]

@@ -78,7 +78,7 @@ def cpu(pid):
 BARE = """
 import os, sys, time
 from aivd_nb.detector import Detector
-d = Detector.load("embedded")
+d = Detector.load("efficientnet_lite0")
 list(d.predict_many(sys.argv[1:4]))
 start, used = time.monotonic(), sum(os.times()[:2])
 n = sum(1 for _ in d.predict_many(sys.argv[1:]))
@@ -92,7 +92,7 @@ def bare(paths):
 
 
 def serve(folder):
-    env = os.environ | {"AIVD_SERVE_DATA": str(folder), "AIVD_SERVE_BUNDLE": "embedded", "AIVD_SERVE_PORT": "0"}
+    env = os.environ | {"AIVD_SERVE_DATA": str(folder), "AIVD_SERVE_BUNDLE": "efficientnet_lite0", "AIVD_SERVE_PORT": "0"}
     p = subprocess.Popen([sys.executable, "-m", "aivd_nb.cli", "serve"], stderr=subprocess.PIPE, text=True, env=env)
     line = next(l for l in p.stderr if "Serving on" in l)
     threading.Thread(target=lambda: [None for _ in p.stderr], daemon=True).start()

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None and not os.environ.get("AIVD_NE
 def serving():
     "Run an app on a free port: its address"
     started = []
-    def start(folder, detector="embedded", **config):
+    def start(folder, detector="efficientnet_lite0", **config):
         app = create_app(detector, AppConfig(data=str(folder), port=0, workers=1, rate="", **config), open(os.devnull, "w"))
         server = make_server(app)
         threading.Thread(target=server.run, daemon=True).start()

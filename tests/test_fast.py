@@ -25,7 +25,7 @@ def long_videos(tmp_path_factory):
 
 def test_two_hours_cost_what_ten_minutes_cost(long_videos):
     "Equal windows, equal work: processor time, in turn, the least of three"
-    detector, used = Detector.load("embedded"), {}
+    detector, used = Detector.load("efficientnet_lite0"), {}
     for _ in range(3):
         for path in long_videos:
             start = time.process_time()
@@ -37,9 +37,9 @@ def test_two_hours_cost_what_ten_minutes_cost(long_videos):
 
 
 def test_jumping_and_reading_forward_give_one_verdict(long_videos):
-    detector = Detector.load("embedded")
+    detector = Detector.load("efficientnet_lite0")
     jumped, steps = detector.predict(long_videos[0]), []
-    with mock.patch.object(video, "_NEAR", 10**9): read = detector.predict(long_videos[0])
+    with mock.patch.multiple(video, _NEAR=10**9, _JUMP=10**9): read = detector.predict(long_videos[0])
     assert jumped.leans == read.leans and abs(jumped.probability - read.probability) < 1e-4
     assert jumped.timeline == read.timeline
 
@@ -47,7 +47,7 @@ def test_jumping_and_reading_forward_give_one_verdict(long_videos):
 def test_predict_leaves_tensorflow_alone(tmp_path):
     clip = make_dataset(tmp_path, 1, frames=30).rglob("real*.mp4").__next__()
     code = ("import sys, aivd_nb.cli\n"
-            "try: aivd_nb.cli.main(['predict', '--no-cache', '--bundle', 'embedded', sys.argv[1]])\n"
+            "try: aivd_nb.cli.main(['predict', '--no-cache', '--bundle', 'efficientnet_lite0', sys.argv[1]])\n"
             "except SystemExit as e: print('exit', e.code)\n"
             "print('heavy', [m for m in ('tensorflow', 'keras', 'pandas', 'sklearn', 'matplotlib', 'flask') if m in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code, str(clip)], capture_output=True, text=True)
@@ -57,7 +57,7 @@ def test_predict_leaves_tensorflow_alone(tmp_path):
 def test_many_give_the_verdicts_of_one(tmp_path):
     "Whatever shares a batch with a frame: equal within 1e-4"
     clips = sorted(make_dataset(tmp_path, 6, frames=50, size=(200, 160)).rglob("*.mp4"))
-    detector = Detector.load("embedded")
+    detector = Detector.load("efficientnet_lite0")
     many = list(detector.predict_many(clips))
     assert [v.file for v in many] == [str(c) for c in clips]
     for v, c in zip(many, clips):
@@ -77,7 +77,7 @@ def agree(name, clips, **kw):
 
 
 def test_engines_agree_on_drawn_clips(tmp_path):
-    agree("embedded", sorted(make_dataset(tmp_path, 5, frames=50, size=(200, 160)).rglob("*.mp4")))
+    agree("efficientnet_lite0", sorted(make_dataset(tmp_path, 5, frames=50, size=(200, 160)).rglob("*.mp4")))
 
 
 @pytest.mark.skipif(SHARED is None, reason="the collection of real clips is not at hand")

@@ -30,7 +30,7 @@ def long_videos(tmp_path_factory):
 def test_memory_is_flat_in_length(long_videos):
     peaks = []
     for minutes in (1, 30):
-        rows, code, peak = predict("--bundle", "embedded", long_videos/f"{minutes}.mp4")
+        rows, code, peak = predict("--bundle", "efficientnet_lite0", long_videos/f"{minutes}.mp4")
         assert code == 0 and rows[0]["label"], rows
         assert rows[0]["timeline"][-1]["end_s"] > 0.9*60*minutes
         peaks.append(peak)
@@ -38,12 +38,12 @@ def test_memory_is_flat_in_length(long_videos):
 
 
 def test_memory_with_tensorflow(long_videos):
-    rows, code, peak = predict("--bundle", "embedded", "--engine", "keras", long_videos/"30.mp4")
+    rows, code, peak = predict("--bundle", "efficientnet_lite0", "--engine", "keras", long_videos/"30.mp4")
     assert code == 0 and rows[0]["label"] and peak < 1200, (rows, peak)
 
 
 @pytest.mark.skipif(SHARED is None, reason="the collection of real clips is not at hand")
-@pytest.mark.parametrize("bundle", ["embedded", "mobilenetv2"])
+@pytest.mark.parametrize("bundle", ["efficientnet_lite0", "mobilenetv2"])
 def test_real_clips(bundle):
     "Every original (five containers) and every test clip gets an answer, and most lean the right way"
     data = SHARED/"data"

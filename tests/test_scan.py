@@ -71,7 +71,7 @@ def test_stopped(tmp_path, how):
     lib.mkdir()
     for c in make_dataset(tmp_path/"clips", 10, frames=30, size=(200, 200)).rglob("*.mp4"):
         for i in range(8): (lib/f"{c.stem}_{i}.mp4").write_bytes(c.read_bytes() + bytes(i)) # so that none is another's copy
-    scanning = [BIN/"aivd", "scan", lib, "--out", tmp_path/"out", "--bundle", "embedded", "--workers", "2"]
+    scanning = [BIN/"aivd", "scan", lib, "--out", tmp_path/"out", "--bundle", "efficientnet_lite0", "--workers", "2"]
     child = subprocess.Popen(scanning, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     assert until(lambda: list((tmp_path/"out").glob("part-*"))), child.communicate()
     workers = descendants(child.pid)
@@ -133,16 +133,16 @@ def test_watch(tmp_path):
 def test_two_nodes_one_lost(tmp_path):
     "Ray on two nodes with the real detector: the rows of the local engine to the bit, though a node is killed on the way"
     lib = library(tmp_path/"lib", sorted(make_dataset(tmp_path/"clips", 25, frames=40, size=(256, 256)).rglob("*.mp4")), 70, broken=.1, repeats=.25)
-    here = scan([lib], tmp_path/"local", bundle="embedded", workers=2)
+    here = scan([lib], tmp_path/"local", bundle="efficientnet_lite0", workers=2)
     files, lost = sorted(lib.rglob("*.mp4")), []
     cluster, node = two_nodes()
     threading.Thread(target=lose_a_node, args=(tmp_path/"ray", cluster, node, 1, lost), daemon=True).start()
     try:
-        there = scan([lib], tmp_path/"ray", bundle="embedded", engine="ray", address=cluster.address)
+        there = scan([lib], tmp_path/"ray", bundle="efficientnet_lite0", engine="ray", address=cluster.address)
         assert until(lambda: lost), "no node was lost"
         same(rows(tmp_path/"local"), rows(tmp_path/"ray"), files)
         assert (there.videos, there.failed) == (here.videos, here.failed) == (70, 7)
-        again = scan([lib], tmp_path/"ray", bundle="embedded", engine="ray", address=cluster.address)
+        again = scan([lib], tmp_path/"ray", bundle="efficientnet_lite0", engine="ray", address=cluster.address)
         assert again.kept == 70 and not again.analysed
     finally: cluster.shutdown()
 
@@ -162,9 +162,9 @@ def test_rows_cost_the_same_however_many(tmp_path):
 @pytest.mark.skipif(SHARED is None, reason="the collection of real clips is not at hand")
 def test_real_clips_get_the_verdicts_of_predict(tmp_path):
     clips = sorted((SHARED/"data"/"originals").iterdir())
-    scan(clips, tmp_path/"out", bundle="embedded", workers=2)
+    scan(clips, tmp_path/"out", bundle="efficientnet_lite0", workers=2)
     table = pd.read_parquet(tmp_path/"out").set_index("path")
-    for v in Detector.load("embedded").predict_many([str(c) for c in clips]):
+    for v in Detector.load("efficientnet_lite0").predict_many([str(c) for c in clips]):
         row = table.loc[v.file]
         if not hasattr(v, "label"): assert row.error == v.error and row.message in v.message
         else: assert abs(row.probability - v.probability) < 1.01e-4 and len(row.timeline) == len(v.timeline) and row.error is None or pd.isna(row.error)

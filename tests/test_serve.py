@@ -16,7 +16,7 @@ from fuzz_clips import fuzz
 
 class Serving:
     "An app behind a real socket"
-    def __init__(self, folder, detector="embedded", workers=1, rate="", **config):
+    def __init__(self, folder, detector="efficientnet_lite0", workers=1, rate="", **config):
         self.app = create_app(detector, AppConfig(data=str(folder), port=0, workers=workers, rate=rate, **config), open(folder.parent/f"{folder.name}.log", "w"))
         self.service, self.server, self.folder = self.app.extensions["aivd"], make_server(self.app), folder
         threading.Thread(target=self.server.run, daemon=True).start()
@@ -86,7 +86,7 @@ def test_upload_by_chunks_and_verdict_over_the_stream(real, clip):
     status, headers, body = real.ask("GET", f"/api/v1/jobs/{job['id']}/events")
     events = [json.loads(line[6:]) for line in body.decode().splitlines() if line.startswith("data: ")]
     assert status == 200 and headers["Content-Type"].startswith("text/event-stream")
-    assert events[-1]["state"] == "done" and events[-1]["verdict"]["bundle"] == "embedded"
+    assert events[-1]["state"] == "done" and events[-1]["verdict"]["bundle"] == "efficientnet_lite0"
     assert [e["progress"] for e in events] == sorted(e["progress"] for e in events)
     assert real.leftovers() == []
 
@@ -220,7 +220,7 @@ def test_a_full_disk_is_an_answer(tmp_path, clip):
 
 def started(folder, *args, **env):
     "`aivd serve` as a process: (process, address)"
-    p = subprocess.Popen([BIN/"aivd", "serve", "--port", "0", *args], stderr=subprocess.PIPE, text=True, env=os.environ | {"AIVD_SERVE_DATA": str(folder), "AIVD_SERVE_BUNDLE": "embedded", "AIVD_SERVE_WORKERS": "1"} | env)
+    p = subprocess.Popen([BIN/"aivd", "serve", "--port", "0", *args], stderr=subprocess.PIPE, text=True, env=os.environ | {"AIVD_SERVE_DATA": str(folder), "AIVD_SERVE_BUNDLE": "efficientnet_lite0", "AIVD_SERVE_WORKERS": "1"} | env)
     line = next((l for l in p.stderr if "Serving on" in l or l.startswith("aivd:")), "")
     found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
     assert found, line

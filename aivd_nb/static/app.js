@@ -1,7 +1,8 @@
 // The page: checks a file, sends it, follows its job, shows the verdict. Plain JavaScript; nothing is loaded from elsewhere, and no text of a file or server becomes HTML.
 "use strict";
 
-const API = "/api/v1/jobs";
+const BASE = new URL("../", document.currentScript.src).pathname; // below a prefix, too: this file lies in BASE/static
+const API = `${BASE}api/v1/jobs`;
 const $ = id => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 let about = null, limits = { max_bytes: 200 * 2 ** 20, key_needed: false }, waiting = [], busy = false;
@@ -41,21 +42,23 @@ const pause = ms => new Promise(r => setTimeout(r, ms));
 // What a file is by its first bytes; the server looks again.
 function sniff(b) {
   const at = (i, n) => String.fromCharCode(...b.slice(i, i + n)), head = at(0, 4);
-  if (head === "RIFF") return { "AVI ": "video", "WAVE": "audio", "WEBP": "image" }[at(8, 4)] || null;
+  if (head === "RIFF") return { "AVI ": "video", "WAVE": "audio", "WEBP": b[20] & 2 && at(12, 4) === "VP8X" ? "webp" : "image" }[at(8, 4)] || null;
   if (at(4, 4) === "ftyp") return ["heic", "heix", "mif1", "avif"].includes(at(8, 4)) ? "image" : at(8, 3) === "M4A" || at(8, 3) === "M4B" ? "audio" : "video";
-  if (["moov", "mdat", "wide", "free", "skip", "pnot"].includes(at(4, 4))) return "video";
-  if (head === "\x1aE\xdf\xa3" || head === "OggS" || head === "FLV\x01" || head === "GIF8" || head === "\x30\x26\xb2\x75" || head === "\0\0\x01\xba" || head === "\0\0\x01\xb3") return "video";
-  if (b.length > 400 && (b[0] === 0x47 && b[188] === 0x47 || b[4] === 0x47 && b[196] === 0x47)) return "video";
+  if (["moov", "mdat", "wide", "free", "skip", "pnot", "uuid", "styp", "moof", "mfra", "sidx", "emsg", "prft", "meta"].includes(at(4, 4))) return "video";
+  if (["\x1aE\xdf\xa3", "\x1f\x43\xb6\x75", "OggS", "FLV\x01", "GIF8", "\x30\x26\xb2\x75", "\x06\x0e\x2b\x34", "nut/", "DKIF", "YUV4"].includes(head)) return "video";
+  if (at(0, 3) === "\0\0\x01" && [0xba, 0xb3, 0xb0, 0x06, 0x09, 0x27, 0x47, 0x67, 0x40, 0x42, 0x46].includes(b[3]) || at(0, 4) === "\0\0\0\x01" || at(0, 3) === "\x12\0\x0a" || at(0, 3) === "\x1f\x07\0") return "video";
+  if (at(1, 3) === "PNG") return at(0, 4096).split("IDAT")[0].includes("acTL") ? "video" : "image";
+  if ([188, 192, 204].some(step => b.slice(0, step).some((x, i) => b.length > i + step && b.every((y, j) => j < i || (j - i) % step || y === 0x47)))) return "video";
   if (at(0, 3) === "ID3" || head === "fLaC") return "audio";
-  if (at(0, 3) === "\xff\xd8\xff" || at(1, 3) === "PNG") return "image";
-  return null;
+  return at(0, 3) === "\xff\xd8\xff" ? "image" : null;
 }
 
 async function refusal(file) {
   if (!file.size) return ["The file is empty", "Copy or download it again."];
   if (file.size > limits.max_bytes) return ["The file is too large", `It has ${bytes(file.size)}; at most ${bytes(limits.max_bytes)} are accepted. Cut out the part that matters, or export it smaller.`];
-  const kind = sniff(new Uint8Array(await file.slice(0, 512).arrayBuffer()));
+  const kind = sniff(new Uint8Array(await file.slice(0, 4096).arrayBuffer()));
   if (kind === "audio") return ["This is sound without a picture", "Give a file with a video track."];
+  if (kind === "webp") return ["This is an animated WebP, which is not read", "Convert it to a GIF first, for example with Pillow (save_all=True)."];
   if (kind === "image") return ["This is a still image", "Give a video: mp4, mov, avi, mkv, webm and others."];
   if (kind !== "video") return ["This is not a video, whatever its name says", "Give an mp4, mov, avi, mkv, webm, gif, wmv, flv, ogv or mpeg file."];
   return null;
@@ -330,9 +333,9 @@ function facts(job) {
 }
 
 function origin(job) {
-  const p = job.provenance, [first, ...rest] = p.lines;
-  return el("div", { class: "block" }, el("h4", {}, "What the file says of its origin"), el("p", {}, `${first[0].toUpperCase()}${first.slice(1)}.`),
-    ...(rest.length ? [el("details", {}, el("summary", {}, "Entries of its container"), el("ul", { class: "entries" }, ...rest.map(l => el("li", {}, l))))] : []),
+  const p = job.provenance;
+  return el("div", { class: "block" }, el("h4", {}, "What the file says of its origin"), el("p", {}, `${p.sentence}.`),
+    ...(p.lines.length ? [el("details", {}, el("summary", {}, "All that it says"), el("ul", { class: "entries" }, ...p.lines.map(l => el("li", {}, l))))] : []),
     el("p", { class: "hint" }, "Anybody can change such entries or leave them out. Only credentials signed by someone you trust are evidence. Not part of the score."));
 }
 
@@ -350,7 +353,7 @@ async function result(c) {
   const head = el("div", { class: `verdict ${label}` }, el("span", { class: "sign", "aria-hidden": "true" }, SIGN[label]), el("h3", {}, v.label), el("p", {}, el("strong", {}, `${percent(v.probability)} probability of AI`), `: ${job.in_words}`));
   const why = v.reason ? el("p", { class: "reason" }, el("strong", {}, "Why no verdict? "), `${v.reason[0].toUpperCase()}${v.reason.slice(1)}.`) : null;
   const next = v.what_next.length ? el("div", { class: "reason" }, el("strong", {}, "What to do next"), el("ul", {}, ...v.what_next.map(t => el("li", {}, t)))) : null;
-  const notes = [...(job.provenance.says_ai ? [el("p", { class: "reason" }, el("strong", {}, "Beside the score: "), `${job.provenance.lines[1]}.`)] : []), ...v.warnings.map(w => el("p", { class: "reason hint" }, `Note: ${w}.`))];
+  const notes = [...(job.provenance.says_ai ? [el("p", { class: "reason" }, el("strong", {}, "Beside the score: "), `${job.provenance.sentence}.`)] : []), ...v.warnings.map(w => el("p", { class: "reason hint" }, `Note: ${w}.`))];
   const caveat = el("p", { class: "caveat" }, el("strong", {}, "One signal, not proof. "), `Model: ${v.bundle}. ${v.how_often_wrong}`);
   const copyButton = el("button", { class: "button", type: "button", onclick: () => copy(copyButton, job) }, "Copy as JSON");
   const drop = el("button", { class: "button", type: "button", onclick: async () => { await ask(job.links.self, { method: "DELETE" }).catch(() => {}); forget(c); c.node.remove(); say("Deleted"); $("file").focus(); } }, "Delete the result");
@@ -369,7 +372,7 @@ $("key").addEventListener("submit", e => { e.preventDefault(); useKey($("key-fie
 
 async function start() {
   for (let r; !about; await pause(2000)) {
-    r = await fetch("/api/v1/version").catch(() => null);
+    r = await fetch(`${BASE}api/v1/version`).catch(() => null);
     if (!r || !r.ok) continue;
     const found = await r.json();
     about = found.detector; limits = found.limits;

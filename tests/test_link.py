@@ -1,0 +1,70 @@
+"""A link instead of a file: fetched from a server of our own, private addresses refused, the address told in every face."""
+import json
+import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import pytest
+from click.testing import CliRunner
+from aivd_nb.cli import main
+from aivd_nb.synth import generated_frames, write_clip
+
+pytest.importorskip("yt_dlp")
+
+
+def aivd(*args):
+    return CliRunner().invoke(main, [str(a) for a in args])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    clip = write_clip(tmp_path_factory.mktemp("site")/"clip.mp4", list(generated_frames(48, (320, 240))), fps=24)
+    class Site(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == "/clip.mp4" else 404)
+            self.send_header("Content-Type", "video/mp4")
+            self.end_headers()
+            if self.path == "/clip.mp4" and self.command == "GET":
+                self.wfile.write(clip.read_bytes())
+        do_HEAD = do_GET
+        def log_message(self, *_):
+            pass
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield clip, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_predict_a_link_beside_a_file(site, monkeypatch):
+    clip, at = site
+    monkeypatch.setenv("AIVD_LINK_PRIVATE", "1")
+    r = aivd("predict", f"{at}/clip.mp4", clip, f"{at}/none.mp4", "--json", "--no-cache")
+    link, file, none = [json.loads(line) for line in r.stdout.splitlines()]
+    assert r.exit_code == 2 and (link["file"], link["timeline"]) == (f"{at}/clip.mp4", file["timeline"]) and none["error"] == "unreachable" and "404" in none["message"]
+    assert link["origin"]["link"]["address"] == f"{at}/clip.mp4" and link["origin"]["link"]["fetched"].endswith("UTC") and "link" not in file["origin"]
+    assert f"fetched from {at}/clip.mp4 at 20" in aivd("predict", f"{at}/clip.mp4", "--no-cache").output
+
+
+def test_private_addresses_are_refused(site, monkeypatch):
+    monkeypatch.delenv("AIVD_LINK_PRIVATE", raising=False)
+    r = aivd("predict", f"{site[1]}/clip.mp4", "--no-cache")
+    assert r.exit_code == 2 and "leads to a private address (127.0.0.1)" in r.stderr
+
+
+def test_nothing_is_left(site, monkeypatch, tmp_path):
+    monkeypatch.setenv("AIVD_LINK_PRIVATE", "1")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    assert aivd("predict", f"{site[1]}/clip.mp4", "--no-cache").exit_code == 0
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+    assert os.environ["TMPDIR"] == str(tmp_path)
+
+
+def test_widget_takes_a_link(site, monkeypatch):
+    from aivd_nb.widget import DetectorWidget
+    monkeypatch.setenv("AIVD_LINK_PRIVATE", "1")
+    w = DetectorWidget(background=False)
+    w.path.value = f"{site[1]}/clip.mp4"
+    w.go.click()
+    assert w.results[0].file == f"{site[1]}/clip.mp4" and w.results[0].origin["link"]["address"] == w.results[0].file
+    assert any("Where it comes from" in getattr(c, "value", "") for c in w.shown.children)
