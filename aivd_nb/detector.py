@@ -81,11 +81,13 @@ def bits_per_pixel(
 REASONS = {"too_small": "the picture is too small", "too_short": "the clip is too short", "too_compressed": "there are too few bits for the picture",
     "blank": "nothing in it moves", "unusual": "its features are unlike those of any training clip", "mixed": "a part of it may be AI-generated", "band": "the score lies where too many verdicts were wrong"}
 
+# %% ../nbs/api/40_detector.ipynb #c1224ea5
 class Reason(NamedTuple):
     "Why there is no verdict"
     code: str # a key of REASONS
     words: str
 
+# %% ../nbs/api/40_detector.ipynb #36466dc2
 def decline_reason(
     width:int, height:int, # of the clip, in pixels
     seconds:float, # its duration
@@ -142,6 +144,7 @@ def _check_identity(bundle, featurizer):
     if bundle.identity == featurizer.identity: return
     raise BundleError(bundle.name, "was trained on another version of the CNN that ships with aivd-nb", "Use the version that made it, or train it again")
 
+# %% ../nbs/api/40_detector.ipynb #d140fd24
 def _head(bundle, engine):
     "The head as a function, in the engine asked for"
     if engine == "keras":
@@ -376,4 +379,5 @@ def _answer(self:Detector, path, cnn, threads):
     except MemoryError: return _unforeseen(path, "memory", "needed more memory than there is", "Scale it down")
     except Exception as e: return _unforeseen(path, "crash", f"made the detector fail ({type(e).__name__}: {e})", "Convert it, for example: ffmpeg -i IN -c:v libx264 OUT.mp4")
 
+# %% ../nbs/api/40_detector.ipynb #7139b855
 def _unforeseen(path, code, problem, remedy): return Failure(os.fspath(path), code, f"{os.fspath(path)}: {problem}. {remedy}")

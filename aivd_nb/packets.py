@@ -55,6 +55,7 @@ def _filled(dts, pts):
     if not len(there): return pts
     return dts[there[np.maximum(np.searchsorted(there, np.arange(len(dts)), side="right") - 1, 0)]]
 
+# %% ../nbs/api/09_packets.ipynb #ec9d9229
 def _packets(pts, dts, keys, tick, gap=math.inf):
     "`Packets` of what was read, in the order of the file; None where a time is missing"
     pts, dts, keys = np.array(pts, np.int64), np.array(dts, np.int64), np.array(keys, bool)
@@ -84,6 +85,7 @@ def _hidden(packet, codec):
     "Whether a packet's picture is never shown"
     return packet.is_discard or codec == "vp8" and not memoryview(packet)[0] & 16
 
+# %% ../nbs/api/09_packets.ipynb #41a04095
 def read_packets(
     reading:Reading,
     kind:str, # of `sniff`
@@ -109,6 +111,7 @@ def borne_out(
     k = at[0]
     return table._replace(times=table.times[k:] - table.times[k], keys=table.keys[table.keys >= k] - k, pts=table.pts[k:])
 
+# %% ../nbs/api/09_packets.ipynb #823b0481
 def claimed_rate(
     track, # of PyAV
 ) -> float: # frames a second
@@ -116,6 +119,7 @@ def claimed_rate(
     rate = float(track.guessed_rate or 0)
     return rate if 0 < rate < 1000 else 25.0
 
+# %% ../nbs/api/09_packets.ipynb #7cf6218d
 def decoded_packets(
     reading:Reading,
 ) -> Packets:

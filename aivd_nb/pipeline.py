@@ -75,11 +75,13 @@ def _put(self:CnnThreads, item):
         try: return self.queue.put(item, timeout=0.2)
         except queue.Full: continue
 
+# %% ../nbs/api/23_pipeline.ipynb #94f6ea67
 def _give_up(items):
     "Cancel what nobody will work on, so that nobody waits for it for ever"
     for item in items:
         if item: item[1].cancel()
 
+# %% ../nbs/api/23_pipeline.ipynb #cf5e13e5
 @patch
 def _take(self:CnnThreads):
     "Wait for a frame, and take those that wait behind it"
@@ -132,12 +134,14 @@ class VideoFeatures:
 # %% ../nbs/api/23_pipeline.ipynb #ea208d3e
 _CODE = ("containers", "tracks", "packets", "video", "augment", "shots", "views", "featurizers", "sampling", "pipeline")
 
+# %% ../nbs/api/23_pipeline.ipynb #b90e50e4
 @lru_cache(1)
 def code_digest() -> str: # 64 hexadecimal digits
     "Digest of the code that features depend on; nbdev's cell marks don't count"
     here = Path(aivd_nb.__file__).parent
     return cache_key(opencv=cv2.__version__, av=version("av"), **{m: _without_comments((here/f"{m}.py").read_text(encoding="utf-8")) for m in _CODE})
 
+# %% ../nbs/api/23_pipeline.ipynb #7faf23df
 def _without_comments(source): return "\n".join(l for l in source.splitlines() if l and not l.startswith("#"))
 
 # %% ../nbs/api/23_pipeline.ipynb #e2d1a032
@@ -364,12 +368,14 @@ def _measured(found, windows, length, info):
 # %% ../nbs/api/23_pipeline.ipynb #895349a8
 _KINDS = ("picture", "blank", "still")
 
+# %% ../nbs/api/23_pipeline.ipynb #002fa792
 def _to_keep(v):
     "What the cache keeps of a look"
     numbers = np.full((len(v.windows), max(map(len, v.windows), default=0)), -1)
     for row, w in zip(numbers, v.windows): row[:len(w)] = w
     return dict(sequences=v.sequences, spans=v.spans, frames=np.int64(v.frames), windows=numbers, kinds=np.array([_KINDS.index(k) for k in v.kinds]))
 
+# %% ../nbs/api/23_pipeline.ipynb #8febd35e
 def _kept(hit, info):
     "A look as the cache kept it"
     windows = tuple(tuple(int(i) for i in w if i >= 0) for w in hit["windows"])

@@ -129,6 +129,7 @@ def _seconds(info):
     found = next((info[k] for k in ("mtime", "LastModified", "last_modified", "updated", "created") if info.get(k) is not None), None)
     return found.timestamp() if hasattr(found, "timestamp") else float(found) if isinstance(found, (int, float)) else None
 
+# %% ../nbs/api/43_scan_files.ipynb #3f62d996
 def _remote(fs, info): return Entry(fs.unstrip_protocol(info["name"]), _token(info), _seconds(info))
 
 # %% ../nbs/api/43_scan_files.ipynb #2319ff10

@@ -93,6 +93,7 @@ class _File(io.FileIO):
             self.ended = True
             raise
 
+# %% ../nbs/api/08_tracks.ipynb #b361443c
 def _no_other_file(url, flags, options): raise PermissionError("a video may not open another file")
 
 # %% ../nbs/api/08_tracks.ipynb #4930642d
@@ -111,6 +112,7 @@ def _open(path, kind, alive, options, waits):
     try: return av.open(_File(path, alive), "r", KINDS[kind], options, metadata_errors="replace", buffer_size=1 << 18, timeout=waits, io_open=_no_other_file)
     except (av.FFmpegError, PermissionError) as e: raise VideoError(path, f"can't be read as {kind}: it is damaged or cut off", f"{AGAIN}. {EXPORT}", "unreadable") from e
 
+# %% ../nbs/api/08_tracks.ipynb #44f0078e
 def _declared(path, kind, alive, options, waits):
     "Width and height that a file declares, by opening it without any decoder"
     with _open(path, kind, alive, options | {"codec_whitelist": "none"}, waits) as container:
@@ -138,6 +140,7 @@ def cut_off(
     "The error of a file of which too much is missing"
     return VideoError(path, f"is not whole: {what}; it was cut off", AGAIN, "truncated")
 
+# %% ../nbs/api/08_tracks.ipynb #547ad61e
 def check_file(
     path, # what somebody calls a video
 ) -> tuple: # (size in bytes, kind of container, share that is missing by the file's own account)
@@ -174,6 +177,7 @@ class Track:
 
 _COVER = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 
+# %% ../nbs/api/08_tracks.ipynb #b1a71fd7
 def _codec(stream):
     "FFmpeg's name for a track's codec"
     return stream.codec.canonical_name if stream.codec_context else "unknown"
@@ -185,6 +189,7 @@ def describe_tracks(
     "The tracks of a file, in its order, 32 at most"
     return tuple(_described(s, reading.track) for s in islice(reading.container.streams, 32))
 
+# %% ../nbs/api/08_tracks.ipynb #794d9c7a
 def _described(s, shown):
     "What a person should know of a track"
     size = (s.codec_context.width, s.codec_context.height) if s.type == "video" and s.codec_context else (0, 0)
@@ -198,6 +203,7 @@ def films(
     "Video tracks that aren't marked as a cover or a preview"
     return [s for s in container.streams.video if not s.disposition & _COVER and s.index not in passed]
 
+# %% ../nbs/api/08_tracks.ipynb #a1f77bef
 def _choose(path, container, passed):
     "The track that players show"
     kinds, found = {s.type for s in container.streams}, films(container, passed)
@@ -213,6 +219,7 @@ def _check_codec(path, codec, limits):
     if limits.codecs is not None and codec not in limits.codecs:
         raise VideoError(path, f"uses a codec that is not accepted here ({codec})", CONVERT, "codec")
 
+# %% ../nbs/api/08_tracks.ipynb #d06eebce
 def lacking(
     path, # the file
     codec:str, # what can't be decoded
@@ -312,6 +319,7 @@ def _seek(reading, pts):
     except av.FFmpegError: return False
     return True
 
+# %% ../nbs/api/08_tracks.ipynb #6ccdae35
 def _picture(reading, frame):
     "Colours by the same conversion as OpenCV's, so that the levels are the same"
     try: bgr = reading.reformatter.reformat(frame, format="bgr24", interpolation="BICUBIC", threads=1).to_ndarray()
@@ -330,6 +338,7 @@ def _prepare(reading, kind, limits, threads):
     codec.options = {k: v for k, v in reading.options.items() if k in ("max_pixels", "codec_whitelist")}
     codec.thread_type, codec.thread_count = "AUTO", threads
 
+# %% ../nbs/api/08_tracks.ipynb #5e4c7476
 def _packets(reading):
     "Packets that hold something, to the end of what can be read"
     try:
@@ -350,6 +359,7 @@ def _frames(reading, at_key, only):
         if only is not None: break
     yield from _decode(reading, None)
 
+# %% ../nbs/api/08_tracks.ipynb #09ffa7ed
 def _decode(reading, packet):
     "Frames that come of a packet; what can't be decoded is noted and passed"
     try: return reading.codec.decode(packet)
@@ -379,6 +389,7 @@ def _prefix(codec, name):
     data, at = codec.extradata or b"", {"h264": 4, "hevc": 21}.get(name, 0)
     return (data[at] & 3) + 1 if at and len(data) > at and data[0] == 1 else 0
 
+# %% ../nbs/api/08_tracks.ipynb #c56e408f
 def _check_packet(reading, packet, prefix):
     "Refuse a packet that is encrypted, or holds something else than its codec wrote"
     if packet.has_sidedata("encryption_info") or "enc_key_id" in reading.track.metadata:

@@ -101,6 +101,7 @@ def _restart(reader):
     reader.reading = Reading(reader.path, reader.kind, reader.limits, reader.alive, reader.threads, reader.passed)
     reader.stream, reader.index, reader.frame, reader.start, reader.alone = reader.reading.frames(), -1, None, None, False
 
+# %% ../nbs/api/10_video.ipynb #4fb9541a
 def _take(reader):
     "Decode the next frame; False where there is none"
     frame = next(reader.stream, None)
@@ -110,6 +111,7 @@ def _take(reader):
     if reader.start is None: reader.start = frame.pts
     return True
 
+# %% ../nbs/api/10_video.ipynb #1adf851c
 def _forward(reader, to):
     "Decode up to a frame, or to the one behind it where it is lost; False where the video ends before it"
     while reader.index < to:
@@ -127,6 +129,7 @@ def _first(reader, n=3):
     if getattr(error, "errno", None) == errno.ENOSYS: raise lacking(reader.path, codec)
     raise VideoError(reader.path, f"holds no frame that can be decoded ({codec} in {reader.kind})", CONVERT, "unreadable")
 
+# %% ../nbs/api/10_video.ipynb #fc174ecd
 def _anew(reader, work, *args):
     "What comes of another reading of the file"
     reading = Reading(reader.path, reader.kind, reader.limits, reader.alive, reader.threads, reader.passed)
@@ -171,12 +174,14 @@ def _seek(reader, key, to, alone):
     there = _take(reader) and reader.index <= to and reader.table.find(reader.frame.pts) is not None
     return there or _distrust(reader)
 
+# %% ../nbs/api/10_video.ipynb #58610445
 def _distrust(reader):
     "Begin again, and jump no more in this file"
     reader.jumps = False
     _restart(reader)
     return False
 
+# %% ../nbs/api/10_video.ipynb #a9afe067
 def _go(reader, to, following):
     "Decode frame `to`, or the one behind it where it is lost; False where the video ends before it"
     if to < reader.index: _restart(reader)
@@ -194,6 +199,7 @@ def _shown(reader, rgb):
     else: time_s = i/claimed_rate(reading.track) if frame.pts is None else (frame.pts - reader.start)*reading.tick
     return Frame(i, time_s, cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if rgb else image)
 
+# %% ../nbs/api/10_video.ipynb #449c6369
 def _ended(reader, last):
     "Accept an end shortly before the last frame wanted, refuse one long before"
     if reader.index + 1 >= 0.9*(last + 1): return
@@ -224,6 +230,7 @@ def _counted(reader, count):
     mean = (n - 1)/span if span else 1/step
     return n, rate if abs(mean/rate - 1) < 0.02 else mean, round(span + (step or 1/mean), 6), step, True
 
+# %% ../nbs/api/10_video.ipynb #f8773a78
 def _check_count(reader, n):
     "Refuse a clip of too few frames"
     if n >= reader.limits.min_frames: return
@@ -249,6 +256,7 @@ def _shape(reader):
     wide = () if ratio == 1 or not ratio > 0 else (round(frame.width*ratio), frame.height)
     return (size, turn, wide) if not turn.swap else (size[::-1], turn, wide[::-1])
 
+# %% ../nbs/api/10_video.ipynb #65db5f04
 def _info(reader, count):
     "What the video is"
     n, fps, seconds, step, counted = _counted(reader, count)
