@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from concurrent.futures import Future
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -231,24 +231,40 @@ class OpenClip:
         if problem := self.cache.put(key, **_to_keep(found)) if key else None: found.warnings = (problem,)
         return found
 
+# %% ../nbs/api/23_pipeline.ipynb #dee85150
+@contextmanager
+def _blamed(path):
+    "Whatever a file makes the reader do that nobody foresaw, as an error of that file"
+    try: yield
+    except (AivdError, Stopped, MemoryError): raise
+    except OSError as e: raise VideoError(path, f"can't be read to its end ({e})", "Copy it again", "unreadable") from e
+    except cv2.error as e: raise ConfigError("OpenCV", f"can't work on a picture of {path} ({e})", "Install it anew: pip install --force-reinstall opencv-python") from e
+    except Exception as e: raise VideoError(path, f"can't be read ({type(e).__name__}: {e})", "Copy it again, or convert it", "unreadable") from e
+
 # %% ../nbs/api/23_pipeline.ipynb #7d30af23
 @patch
 def _produce(self:OpenClip):
     "The thread's work: what the clip is, then for each look its frames, blue first unless they are altered, and None"
-    try:
-        with VideoReader(self.path, self.limits, self.pulse, self.threads) as reader:
-            info = reader.info()
-            yield info, () if reader.packets is None else reader.packets.keys, content_digest(self.path) if self.cache else None
-            while True:
-                windows, wanted = self._waiting()
-                frames = reader.frames(wanted, rgb=self.alter is not None)
-                yield from self.watch(info, windows, frames) if self.watch else frames
-                yield None
-    except OSError as e: raise VideoError(self.path, f"can't be read to its end ({e})", "Copy it again", "unreadable") from e
-    except cv2.error as e: raise ConfigError("OpenCV", f"can't work on a picture of {self.path} ({e})", "Install it anew: pip install --force-reinstall opencv-python") from e
-    except (AivdError, Stopped, MemoryError): raise
-    except Exception as e: # a file that makes the reader do what nobody foresaw is at fault itself
-        raise VideoError(self.path, f"can't be read ({type(e).__name__}: {e})", "Copy it again, or convert it", "unreadable") from e
+    with ExitStack() as stack:
+        with _blamed(self.path):
+            reader = stack.enter_context(VideoReader(self.path, self.limits, self.pulse, self.threads))
+            first = reader.info(), reader.packets.keys, content_digest(self.path) if self.cache else None
+        yield first
+        while True:
+            windows, wanted = self._waiting()
+            frames = self._read(reader, wanted)
+            yield from self.watch(first[0], windows, frames) if self.watch else frames # what a watcher raises is not the file's fault
+            yield None
+
+# %% ../nbs/api/23_pipeline.ipynb #3675a8e2
+@patch
+def _read(self:OpenClip, reader, wanted):
+    "Frames of the reader, with its troubles as errors of the file"
+    frames = reader.frames(wanted, rgb=self.alter is not None)
+    while True:
+        with _blamed(self.path): f = next(frames, None)
+        if f is None: return
+        yield f
 
 # %% ../nbs/api/23_pipeline.ipynb #807ea236
 def _usable(hit, sampling):
