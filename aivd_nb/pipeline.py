@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from concurrent.futures import Future
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -231,24 +231,37 @@ class OpenClip:
         if problem := self.cache.put(key, **_to_keep(found)) if key else None: found.warnings = (problem,)
         return found
 
+# %% ../nbs/api/23_pipeline.ipynb #5d81e0b7
+@contextmanager
+def _at_fault(path):
+    "What goes wrong while a file is read is told as an error of the file's"
+    try: yield
+    except OSError as e: raise VideoError(path, f"can't be read to its end ({e})", "Copy it again", "unreadable") from e
+    except cv2.error as e: raise ConfigError("OpenCV", f"can't work on a picture of {path} ({e})", "Install it anew: pip install --force-reinstall opencv-python") from e
+    except (AivdError, Stopped, MemoryError): raise
+    except Exception as e: # a file that makes the reader do what nobody foresaw is at fault itself
+        raise VideoError(path, f"can't be read ({type(e).__name__}: {e})", "Copy it again, or convert it", "unreadable") from e
+
+# %% ../nbs/api/23_pipeline.ipynb #93cc1f2e
+def _read(path, frames):
+    "The frames; what a `watch` does with them is no fault of the file's"
+    with _at_fault(path): yield from frames
+
 # %% ../nbs/api/23_pipeline.ipynb #7d30af23
 @patch
 def _produce(self:OpenClip):
     "The thread's work: what the clip is, then for each look its frames, blue first unless they are altered, and None"
-    try:
-        with VideoReader(self.path, self.limits, self.pulse, self.threads) as reader:
-            info = reader.info()
-            yield info, () if reader.packets is None else reader.packets.keys, content_digest(self.path) if self.cache else None
-            while True:
-                windows, wanted = self._waiting()
-                frames = reader.frames(wanted, rgb=self.alter is not None)
-                yield from self.watch(info, windows, frames) if self.watch else frames
-                yield None
-    except OSError as e: raise VideoError(self.path, f"can't be read to its end ({e})", "Copy it again", "unreadable") from e
-    except cv2.error as e: raise ConfigError("OpenCV", f"can't work on a picture of {self.path} ({e})", "Install it anew: pip install --force-reinstall opencv-python") from e
-    except (AivdError, Stopped, MemoryError): raise
-    except Exception as e: # a file that makes the reader do what nobody foresaw is at fault itself
-        raise VideoError(self.path, f"can't be read ({type(e).__name__}: {e})", "Copy it again, or convert it", "unreadable") from e
+    with ExitStack() as stack:
+        with _at_fault(self.path):
+            reader = stack.enter_context(VideoReader(self.path, self.limits, self.pulse, self.threads))
+            info, keys = reader.info(), () if reader.packets is None else reader.packets.keys
+            content = content_digest(self.path) if self.cache else None
+        yield info, keys, content
+        while True:
+            windows, wanted = self._waiting()
+            frames = _read(self.path, reader.frames(wanted, rgb=self.alter is not None))
+            yield from self.watch(info, windows, frames) if self.watch else frames
+            yield None
 
 # %% ../nbs/api/23_pipeline.ipynb #807ea236
 def _usable(hit, sampling):
