@@ -115,6 +115,16 @@ def _fetched_answer(detector, link):
     try: return predict_link(detector, link)
     except VideoError as e: return Failure(link, e.code, str(e))
 
+# %% ../nbs/api/62_cli.ipynb #1a5ab29d
+def _shot_answers(detector, clips):
+    "A verdict for each shot of each clip, or the clip's failure, in order"
+    import os
+    from aivd_nb.core import AivdError
+    from aivd_nb.detector import Failure
+    for c in clips:
+        try: yield from detector.predict_shots(c)
+        except AivdError as e: yield Failure(os.fspath(c), e.code, str(e))
+
 # %% ../nbs/api/62_cli.ipynb #8ac16291
 @main.command()
 @click.argument("clips", nargs=-1, required=True)
@@ -123,15 +133,16 @@ def _fetched_answer(detector, link):
 @click.option("--engine", type=click.Choice(["onnx", "keras"]), default="onnx", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--windows", type=click.IntRange(1), default=24, show_default=True, help="Places of a long clip that are looked at, at most.")
+@click.option("--shots", is_flag=True, help="A verdict for each shot: cut at scene changes, which takes a pass over the whole file.")
 @click.option("--cache/--no-cache", default=True, show_default=True, help="Keep features, so that asking again costs nothing.")
-def predict(clips, bundle, weights, engine, as_json, windows, cache):
+def predict(clips, bundle, weights, engine, as_json, windows, shots, cache):
     "Say of each clip, a file or a link, whether it is real or AI-generated. Exit code 2 when any could not be analysed."
     from aivd_nb.cache import FeatureCache
     from aivd_nb.detector import Detector
     from aivd_nb.sampling import Look
     detector = Detector.load(bundle, weights, engine, FeatureCache() if cache else None, looking=Look(windows))
     failed = False
-    for r in _answers(detector, clips):
+    for r in (_shot_answers if shots else _answers)(detector, clips):
         failed |= not hasattr(r, "label")
         _echo(json.dumps(r.to_dict(), ensure_ascii=False) if as_json else _for_people(r), err=not as_json and not hasattr(r, "label"))
     if not as_json: _echo(f"[{detector.bundle.name}] One signal, not proof.")

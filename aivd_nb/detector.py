@@ -24,9 +24,10 @@ from .origin import origin
 from .ahead import in_order
 from .passages import Passage, find_passages, weigh
 from .pipeline import CnnThreads, OpenClip, VideoFeatures
-from .sampling import Look, look_over, spread_count
+from .sampling import Look, Window, look_over, spread_count
+from .shots import Shot, find_shots
 from .show import how_often_wrong, looked_at, passages_in_words, percent, what_next
-from .video import Limits
+from .video import Limits, VideoReader
 
 # %% ../nbs/api/40_detector.ipynb #d33237b3
 @dataclass(frozen=True)
@@ -195,20 +196,23 @@ def see(self:Detector,
     batch:int|None=None, # squares a CNN call; None: what the featurizer likes
     threads:int|None=None, # of the decoder; None: as many as the process may use
     watch=None, # sees the frames, as `video_features` has it
+    shot:Shot|None=None, # the part of the clip that is looked at; None: all
 ) -> Seen:
     "Look at a clip; raises `VideoError` where it can't be analysed"
     s = self.bundle.sampling
     with nullcontext(cnn) if cnn else CnnThreads(self.featurizer, batch) as cnn, OpenClip(path, cnn, self.cache, self.limits, alter, threads, watch) as clip:
-        reading = _Reading(self, clip, progress)
-        looked = look_over(clip.info.n_frames, clip.info.fps, s, reading, self.looking, clip.keys)
+        reading = _Reading(self, clip, progress, shot.first if shot else 0)
+        part = shot or Shot(0, clip.info.n_frames)
+        keys = [k - part.first for k in clip.keys if part.first <= k < part.end]
+        looked = look_over(part.end - part.first, clip.info.fps, s, reading, self.looking, keys)
     if progress: progress(1.0)
     return reading.seen(looked)
 
 # %% ../nbs/api/40_detector.ipynb #e8d8ae38
 class _Reading:
     "Reads windows for `look_over`, and keeps what came of each"
-    def __init__(self, detector, clip, progress):
-        self.detector, self.clip, self.progress, self.parts, self.rows, self.done = detector, clip, progress, [], {}, 0
+    def __init__(self, detector, clip, progress, offset=0):
+        self.detector, self.clip, self.progress, self.parts, self.rows, self.done, self.offset = detector, clip, progress, [], {}, 0, offset
         s, look = detector.bundle.sampling, detector.looking
         self.expected = spread_count(clip.info.duration_s, s, look)
         if self.expected > s.windows: self.expected += min(look.budget - self.expected, self.expected//2)
@@ -216,12 +220,13 @@ class _Reading:
     def _tell(self, share, n):
         if self.progress: self.progress(min(1.0, (self.done + share*n)/max(self.expected, self.done + n)))
 
-    def __call__(self, windows):
+    def __call__(self, asked):
+        windows = [Window(tuple(self.offset + i for i in w.indices)) for w in asked]
         v, scores = self._scored(windows, lambda share: self._tell(share, len(windows)))
         self.done += len(windows)
         there = [w for w in windows if any(w.indices[0] <= x[0] <= w.indices[-1] for x in v.windows)]
         self.parts.append(v)
-        self.rows |= {w.indices: (v.sequences[i], v.spans[i], v.windows[i], v.kinds[i], scores[i]) for i, w in enumerate(there)}
+        self.rows |= {w.indices: (v.sequences[i], v.spans[i], v.windows[i], v.kinds[i], scores[i]) for i, w in enumerate(there)} # by their own numbers
         return np.array([self._score(w) for w in windows])
 
     def _scored(self, windows, tell):
@@ -241,9 +246,10 @@ class _Reading:
 @patch
 def seen(self:_Reading, looked):
     "What came of all windows"
-    kept = [(w, spread) for w, spread in zip(looked.windows, looked.spread) if w.indices in self.rows]
+    moved = [tuple(self.offset + i for i in w.indices) for w in looked.windows]
+    kept = [(w, spread) for w, spread in zip(moved, looked.spread) if w in self.rows]
     if not kept: raise VideoError(self.clip.path, "holds no frame where it was looked at", "Copy or download it again", "truncated")
-    sequences, spans, windows, kinds, scores = zip(*(self.rows[w.indices] for w, _ in kept))
+    sequences, spans, windows, kinds, scores = zip(*(self.rows[w] for w, _ in kept))
     judged = np.array([k == "picture" for k in kinds])
     timings = {k: sum(v.timings_ms[k] for v in self.parts) for k in ("decode", "cnn")}
     features = VideoFeatures(np.stack(sequences), np.stack(spans), sum(v.frames for v in self.parts), self.clip.info, timings,
@@ -277,16 +283,18 @@ def verdict(self:Detector,
     path, # the clip
     seen:Seen, # of it
     timings:dict|None=None, # milliseconds
+    part:tuple|None=None, # (start, end) in seconds of the shot that was looked at; None: the whole clip
 ) -> Verdict:
     "What is said of a clip that was looked at"
     b, v = self.bundle, seen.features
-    spans, duration = v.spans[seen.judged], v.info.duration_s
-    passages = find_passages(spans, seen.scores[seen.judged], duration, b.band, b.passages)
+    spans, (begin, end) = v.spans[seen.judged], part or (0.0, v.info.duration_s)
+    duration = end - begin
+    passages = () if part else find_passages(spans, seen.scores[seen.judged], duration, b.band, b.passages)
     p, mixed = weigh(seen.mean, passages, b.band)
     reason = self._declined(seen)
     decision = decide(p, b.band, declined=mixed or reason is not None)
     if not reason and decision.label == INCONCLUSIVE: reason = _undecided(b.band, passages if mixed else (), duration)
-    pieces = _pieces(passages or (Passage(0.0, duration, decision.label, p),)) if not reason or reason.code in ("band", "mixed") else ()
+    pieces = _pieces(passages or (Passage(begin, end, decision.label, p),)) if not reason or reason.code in ("band", "mixed") else ()
     looked = float((spans[:, 1] - spans[:, 0]).sum())
     notes = (*_warnings(v, b.sampling), *filter(None, [looked_at(looked, duration), _doubtful(seen, b, decision.label)]))
     return Verdict(os.fspath(path), decision.label, decision.leans, round(p, 4), round(max(p, 1 - p), 4), reason and reason.words, _timeline(spans, seen.scores[seen.judged]), b.name, notes, timings or {},
@@ -336,6 +344,22 @@ def _warnings(v, sampling):
     found = []
     if v.frames < sampling.length: found.append(f"only {v.frames} of {sampling.length} frames that a sequence holds; the rest is filled by going back in time")
     return (*found, *v.info.notes, *v.warnings)
+
+# %% ../nbs/api/40_detector.ipynb #7dffdf54
+@patch
+def predict_shots(self:Detector,
+    path, # the clip
+    least_s:float=1.0, # seconds of a shot; a shorter one belongs to the one before it
+) -> list[Verdict]: # one for each shot, in order; its times are those of the clip, and its file ends in #t=START,END (a media fragment)
+    "The verdict on each shot of a clip"
+    with VideoReader(path, self.limits) as video:
+        info = video.info()
+        every = range(0, info.n_frames, max(1, round(info.fps/5)))
+        frames = ((f.index, f.image) for f in video.frames(every, rgb=False))
+        shots = find_shots(frames, info.n_frames, max(1, round(least_s*info.fps)))
+    with CnnThreads(self.featurizer) as cnn: seen = [self.see(path, cnn=cnn, shot=s) for s in shots]
+    parts = [(s.first/info.fps, s.end/info.fps) for s in shots]
+    return [self.verdict(f"{os.fspath(path)}#t={a:.2f},{b:.2f}", x, x.features.timings_ms, (a, b)) for x, (a, b) in zip(seen, parts)]
 
 # %% ../nbs/api/40_detector.ipynb #13626688
 @patch

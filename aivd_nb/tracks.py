@@ -25,6 +25,7 @@ from .core import ConfigError, VideoError
 try:
     import av
     from av.stream import Discard, Disposition
+    from av.sidedata.sidedata import SideDataContainer
     from av.video.reformatter import VideoReformatter
 except ImportError as e:
     raise ConfigError("av", f"can't be loaded ({e}), and it is what reads videos", "Install it anew: pip install --force-reinstall av") from e
@@ -261,7 +262,7 @@ def turn_of(
     frame, # of PyAV
 ) -> Turn:
     "How a frame asks to be turned"
-    try: matrix = frame.side_data["DISPLAYMATRIX"]
+    try: matrix = SideDataContainer(frame)["DISPLAYMATRIX"] # `frame.side_data` would make a circle, and keep every picture until the next garbage collection
     except KeyError: return Turn()
     except ValueError: return _QUARTERS.get(frame.rotation, Turn()) # PyAV lists no side data beside a kind that it has no name for
     (a, b), (c, d) = np.frombuffer(bytes(matrix), np.int32)[:9].reshape(3, 3)[:2, :2].tolist()

@@ -123,3 +123,11 @@ def test_what_may_be_generated_withholds_the_verdict(detector, minutes, tmp_path
 def test_a_short_clip_is_looked_at_as_the_sampling_says(detector, tmp_path):
     v = detector.predict(film(tmp_path/"clip.mp4", camera(5)))
     assert len(v.timeline) == detector.bundle.sampling.windows and len(v.passages) == 1
+
+
+def test_each_shot_gets_a_verdict_of_its_own(detector, minutes, tmp_path):
+    clip = film(tmp_path/"clip.mp4", camera(12) + generated(6) + [255 - f for f in camera(8, seed=5)])
+    shots = detector.predict_shots(clip)
+    assert [v.label for v in shots] == ["Real", "AI-Generated", "Real"]
+    assert [round(float(v.file.rpartition("=")[2].split(",")[0])) for v in shots] == [0, 12, 18]
+    assert all(v.passages[0]["start_s"] <= w["start_s"] and w["end_s"] <= v.passages[0]["end_s"] + .3 for v in shots for w in v.timeline)
