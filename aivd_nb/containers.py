@@ -89,7 +89,7 @@ def sniff(
 # %% ../nbs/api/05_containers.ipynb #15644633
 _DEPTH = 8
 
-# %% ../nbs/api/05_containers.ipynb #ce25b06e
+# %% ../nbs/api/05_containers.ipynb #ce7e3ef1
 class Look:
     "An open file, and how many headers may still be read from it"
     def __init__(self,
@@ -104,7 +104,8 @@ class Look:
         at:int, # place in the file
         n:int, # bytes
     ) -> bytes:
-        "Up to n bytes from a place"
+        "Up to n bytes from a place; nothing from one behind the end"
+        if at >= self.size: return b""
         self.file.seek(at)
         return self.file.read(max(0, min(n, self.most)))
 

@@ -81,7 +81,7 @@ def _kind(path):
     if kind not in KINDS: raise VideoError(path, *_NO_VIDEO[kind])
     return kind
 
-# %% ../nbs/api/08_tracks.ipynb #1e8edc69
+# %% ../nbs/api/08_tracks.ipynb #de98f048
 class _File(io.FileIO):
     "A file of which each reading is a sign of life"
     def __init__(self, path, alive):
@@ -95,6 +95,9 @@ class _File(io.FileIO):
         except BaseException:
             self.ended = True
             raise
+    def seek(self, offset, whence=0):
+        try: return super().seek(offset, whence)
+        except (OSError, OverflowError): return -1 # a place that no file has
 
 # %% ../nbs/api/08_tracks.ipynb #28b71ac8
 def _no_other_file(url, flags, options): raise PermissionError("a video may not open another file")
