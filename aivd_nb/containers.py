@@ -25,9 +25,10 @@ _START = {b"GIF87a": "gif", b"GIF89a": "gif", b"FLV\x01": "flv", b"OggS": "ogg",
 _SOUND = (b"ID3", b"fLaC", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"\xff\xf9", b"#!AMR", b"MThd")
 _STILL = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*", b"\0\0\1\0")
 
-# %% ../nbs/api/05_containers.ipynb #5bd09011
+# %% ../nbs/api/05_containers.ipynb #131c8424
 _BOXES = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"uuid", b"styp", b"moof", b"mfra", b"sidx", b"emsg", b"prft", b"meta")
 
+# %% ../nbs/api/05_containers.ipynb #abfcbd63
 def _brand(ftyp):
     "Kind of a file by the brands of its `ftyp` box"
     major, brands = ftyp[:4], {ftyp[i:i+4] for i in range(0, len(ftyp), 4)}
@@ -47,14 +48,16 @@ def _boxed(head):
     if name == b"ftyp": return _brand(head[at+8:at+int.from_bytes(head[at:at+4], "big")])
     return "mp4" if head[4:8] in (b"styp", b"moof", b"sidx", b"emsg", b"prft") else "mov"
 
-# %% ../nbs/api/05_containers.ipynb #56491f9b
+# %% ../nbs/api/05_containers.ipynb #d27686d9
 def _is_sync(head, at): return head[at] == 0x47 and head[at+1] < 0x80 and 0x10 <= head[at+3] < 0x40
 
+# %% ../nbs/api/05_containers.ipynb #e703760e
 def _is_ts(head):
     "Whether transport packets follow each other from some place on"
     steps = ((at, step) for step in (188, 192, 204) for at in range(step) if at + step + 4 <= len(head))
     return any(all(_is_sync(head, i) for i in range(at, len(head) - 3, step)) for at, step in steps)
 
+# %% ../nbs/api/05_containers.ipynb #0b3696f2
 def _raw(head):
     "h264 or hevc for a bare stream of one of them, else None"
     body = head[head[:4].find(b"\0\0\1") + 3:]
@@ -83,9 +86,10 @@ def sniff(
     if _is_ts(head): return "ts"
     return "audio" if head.startswith(_SOUND) else "image" if head.startswith(_STILL) else None
 
-# %% ../nbs/api/05_containers.ipynb #1f5fad52
+# %% ../nbs/api/05_containers.ipynb #15644633
 _DEPTH = 8
 
+# %% ../nbs/api/05_containers.ipynb #ce7e3ef1
 class Look:
     "An open file, and how many headers may still be read from it"
     def __init__(self,
@@ -100,7 +104,8 @@ class Look:
         at:int, # place in the file
         n:int, # bytes
     ) -> bytes:
-        "Up to n bytes from a place"
+        "Up to n bytes from a place; nothing from one behind the end"
+        if at >= self.size: return b""
         self.file.seek(at)
         return self.file.read(max(0, min(n, self.most)))
 
@@ -109,9 +114,10 @@ class Look:
         self.left -= 1
         return self.left >= 0
 
-# %% ../nbs/api/05_containers.ipynb #7b279bae
+# %% ../nbs/api/05_containers.ipynb #671a30ca
 INSIDE = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"udta", b"meta", b"ilst", b"----"}
 
+# %% ../nbs/api/05_containers.ipynb #b394dc96
 def box_at(
     look:Look,
     at:int, # place of the box
@@ -140,6 +146,7 @@ def boxes(
         item = path[-1:] == (b"ilst",)
         if (name in INSIDE or item) and len(path) < _DEPTH: yield from boxes(look, start + _skip(look, name, start), at, (*path, name))
 
+# %% ../nbs/api/05_containers.ipynb #224100f2
 def _skip(look, name, start):
     "ISO's `meta` has a version first, QuickTime's hasn't"
     return 4 if name == b"meta" and look.read(start, 8)[4:8] != b"hdlr" else 0
@@ -188,9 +195,10 @@ class Outline(NamedTuple):
     parts: tuple # names, each once, in their order; nothing for kinds without such parts
     named: int # bytes that the file should have by its own account, at least; 0: it doesn't say
 
-# %% ../nbs/api/05_containers.ipynb #bc46a1a3
+# %% ../nbs/api/05_containers.ipynb #b1f7d6d8
 _SEGMENT, _TRACKS, _CLUSTER = 0x18538067, 0x1654AE6B, 0x1F43B675
 
+# %% ../nbs/api/05_containers.ipynb #eeac600f
 def _matroska(look):
     "Parts of a Matroska file, those of its segment by their names"
     parts, named = [], 0
@@ -215,23 +223,26 @@ def _iso(look):
         named, at = max(named, stop), stop
     return parts, named
 
-# %% ../nbs/api/05_containers.ipynb #3a9c0bdc
+# %% ../nbs/api/05_containers.ipynb #19cf5e01
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365") # the object that tells the file's size
 
+# %% ../nbs/api/05_containers.ipynb #5504dabf
 def _asf(look):
     "Size that a Windows Media file says it has"
     head = look.read(0, 1 << 16)
     at = head.find(_ASF_FILE)
     return [], int.from_bytes(head[at+40:at+48], "little") if at > 0 else 0
 
+# %% ../nbs/api/05_containers.ipynb #70a4f32f
 def _avi(look):
     "Chunks of an AVI file; a large one has several, one behind the other"
     found = [(name.decode("latin1"), stop) for name, _, stop in chunks(look, 0, look.size)]
     return [name for name, _ in found], max((stop for name, stop in found if name == "RIFF"), default=0)
 
-# %% ../nbs/api/05_containers.ipynb #3dfd62b0
+# %% ../nbs/api/05_containers.ipynb #20d2254a
 _OUTLINES = {"mov": _iso, "matroska": _matroska, "asf": _asf, "avi": _avi}
 
+# %% ../nbs/api/05_containers.ipynb #9c5eefc6
 def outline(
     file, # binary, seekable
     kind:str, # of `sniff`
@@ -242,7 +253,7 @@ def outline(
     parts, named = _OUTLINES[KINDS[kind]](look) if KINDS[kind] in _OUTLINES else ([], 0)
     return Outline(tuple(dict.fromkeys(parts)), named)
 
-# %% ../nbs/api/05_containers.ipynb #f1be82dc
+# %% ../nbs/api/05_containers.ipynb #11e391be
 def _spread(look, start, stop, n):
     "A table of runs (count, value) as n values; None where it holds another number of them"
     look.file.seek(start + 8)
@@ -250,6 +261,7 @@ def _spread(look, start, stop, n):
     counts, values = runs[0::2].astype(np.int64), runs[1::2].view(">i4")
     return np.repeat(values, counts).astype(np.int64) if counts.sum() == n else None
 
+# %% ../nbs/api/05_containers.ipynb #21feae04
 def _number(tkhd):
     "The number of a track"
     return int.from_bytes(tkhd[20:24] if tkhd[:1] == b"\1" else tkhd[12:16], "big")

@@ -14,7 +14,7 @@ from pathlib import Path
 from .core import Label, LabelsError, atomic_write, file_digest
 
 # %% ../nbs/api/12_labels.ipynb #281e2915
-VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .avi .mkv .webm .gif .mpg .mpeg .wmv .flv .3gp .ogv .ts .mts".split())
+VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .avi .mkv .webm .gif .apng .mpg .mpeg .m2v .vob .wmv .asf .flv .f4v .3gp .3g2 .ogv .ts .mts .m2ts .m4s .mxf .nut .ivf .y4m .mj2 .dv .h264 .264 .h265 .265 .hevc".split())
 _FOLDERS = {"real": Label.REAL, "ai": Label.AI}
 
 # %% ../nbs/api/12_labels.ipynb #437bbf81

@@ -31,9 +31,10 @@ class Packets(NamedTuple):
         else: found = start + int((self.pts[start:] == pts).argmax()) if start < len(self.pts) else start
         return found if found < len(self.pts) and self.pts[found] == pts else None
 
-# %% ../nbs/api/09_packets.ipynb #947317b2
+# %% ../nbs/api/09_packets.ipynb #be43fffc
 _NONE = -1 << 63
 
+# %% ../nbs/api/09_packets.ipynb #c9115c6f
 def _run_on(pts, order, tick, gap):
     "(places in the order of showing, seconds, joins) of packets in the order of the file"
     steps = np.diff(order)*tick
@@ -48,14 +49,14 @@ def _run_on(pts, order, tick, gap):
         end += float(times[-1]) + step
     return np.concatenate(places), np.concatenate(seconds), len(cuts)
 
-# %% ../nbs/api/09_packets.ipynb #52a43ff1
+# %% ../nbs/api/09_packets.ipynb #ef8928b4
 def _filled(dts, pts):
     "Times of decoding, with a neighbour's where there is none; times of showing where there are none at all"
     there = np.flatnonzero(dts != _NONE)
     if not len(there): return pts
     return dts[there[np.maximum(np.searchsorted(there, np.arange(len(dts)), side="right") - 1, 0)]]
 
-# %% ../nbs/api/09_packets.ipynb #ec9d9229
+# %% ../nbs/api/09_packets.ipynb #edcc489a
 def _packets(pts, dts, keys, tick, gap=math.inf):
     "`Packets` of what was read, in the order of the file; None where a time is missing"
     pts, dts, keys = np.array(pts, np.int64), np.array(dts, np.int64), np.array(keys, bool)
@@ -80,12 +81,12 @@ def indexed_packets(
     if there.mean() < 0.9: raise cut_off(reading.path, f"{there.sum():,} of its {len(there):,} pictures are there")
     return _packets((dts + after - min(0, after.min()))[there], dts[there], keys[there], reading.tick)
 
-# %% ../nbs/api/09_packets.ipynb #0371b3ff
+# %% ../nbs/api/09_packets.ipynb #fa7405b9
 def _hidden(packet, codec):
     "Whether a packet's picture is never shown"
     return packet.is_discard or codec == "vp8" and not memoryview(packet)[0] & 16
 
-# %% ../nbs/api/09_packets.ipynb #41a04095
+# %% ../nbs/api/09_packets.ipynb #fe399507
 def read_packets(
     reading:Reading,
     kind:str, # of `sniff`
@@ -99,7 +100,7 @@ def read_packets(
         keys.append(p.is_keyframe)
     return _packets(pts, dts, keys, reading.tick, 10 if kind in ("ts", "mpeg") else math.inf)
 
-# %% ../nbs/api/09_packets.ipynb #3a131b3f
+# %% ../nbs/api/09_packets.ipynb #626dff42
 def borne_out(
     table:Packets|None,
     first:list, # of decoded frames
@@ -111,7 +112,7 @@ def borne_out(
     k = at[0]
     return table._replace(times=table.times[k:] - table.times[k], keys=table.keys[table.keys >= k] - k, pts=table.pts[k:])
 
-# %% ../nbs/api/09_packets.ipynb #823b0481
+# %% ../nbs/api/09_packets.ipynb #d80e96ec
 def claimed_rate(
     track, # of PyAV
 ) -> float: # frames a second
@@ -119,7 +120,7 @@ def claimed_rate(
     rate = float(track.guessed_rate or 0)
     return rate if 0 < rate < 1000 else 25.0
 
-# %% ../nbs/api/09_packets.ipynb #7cf6218d
+# %% ../nbs/api/09_packets.ipynb #61251a91
 def decoded_packets(
     reading:Reading,
 ) -> Packets:

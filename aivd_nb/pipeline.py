@@ -231,40 +231,37 @@ class OpenClip:
         if problem := self.cache.put(key, **_to_keep(found)) if key else None: found.warnings = (problem,)
         return found
 
-# %% ../nbs/api/23_pipeline.ipynb #dee85150
+# %% ../nbs/api/23_pipeline.ipynb #5d81e0b7
 @contextmanager
-def _blamed(path):
-    "Whatever a file makes the reader do that nobody foresaw, as an error of that file"
+def _at_fault(path):
+    "What goes wrong while a file is read is told as an error of the file's"
     try: yield
-    except (AivdError, Stopped, MemoryError): raise
     except OSError as e: raise VideoError(path, f"can't be read to its end ({e})", "Copy it again", "unreadable") from e
     except cv2.error as e: raise ConfigError("OpenCV", f"can't work on a picture of {path} ({e})", "Install it anew: pip install --force-reinstall opencv-python") from e
-    except Exception as e: raise VideoError(path, f"can't be read ({type(e).__name__}: {e})", "Copy it again, or convert it", "unreadable") from e
+    except (AivdError, Stopped, MemoryError): raise
+    except Exception as e: # a file that makes the reader do what nobody foresaw is at fault itself
+        raise VideoError(path, f"can't be read ({type(e).__name__}: {e})", "Copy it again, or convert it", "unreadable") from e
+
+# %% ../nbs/api/23_pipeline.ipynb #93cc1f2e
+def _read(path, frames):
+    "The frames; what a `watch` does with them is no fault of the file's"
+    with _at_fault(path): yield from frames
 
 # %% ../nbs/api/23_pipeline.ipynb #7d30af23
 @patch
 def _produce(self:OpenClip):
     "The thread's work: what the clip is, then for each look its frames, blue first unless they are altered, and None"
     with ExitStack() as stack:
-        with _blamed(self.path):
+        with _at_fault(self.path):
             reader = stack.enter_context(VideoReader(self.path, self.limits, self.pulse, self.threads))
-            first = reader.info(), reader.packets.keys, content_digest(self.path) if self.cache else None
-        yield first
+            info, keys = reader.info(), () if reader.packets is None else reader.packets.keys
+            content = content_digest(self.path) if self.cache else None
+        yield info, keys, content
         while True:
             windows, wanted = self._waiting()
-            frames = self._read(reader, wanted)
-            yield from self.watch(first[0], windows, frames) if self.watch else frames # what a watcher raises is not the file's fault
+            frames = _read(self.path, reader.frames(wanted, rgb=self.alter is not None))
+            yield from self.watch(info, windows, frames) if self.watch else frames
             yield None
-
-# %% ../nbs/api/23_pipeline.ipynb #3675a8e2
-@patch
-def _read(self:OpenClip, reader, wanted):
-    "Frames of the reader, with its troubles as errors of the file"
-    frames = reader.frames(wanted, rgb=self.alter is not None)
-    while True:
-        with _blamed(self.path): f = next(frames, None)
-        if f is None: return
-        yield f
 
 # %% ../nbs/api/23_pipeline.ipynb #807ea236
 def _usable(hit, sampling):

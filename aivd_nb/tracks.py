@@ -43,11 +43,12 @@ class Limits:
     read_timeout_s:float = 10 # for reading on to the next packet
     stall_s:float = 30 # without a sign of life of the decoder, after which a clip is given up
 
-# %% ../nbs/api/08_tracks.ipynb #088558b0
+# %% ../nbs/api/08_tracks.ipynb #7656c457
 EXPORT = "Export it again from its source, for example as an .mp4 with H.264"
 CONVERT = "Convert it, for example: ffmpeg -i IN -c:v libx264 OUT.mp4"
 AGAIN = "Copy or download it again"
 
+# %% ../nbs/api/08_tracks.ipynb #91875014
 def _stat(path):
     "Size of an existing regular file, or the error that says what it is instead"
     shown = os.fsencode(path).decode(errors="backslashreplace")
@@ -60,7 +61,7 @@ def _stat(path):
     if not info.st_size: raise VideoError(path, "is empty (0 bytes)", AGAIN, "empty")
     return info
 
-# %% ../nbs/api/08_tracks.ipynb #2b907337
+# %% ../nbs/api/08_tracks.ipynb #3b7f6140
 _WEBP = "python -c \"from PIL import Image; Image.open('IN.webp').save('OUT.gif', save_all=True)\""
 _NO_VIDEO = {"audio": ("holds sound but no picture", "Give a file with a video track", "no_video"),
     "music": ("holds sound and a cover picture, no film", "Give a file with a video track", "no_video"),
@@ -68,6 +69,7 @@ _NO_VIDEO = {"audio": ("holds sound but no picture", "Give a file with a video t
     "image": ("is a still image", "Give an mp4, mov, avi, mkv, webm, gif, wmv, flv, ogv or mpeg file", "not_a_video"),
     None: ("is not a video, whatever its name says", "Give an mp4, mov, avi, mkv, webm, gif, wmv, flv, ogv or mpeg file", "not_a_video")}
 
+# %% ../nbs/api/08_tracks.ipynb #09386d85
 def _kind(path):
     "The container, or the error that says what the file is instead"
     try:
@@ -79,7 +81,7 @@ def _kind(path):
     if kind not in KINDS: raise VideoError(path, *_NO_VIDEO[kind])
     return kind
 
-# %% ../nbs/api/08_tracks.ipynb #da66eadc
+# %% ../nbs/api/08_tracks.ipynb #de98f048
 class _File(io.FileIO):
     "A file of which each reading is a sign of life"
     def __init__(self, path, alive):
@@ -93,13 +95,17 @@ class _File(io.FileIO):
         except BaseException:
             self.ended = True
             raise
+    def seek(self, offset, whence=0):
+        try: return super().seek(offset, whence)
+        except (OSError, OverflowError): return -1 # a place that no file has
 
-# %% ../nbs/api/08_tracks.ipynb #b361443c
+# %% ../nbs/api/08_tracks.ipynb #28b71ac8
 def _no_other_file(url, flags, options): raise PermissionError("a video may not open another file")
 
-# %% ../nbs/api/08_tracks.ipynb #4930642d
+# %% ../nbs/api/08_tracks.ipynb #b1f72a15
 _DECODERS = {"av1": "libdav1d", "flv1": "flv", "msmpeg4v3": "msmpeg4"} # of codecs whose decoder has another name
 
+# %% ../nbs/api/08_tracks.ipynb #57ce5bbe
 def _options(kind, limits):
     "What FFmpeg may do with a file"
     options = {"protocol_whitelist": "", "format_whitelist": KINDS[kind], "max_pixels": str(min(limits.max_pixels, (1 << 31) - 1))}
@@ -107,13 +113,13 @@ def _options(kind, limits):
     allowed = {*limits.codecs, *(_DECODERS[c] for c in limits.codecs if c in _DECODERS)}
     return options | {"codec_whitelist": ",".join(sorted(allowed))}
 
-# %% ../nbs/api/08_tracks.ipynb #d8e3b75f
+# %% ../nbs/api/08_tracks.ipynb #4031894a
 def _open(path, kind, alive, options, waits):
     "An opened container, or the error that says why it can't be"
     try: return av.open(_File(path, alive), "r", KINDS[kind], options, metadata_errors="replace", buffer_size=1 << 18, timeout=waits, io_open=_no_other_file)
     except (av.FFmpegError, PermissionError) as e: raise VideoError(path, f"can't be read as {kind}: it is damaged or cut off", f"{AGAIN}. {EXPORT}", "unreadable") from e
 
-# %% ../nbs/api/08_tracks.ipynb #44f0078e
+# %% ../nbs/api/08_tracks.ipynb #699a8d85
 def _declared(path, kind, alive, options, waits):
     "Width and height that a file declares, by opening it without any decoder"
     with _open(path, kind, alive, options | {"codec_whitelist": "none"}, waits) as container:
@@ -133,7 +139,7 @@ def _check_parts(path, look:Outline):
     if "mdat" in parts and "moov" not in parts:
         raise VideoError(path, "ends before its table of contents (moov): it was cut off", AGAIN, "truncated")
 
-# %% ../nbs/api/08_tracks.ipynb #d694e536
+# %% ../nbs/api/08_tracks.ipynb #b7653664
 def cut_off(
     path, # the file
     what:str, # is there, of how much
@@ -141,7 +147,7 @@ def cut_off(
     "The error of a file of which too much is missing"
     return VideoError(path, f"is not whole: {what}; it was cut off", AGAIN, "truncated")
 
-# %% ../nbs/api/08_tracks.ipynb #547ad61e
+# %% ../nbs/api/08_tracks.ipynb #f0b7b56e
 def check_file(
     path, # what somebody calls a video
 ) -> tuple: # (size in bytes, kind of container, share that is missing by the file's own account)
@@ -164,7 +170,7 @@ def check_pixels(
         raise VideoError(path, f"has frames of {width}×{height} pixels, over the limit of {limits.max_pixels:,}",
             "Scale it down, or allow more pixels", "too_many_pixels")
 
-# %% ../nbs/api/08_tracks.ipynb #20157a14
+# %% ../nbs/api/08_tracks.ipynb #e1bfae59
 @dataclass(frozen=True)
 class Track:
     "One track of a file"
@@ -178,25 +184,25 @@ class Track:
 
 _COVER = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 
-# %% ../nbs/api/08_tracks.ipynb #b1a71fd7
+# %% ../nbs/api/08_tracks.ipynb #7b0b1ebb
 def _codec(stream):
     "FFmpeg's name for a track's codec"
     return stream.codec.canonical_name if stream.codec_context else "unknown"
 
-# %% ../nbs/api/08_tracks.ipynb #f6e95033
+# %% ../nbs/api/08_tracks.ipynb #6a49f95c
 def describe_tracks(
     reading, # a `Reading`
 ) -> tuple: # of `Track`
     "The tracks of a file, in its order, 32 at most"
     return tuple(_described(s, reading.track) for s in islice(reading.container.streams, 32))
 
-# %% ../nbs/api/08_tracks.ipynb #794d9c7a
+# %% ../nbs/api/08_tracks.ipynb #900d21e6
 def _described(s, shown):
     "What a person should know of a track"
     size = (s.codec_context.width, s.codec_context.height) if s.type == "video" and s.codec_context else (0, 0)
     return Track(s.type, _codec(s), *size, bool(s.disposition & Disposition.default), bool(s.disposition & _COVER) or s.frames == 1, s is shown)
 
-# %% ../nbs/api/08_tracks.ipynb #17c7cdea
+# %% ../nbs/api/08_tracks.ipynb #7c7309f4
 def films(
     container, # opened
     passed:tuple=(), # tracks that turned out to be none
@@ -204,7 +210,7 @@ def films(
     "Video tracks that aren't marked as a cover or a preview"
     return [s for s in container.streams.video if not s.disposition & _COVER and s.index not in passed]
 
-# %% ../nbs/api/08_tracks.ipynb #a1f77bef
+# %% ../nbs/api/08_tracks.ipynb #85fafe69
 def _choose(path, container, passed):
     "The track that players show"
     kinds, found = {s.type for s in container.streams}, films(container, passed)
@@ -213,14 +219,14 @@ def _choose(path, container, passed):
     if "audio" in kinds: problem = "holds sound and a cover picture, no film" if "video" in kinds else "holds sound but no picture"
     raise VideoError(path, problem, "Give a file with a video track", "no_video")
 
-# %% ../nbs/api/08_tracks.ipynb #3fa37a6b
+# %% ../nbs/api/08_tracks.ipynb #db6b5112
 def _check_codec(path, codec, limits):
     "Refuse a codec that is not among those allowed"
     if codec == "unknown": raise lacking(path, "a codec that it doesn't know")
     if limits.codecs is not None and codec not in limits.codecs:
         raise VideoError(path, f"uses a codec that is not accepted here ({codec})", CONVERT, "codec")
 
-# %% ../nbs/api/08_tracks.ipynb #d06eebce
+# %% ../nbs/api/08_tracks.ipynb #ca68a72b
 def lacking(
     path, # the file
     codec:str, # what can't be decoded
@@ -255,9 +261,10 @@ class Turn(NamedTuple):
         if self.flip_x: image = cv2.flip(image, 1)
         return cv2.flip(image, 0) if self.flip_y else image
 
-# %% ../nbs/api/08_tracks.ipynb #57312348
+# %% ../nbs/api/08_tracks.ipynb #0f88f93f
 _QUARTERS = {-90: Turn(True, True, False), 90: Turn(True, False, True), 180: Turn(False, True, True), -180: Turn(False, True, True)}
 
+# %% ../nbs/api/08_tracks.ipynb #434ac5c1
 def turn_of(
     frame, # of PyAV
 ) -> Turn:
@@ -313,21 +320,37 @@ class Reading:
         "A frame's picture, upright"
         return _picture(self, frame)
 
-# %% ../nbs/api/08_tracks.ipynb #90c54017
+# %% ../nbs/api/08_tracks.ipynb #7204a2cc
 def _seek(reading, pts):
     "Go to the key frame at a time, or the one before it; whether FFmpeg can"
     try: reading.container.seek(pts, stream=reading.track)
     except av.FFmpegError: return False
     return True
 
-# %% ../nbs/api/08_tracks.ipynb #6ccdae35
-def _picture(reading, frame):
-    "Colours by the same conversion as OpenCV's, so that the levels are the same"
-    try: bgr = reading.reformatter.reformat(frame, format="bgr24", interpolation="BICUBIC", threads=1).to_ndarray()
-    except av.FFmpegError as e: raise VideoError(reading.path, f"has a picture that can't be converted ({e.strerror})", EXPORT, "unreadable") from e
-    return turn_of(frame)(bgr)
+_PRIMARIES, _CURVES = {0, 1, 2, 4, 5, 6, 7}, {0, 1, 2, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15} # of ordinary screens, FFmpeg's numbers; 2: not told
 
-# %% ../nbs/api/08_tracks.ipynb #5d9b0789
+# %% ../nbs/api/08_tracks.ipynb #95ccf459
+def _colours(frame):
+    "How a picture for other screens, such as a phone's HDR, is brought to BT.709; nothing for an ordinary one"
+    primaries, curve = frame.color_primaries, frame.color_trc
+    if primaries in _PRIMARIES and curve in _CURVES: return {}
+    return {"dst_color_primaries": primaries if primaries in _PRIMARIES - {0, 2} else 1, "dst_color_trc": curve if curve in _CURVES - {0, 2} else 1}
+
+# %% ../nbs/api/08_tracks.ipynb #a547d493
+def _picture(reading, frame):
+    "A frame's picture, upright"
+    asked = {"format": "bgr24", "interpolation": "BICUBIC", "threads": 1}
+    try: bgr = reading.reformatter.reformat(frame, **asked, **_colours(frame))
+    except av.FFmpegError: bgr = _plainly(reading, frame, asked)
+    return turn_of(frame)(bgr.to_ndarray())
+
+# %% ../nbs/api/08_tracks.ipynb #d35fa0b3
+def _plainly(reading, frame, asked):
+    "A picture whose colours FFmpeg can't convert, without that conversion"
+    try: return reading.reformatter.reformat(frame, **asked)
+    except av.FFmpegError as e: raise VideoError(reading.path, f"has a picture that can't be converted ({e.strerror})", EXPORT, "unreadable") from e
+
+# %% ../nbs/api/08_tracks.ipynb #4d2b1587
 def _prepare(reading, kind, limits, threads):
     "Check what a track asks for, and set up its decoder"
     codec = reading.codec
@@ -339,7 +362,7 @@ def _prepare(reading, kind, limits, threads):
     codec.options = {k: v for k, v in reading.options.items() if k in ("max_pixels", "codec_whitelist")}
     codec.thread_type, codec.thread_count = "AUTO", threads
 
-# %% ../nbs/api/08_tracks.ipynb #5e4c7476
+# %% ../nbs/api/08_tracks.ipynb #7f53eedb
 def _packets(reading):
     "Packets that hold something, to the end of what can be read"
     try:
@@ -348,7 +371,7 @@ def _packets(reading):
             if packet.size: yield packet
     except av.FFmpegError as e: reading.error = e
 
-# %% ../nbs/api/08_tracks.ipynb #5bb42396
+# %% ../nbs/api/08_tracks.ipynb #ecb51077
 def _frames(reading, at_key, only):
     "Decoded frames"
     prefix = _prefix(reading.codec, reading.name)
@@ -360,7 +383,7 @@ def _frames(reading, at_key, only):
         if only is not None: break
     yield from _decode(reading, None)
 
-# %% ../nbs/api/08_tracks.ipynb #09ffa7ed
+# %% ../nbs/api/08_tracks.ipynb #02e259ea
 def _decode(reading, packet):
     "Frames that come of a packet; what can't be decoded is noted and passed"
     try: return reading.codec.decode(packet)
@@ -368,9 +391,10 @@ def _decode(reading, packet):
     except av.FFmpegError as e: reading.error = e
     return []
 
-# %% ../nbs/api/08_tracks.ipynb #8815d9e6
+# %% ../nbs/api/08_tracks.ipynb #19f88961
 _ESCAPED = re.compile(rb"\0\0[\0-\2]")
 
+# %% ../nbs/api/08_tracks.ipynb #c4ab6b04
 def _whole(
     data:bytes, # a packet of H.264 or HEVC
     prefix:int, # bytes of its lengths
@@ -384,13 +408,13 @@ def _whole(
         at += length
     return at <= len(data)
 
-# %% ../nbs/api/08_tracks.ipynb #4be32562
+# %% ../nbs/api/08_tracks.ipynb #6c48da77
 def _prefix(codec, name):
     "Bytes of a length inside the packets of H.264 and HEVC; 0 where they have none"
     data, at = codec.extradata or b"", {"h264": 4, "hevc": 21}.get(name, 0)
     return (data[at] & 3) + 1 if at and len(data) > at and data[0] == 1 else 0
 
-# %% ../nbs/api/08_tracks.ipynb #c56e408f
+# %% ../nbs/api/08_tracks.ipynb #a6066386
 def _check_packet(reading, packet, prefix):
     "Refuse a packet that is encrypted, or holds something else than its codec wrote"
     if packet.has_sidedata("encryption_info") or "enc_key_id" in reading.track.metadata:

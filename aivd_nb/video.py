@@ -94,14 +94,15 @@ class VideoReader:
         "The frames with these indices, one at a time; stops at the last one"
         return _frames(self, sorted(set(indices)), rgb)
 
-# %% ../nbs/api/10_video.ipynb #b64c2dcb
+# %% ../nbs/api/10_video.ipynb #75226d77
 def _restart(reader):
     "Back to before the first frame"
-    if reader.reading: reader.reading.close()
-    reader.reading = Reading(reader.path, reader.kind, reader.limits, reader.alive, reader.threads, reader.passed)
+    kept, reader.reading = reader.reading, Reading(reader.path, reader.kind, reader.limits, reader.alive, reader.threads, reader.passed)
+    if kept: reader.reading.reformatter = kept.reformatter # its tables for HDR take a second
+    if kept: kept.close()
     reader.stream, reader.index, reader.frame, reader.start, reader.alone = reader.reading.frames(), -1, None, None, False
 
-# %% ../nbs/api/10_video.ipynb #4fb9541a
+# %% ../nbs/api/10_video.ipynb #849ec57a
 def _take(reader):
     "Decode the next frame; False where there is none"
     frame = next(reader.stream, None)
@@ -111,14 +112,14 @@ def _take(reader):
     if reader.start is None: reader.start = frame.pts
     return True
 
-# %% ../nbs/api/10_video.ipynb #1adf851c
+# %% ../nbs/api/10_video.ipynb #ca69aab5
 def _forward(reader, to):
     "Decode up to a frame, or to the one behind it where it is lost; False where the video ends before it"
     while reader.index < to:
         if not _take(reader): return False
     return True
 
-# %% ../nbs/api/10_video.ipynb #9718a9e6
+# %% ../nbs/api/10_video.ipynb #c8fd11af
 def _first(reader, n=3):
     "The first frames, without losing them"
     if reader.index >= 0: _restart(reader)
@@ -129,7 +130,7 @@ def _first(reader, n=3):
     if getattr(error, "errno", None) == errno.ENOSYS: raise lacking(reader.path, codec)
     raise VideoError(reader.path, f"holds no frame that can be decoded ({codec} in {reader.kind})", CONVERT, "unreadable")
 
-# %% ../nbs/api/10_video.ipynb #fc174ecd
+# %% ../nbs/api/10_video.ipynb #7e53d845
 def _anew(reader, work, *args):
     "What comes of another reading of the file"
     reading = Reading(reader.path, reader.kind, reader.limits, reader.alive, reader.threads, reader.passed)
@@ -149,10 +150,11 @@ def _measure(reader):
     _restart(reader)
     return _measure(reader)
 
-# %% ../nbs/api/10_video.ipynb #300abd8f
+# %% ../nbs/api/10_video.ipynb #cf2997d9
 _JUMP = 12 # cost of a jump itself, in frames
 _NEAR = 32 # a gap under which a jump never pays, so that packets need not be read
 
+# %% ../nbs/api/10_video.ipynb #a27968a2
 def _jump(reader, to, following):
     "Seek towards a frame where that is cheaper than decoding on; whether it was done"
     table = reader.table
@@ -164,7 +166,7 @@ def _jump(reader, to, following):
     far = to - reader.index > (_JUMP if alone else _NEAR) and key - reader.index > _JUMP
     return (far or reader.alone) and _seek(reader, key, to, alone)
 
-# %% ../nbs/api/10_video.ipynb #05b84e0f
+# %% ../nbs/api/10_video.ipynb #3c82b658
 def _seek(reader, key, to, alone):
     "Have the file read on from a key frame, up to the first frame that comes of it; whether that is one before the target"
     reading, pts = reader.reading, int(reader.table.pts[key])
@@ -174,14 +176,14 @@ def _seek(reader, key, to, alone):
     there = _take(reader) and reader.index <= to and reader.table.find(reader.frame.pts) is not None
     return there or _distrust(reader)
 
-# %% ../nbs/api/10_video.ipynb #58610445
+# %% ../nbs/api/10_video.ipynb #7a07c82d
 def _distrust(reader):
     "Begin again, and jump no more in this file"
     reader.jumps = False
     _restart(reader)
     return False
 
-# %% ../nbs/api/10_video.ipynb #a9afe067
+# %% ../nbs/api/10_video.ipynb #6627eacd
 def _go(reader, to, following):
     "Decode frame `to`, or the one behind it where it is lost; False where the video ends before it"
     if to < reader.index: _restart(reader)
@@ -189,7 +191,7 @@ def _go(reader, to, following):
     if not _jump(reader, to, following) and reader.alone: _restart(reader)
     return _forward(reader, to)
 
-# %% ../nbs/api/10_video.ipynb #9002fde9
+# %% ../nbs/api/10_video.ipynb #4a5a6eb3
 def _shown(reader, rgb):
     "The frame that was decoded last"
     frame, i, table, reading = reader.frame, reader.index, reader.table, reader.reading
@@ -199,7 +201,7 @@ def _shown(reader, rgb):
     else: time_s = i/claimed_rate(reading.track) if frame.pts is None else (frame.pts - reader.start)*reading.tick
     return Frame(i, time_s, cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if rgb else image)
 
-# %% ../nbs/api/10_video.ipynb #449c6369
+# %% ../nbs/api/10_video.ipynb #263c75a9
 def _ended(reader, last):
     "Accept an end shortly before the last frame wanted, refuse one long before"
     if reader.index + 1 >= 0.9*(last + 1): return
@@ -218,7 +220,7 @@ def _frames(reader, wanted, rgb):
         if lost > 0.1*len(wanted): raise VideoError(reader.path, f"is damaged: picture {to} can't be decoded, nor can others", AGAIN, "damaged")
         if reader.index == to: yield _shown(reader, rgb)
 
-# %% ../nbs/api/10_video.ipynb #a5a009b3
+# %% ../nbs/api/10_video.ipynb #0d6ad3d2
 def _counted(reader, count):
     "(frames, frames a second, seconds, seconds from frame to frame, whether they were counted)"
     claim, rate = reader.reading.track.frames, claimed_rate(reader.reading.track)
@@ -230,7 +232,7 @@ def _counted(reader, count):
     mean = (n - 1)/span if span else 1/step
     return n, rate if abs(mean/rate - 1) < 0.02 else mean, round(span + (step or 1/mean), 6), step, True
 
-# %% ../nbs/api/10_video.ipynb #f8773a78
+# %% ../nbs/api/10_video.ipynb #ef40a0f9
 def _check_count(reader, n):
     "Refuse a clip of too few frames"
     if n >= reader.limits.min_frames: return
@@ -247,16 +249,17 @@ def _check_length(info, limits):
     if info.n_frames > limits.max_frames: over = f"has {info.n_frames:,} frames, over the limit of {limits.max_frames:,.0f}"
     if over: raise VideoError(info.path, over, "Cut out the part that matters", "too_long")
 
-# %% ../nbs/api/10_video.ipynb #0005fb7f
+# %% ../nbs/api/10_video.ipynb #5e704879
 def _shape(reader):
     "(width, height, how it is turned, size on the screen where pixels are not square) of the first frame"
     frame = _first(reader, 1)[0] if reader.index < 0 else reader.frame
     turn, ratio = turn_of(frame), reader.reading.track.sample_aspect_ratio or 1
     size = frame.width, frame.height
-    wide = () if ratio == 1 or not ratio > 0 else (round(frame.width*ratio), frame.height)
+    wide = (round(frame.width*ratio), frame.height) if ratio > 0 else size
+    if wide == size: wide = ()
     return (size, turn, wide) if not turn.swap else (size[::-1], turn, wide[::-1])
 
-# %% ../nbs/api/10_video.ipynb #65db5f04
+# %% ../nbs/api/10_video.ipynb #125f41dd
 def _info(reader, count):
     "What the video is"
     n, fps, seconds, step, counted = _counted(reader, count)

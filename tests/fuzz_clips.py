@@ -9,7 +9,8 @@ from aivd_nb.synth import camera_frames, encode
 from faulty import Decoder
 
 FORMATS = {"mp4": ("-c:v", "libx264"), "mov": ("-c:v", "mpeg4"), "mkv": ("-c:v", "libx264"), "webm": ("-c:v", "libvpx-vp9", "-deadline", "realtime"), "avi": ("-c:v", "mjpeg"), "gif": (), "mpg": ("-c:v", "mpeg2video"), "ts": ("-c:v", "libx264"),
-    "flv": ("-c:v", "flv1"), "wmv": ("-c:v", "wmv2"), "ogv": ("-c:v", "libtheora")}
+    "flv": ("-c:v", "flv1"), "wmv": ("-c:v", "wmv2"), "ogv": ("-c:v", "libtheora"), "mxf": ("-c:v", "mpeg2video"), "nut": ("-c:v", "libx264"), "ivf": ("-c:v", "libaom-av1", "-cpu-used", "8"), "apng": (), "y4m": ("-pix_fmt", "yuv420p"),
+    "hevc": ("-c:v", "libx265", "-x265-params", "log-level=none"), "avif": ("-c:v", "libaom-av1", "-cpu-used", "8"), "dv": ("-s", "720x576", "-r", "25", "-pix_fmt", "yuv420p")}
 EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 
 
