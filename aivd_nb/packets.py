@@ -7,6 +7,8 @@ __all__ = ['Packets', 'indexed_packets', 'read_packets', 'borne_out', 'claimed_r
 
 # %% ../nbs/api/09_packets.ipynb #197b4859
 import math
+from itertools import chain
+from operator import attrgetter
 from typing import NamedTuple
 import numpy as np
 from .containers import shown_after
@@ -66,20 +68,22 @@ def _packets(pts, dts, keys, tick, gap=math.inf):
     return Packets(seconds, np.flatnonzero(keys[places]), pts, not joins and bool((np.diff(pts) > 0).all()), joins)
 
 # %% ../nbs/api/09_packets.ipynb #74d9e30c
+_ENTRY, _DISCARDED = attrgetter("timestamp", "flags", "pos", "size"), 2 # of FFmpeg's index; its flag for what an edit list hides; 1 is that of key frames
+
 def indexed_packets(
     reading:Reading, # of an mp4 or mov
     size:int, # of the file, bytes
 ) -> Packets|None:
     "The packets as FFmpeg's index of an mp4 lists them; None where that is not plain: fragments, an edit list that hides frames"
     track = reading.track
-    index = [(e.timestamp, e.is_keyframe, e.is_discard, e.pos + e.size) for e in track.index_entries]
-    if not index or len(index) != track.frames: return None
-    dts, keys, hidden, ends = (np.array(column) for column in zip(*index))
+    index = track.index_entries
+    if not len(index) or len(index) != track.frames: return None
+    dts, flags, places, sizes = np.fromiter(chain.from_iterable(map(_ENTRY, index)), np.int64).reshape(-1, 4).T
     with open(reading.path, "rb") as f: after = shown_after(f, track.id, len(index))
-    if after is None or hidden.any(): return None
-    there = ends <= size
+    if after is None or (flags & _DISCARDED).any(): return None
+    there = places + sizes <= size
     if there.mean() < 0.9: raise cut_off(reading.path, f"{there.sum():,} of its {len(there):,} pictures are there")
-    return _packets((dts + after - min(0, after.min()))[there], dts[there], keys[there], reading.tick)
+    return _packets((dts + after - min(0, after.min()))[there], dts[there], flags[there] & 1, reading.tick)
 
 # %% ../nbs/api/09_packets.ipynb #fa7405b9
 def _hidden(packet, codec):
