@@ -9,7 +9,7 @@ __all__ = ['new_axes', 'save_figure', 'plot_confusion', 'plot_roc', 'plot_reliab
 # %% ../nbs/api/52_plots.ipynb #7fdf04e3
 from pathlib import Path
 
-from .core import ConfigError, VideoError, atomic_write
+from .core import ConfigError, VideoError, atomic_write, require
 from .calibration import Band
 from .metrics import as_scores, auc, ece, reliability_table, risk_coverage, wilson_interval
 from .show import AI_COLOR, FAINT, REAL_COLOR, clock
@@ -25,7 +25,7 @@ def new_axes(
     size=(5, 4), # of a new figure, inches
 ): # matplotlib axes
     "The axes given, or those of a new figure that no global state knows of"
-    from matplotlib.figure import Figure
+    Figure = require("matplotlib.figure").Figure
     return ax if ax is not None else Figure(figsize=size, layout="constrained").subplots()
 
 # %% ../nbs/api/52_plots.ipynb #a6cc1173
@@ -65,7 +65,7 @@ def plot_confusion(
 ): # axes
     "The confusion matrix as a picture"
     import numpy as np
-    import seaborn as sns
+    sns = require("seaborn")
     m, ax = np.asarray(matrix), new_axes(ax, (4.2, 3.6))
     if m.shape != (2, 2): raise ConfigError("confusion matrix", f"has shape {m.shape}", "Pass the 2 × 2 counts of metrics.confusion")
     share = m/np.maximum(m.sum(1, keepdims=True), 1)
@@ -85,7 +85,7 @@ def plot_roc(
     ax=None, # where to draw
 ): # axes
     "ROC curves with their areas"
-    from sklearn.metrics import roc_curve
+    roc_curve = require("sklearn.metrics").roc_curve
     ax = new_axes(ax, (4.6, 4.6))
     for i, (name, (y, p)) in enumerate(curves.items()):
         y, p = as_scores(y, p, probabilities=False)
@@ -168,7 +168,7 @@ def plot_history(
     title:str="Training",
 ): # array of axes
     "Curves over epochs, training solid and validation dashed"
-    from matplotlib.figure import Figure
+    Figure = require("matplotlib.figure").Figure
     shown = [m for m in metrics if m in history]
     if not shown: raise ConfigError("history", f"has none of {', '.join(metrics)} (it has {', '.join(history) or 'nothing'})", "Name what it has")
     axes = Figure(figsize=(4.4*len(shown), 3.2), layout="constrained").subplots(1, len(shown), squeeze=False)[0]
@@ -270,7 +270,7 @@ def plot_regions(
     title:str="Which places spoke for it",
 ): # array of axes
     "The map of places over its frames: orange for AI, blue for real"
-    from matplotlib.figure import Figure
+    Figure = require("matplotlib.figure").Figure
     axes = Figure(figsize=(2.5*len(pictures), 2.9), layout="constrained").subplots(1, len(pictures), squeeze=False)[0]
     for ax, picture, number in zip(axes, pictures, regions["frames"]): _overlay(ax, regions, picture, f"frame {number}")
     axes[0].set_title(_map_title(regions, title), loc="left", fontsize=11, color=_INK)
@@ -306,7 +306,7 @@ def plot_explanation(
     band:Band|None=None, # of the bundle, shaded in the timeline
 ): # figure
     "Timeline, frames, views, layers and places of an explanation on one page"
-    from matplotlib.figure import Figure
+    Figure = require("matplotlib.figure").Figure
     fig, v = Figure(figsize=(9.5, 8), layout="constrained"), e.verdict
     top, middle, bottom = fig.subfigures(3, 1, height_ratios=[2.5, 1.7 + .12*len(e.taps), 2.9])
     plot_timeline(e.timeline, band, f"{v.label}, probability of AI {v.probability:.2f}. A closer look over the clip", top.subplots())
