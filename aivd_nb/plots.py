@@ -12,7 +12,7 @@ from pathlib import Path
 from .core import ConfigError, VideoError, atomic_write, require
 from .calibration import Band
 from .metrics import as_scores, auc, ece, reliability_table, risk_coverage, wilson_interval
-from .show import AI_COLOR, FAINT, REAL_COLOR, clock
+from .show import AI_COLOR, FAINT, REAL_COLOR, clock, percent
 
 # %% ../nbs/api/52_plots.ipynb #58b2a750
 _INK = "#222222"
@@ -69,7 +69,7 @@ def plot_confusion(
     m, ax = np.asarray(matrix), new_axes(ax, (4.2, 3.6))
     if m.shape != (2, 2): raise ConfigError("confusion matrix", f"has shape {m.shape}", "Pass the 2 × 2 counts of metrics.confusion")
     share = m/np.maximum(m.sum(1, keepdims=True), 1)
-    text = np.array([[f"{m[i,j]}\n{share[i,j]:.0%}" for j in (0, 1)] for i in (0, 1)])
+    text = np.array([[f"{m[i,j]}\n{percent(share[i,j])}" for j in (0, 1)] for i in (0, 1)])
     names = ["Real", "AI-generated"]
     sns.heatmap(share, annot=text, fmt="", cmap="Greys", vmin=0, vmax=1.3, cbar=False, square=True, linewidths=2, xticklabels=names, yticklabels=names, annot_kws={"fontsize": 13}, ax=ax)
     ax.set(xlabel="called", ylabel="is")
@@ -94,7 +94,7 @@ def plot_roc(
         _step(ax, i, fpr, tpr, f"{name}: AUC {auc(y, p):.3f}")
     ax.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":")
     ax.axvline(mark, color=FAINT, linewidth=1)
-    ax.annotate(f"{mark:.0%}", (mark, 0), (3, 3), textcoords="offset points", color="#666666", fontsize=8)
+    ax.annotate(percent(mark), (mark, 0), (3, 3), textcoords="offset points", color="#666666", fontsize=8)
     ax.legend(loc="lower right", frameon=False, fontsize=9)
     return _dress(ax, title, "real clips called AI", "AI clips found", square=True)
 
@@ -128,10 +128,10 @@ def plot_risk_coverage(
     ax, top = new_axes(ax, (5, 3.6)), .05
     for i, (name, (y, p)) in enumerate(curves.items()):
         rc = risk_coverage(y, p, threshold)
-        _step(ax, i, rc.coverage, rc.risk, f"{name}: {rc.risk.iloc[-1]:.1%} wrong if all are answered")
+        _step(ax, i, rc.coverage, rc.risk, f"{name}: {percent(rc.risk.iloc[-1], 1)} wrong if all are answered")
         top = max(top, rc.risk[rc.coverage > .1].max())
     ax.set(xlim=(0, 1.01), ylim=(0, 1.5*top))
-    ax.xaxis.set_major_formatter("{x:.0%}"); ax.yaxis.set_major_formatter("{x:.0%}")
+    for axis in (ax.xaxis, ax.yaxis): axis.set_major_formatter(lambda p, _: percent(p))
     ax.legend(loc="upper left", frameon=False, fontsize=9)
     return _dress(ax, title, "clips answered, the surest first", "wrong among them")
 

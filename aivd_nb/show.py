@@ -18,9 +18,10 @@ COLORS = {"Real": REAL_COLOR, "AI-Generated": AI_COLOR, "Inconclusive": "#808080
 # %% ../nbs/api/02_show.ipynb #d7a0645d
 def percent(
     p:float, # share
+    digits:int=0, # behind the point
 ) -> str:
     "A share as people read it"
-    return f"{100*p:.0f} %"
+    return f"{100*p:.{digits}f} %"
 
 # %% ../nbs/api/02_show.ipynb #db3375e3
 def clock(
