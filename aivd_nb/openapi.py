@@ -9,6 +9,7 @@ __all__ = ['PROBLEMS', 'problem', 'status_message', 'status_share', 'job_view', 
 from .jobs import FINISHED
 from .origin import STRENGTHS
 from .provenance import STATES
+from .show import percent
 
 # %% ../nbs/api/58_openapi.ipynb #00888307
 PROBLEMS = {
@@ -38,7 +39,7 @@ def status_message(
     "What is happening, in a sentence"
     if row["state"] == "queued": return f"Received. {row.get('before', 0)} before it" if row.get("before") else "Received. It is next"
     if row["state"] == "running":
-        share = f": {row['share']:.0%}" if row["stage"] in ("decoding", "features") and row.get("share") else ""
+        share = f": {percent(row['share'])}" if row["stage"] in ("decoding", "features") and row.get("share") else ""
         return _STAGES.get(row.get("stage"), "At work") + share
     return {"done": "Done", "interrupted": "Interrupted: the server was restarted"}.get(row["state"]) or f"The file {row['message']}"
 

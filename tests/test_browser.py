@@ -192,7 +192,7 @@ def test_cancel(page, serving, clip, tmp_path):
     "While a clip is worked on: it goes from the page and from the server"
     page.goto(serving(tmp_path, partial(Slow, 60)))
     page.set_input_files("#file", str(clip))
-    page.locator(".message", has_text="Measuring the frames: 30%").wait_for(timeout=30_000)
+    page.locator(".message", has_text="Measuring the frames: 30 %").wait_for(timeout=30_000)
     page.get_by_role("button", name="Cancel").click()
     page.locator("article").wait_for(state="detached")
     assert "cancelled" in page.locator("#status").inner_text()
