@@ -12,7 +12,6 @@ import re
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from fastcore.basics import patch
 from .core import ConfigError
 from .prefix import is_prefix
 from .sandbox import SandboxLimits
@@ -22,8 +21,8 @@ def _s(default, doc): return field(default=default, metadata={"doc": doc})
 
 # %% ../nbs/api/57_app_config.ipynb #732c3417
 @dataclass(frozen=True)
-class AppConfig:
-    "Settings of a server"
+class _Settings:
+    "What can be set"
     host:str = _s("127.0.0.1", "Address to listen on. Anything but loopback needs `api_key`.")
     port:int = _s(8000, "Port to listen on; 0 takes a free one.")
     api_key:str = _s("", "What clients must send as `Authorization: Bearer …`; 16 characters or more. Empty: no key, loopback only.")
@@ -56,6 +55,29 @@ class AppConfig:
     prefix:str = _s("", "Path below which the page stands, such as `/clips`; links begin with it, and a proxy may take it off or leave it on. Empty: what `X-Forwarded-Prefix` of the proxy says, else none.")
 
     def __post_init__(self): _check(self)
+
+# %% ../nbs/api/57_app_config.ipynb #408fc7a1
+@dataclass(frozen=True)
+class AppConfig(_Settings):
+    "Settings of a server"
+    def limits(self) -> SandboxLimits:
+        "What one clip may take"
+        return SandboxLimits(wall_s=self.wall_s, cpu_s=self.cpu_s, memory_mb=self.memory_mb, seconds=self.max_seconds, frames=self.max_frames, pixels=self.max_pixels)
+
+    def folder(self) -> Path:
+        "Where uploads in work and results lie"
+        home = os.environ.get("XDG_STATE_HOME") or Path.home()/".local"/"state"
+        return Path(self.data) if self.data else Path(home)/"aivd-serve"
+
+    def trusted_hosts(self) -> list|None: # None: every name
+        "Names in `Host` headers that are answered"
+        if self.hosts: return names(self.hosts)
+        if self.host in ("0.0.0.0", "::"): return None
+        return ["localhost", "127.0.0.1", "[::1]"] if is_loopback(self.host) else [f"[{self.host}]" if ":" in self.host else self.host]
+
+    def confined(self) -> bool:
+        "Whether to refuse to start where the kernel can't confine a decoder"
+        return self.require_confinement == "yes" or not self.require_confinement and not is_loopback(self.host)
 
 # %% ../nbs/api/57_app_config.ipynb #8f2f71e4
 def is_loopback(
@@ -141,33 +163,6 @@ def _read(file):
     try: return tomllib.loads(Path(file).read_text(encoding="utf-8"))
     except OSError as e: raise ConfigError(file, f"can't be read ({e.strerror})", "Correct the path of the settings") from e
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e: raise ConfigError(file, f"is no TOML ({e})", "Write lines such as: port = 8000") from e
-
-# %% ../nbs/api/57_app_config.ipynb #a9997d4f
-@patch
-def limits(self:AppConfig) -> SandboxLimits:
-    "What one clip may take"
-    return SandboxLimits(wall_s=self.wall_s, cpu_s=self.cpu_s, memory_mb=self.memory_mb, seconds=self.max_seconds, frames=self.max_frames, pixels=self.max_pixels)
-
-# %% ../nbs/api/57_app_config.ipynb #3d7bfeb4
-@patch
-def folder(self:AppConfig) -> Path:
-    "Where uploads in work and results lie"
-    home = os.environ.get("XDG_STATE_HOME") or Path.home()/".local"/"state"
-    return Path(self.data) if self.data else Path(home)/"aivd-serve"
-
-# %% ../nbs/api/57_app_config.ipynb #79eb4cdf
-@patch
-def trusted_hosts(self:AppConfig) -> list|None: # None: every name
-    "Names in `Host` headers that are answered"
-    if self.hosts: return names(self.hosts)
-    if self.host in ("0.0.0.0", "::"): return None
-    return ["localhost", "127.0.0.1", "[::1]"] if is_loopback(self.host) else [f"[{self.host}]" if ":" in self.host else self.host]
-
-# %% ../nbs/api/57_app_config.ipynb #fe37fa95
-@patch
-def confined(self:AppConfig) -> bool:
-    "Whether to refuse to start where the kernel can't confine a decoder"
-    return self.require_confinement == "yes" or not self.require_confinement and not is_loopback(self.host)
 
 # %% ../nbs/api/57_app_config.ipynb #fc02c7cd
 def config_table() -> str: # markdown
