@@ -52,6 +52,7 @@ class AppConfig:
     min_kib_s:float = _s(16.0, "KiB a second that an upload must reach, after its first 15 seconds.")
     receiving_mb:int = _s(1024, "Size of all uploads that are being received at once, MiB.")
     proxy:str = _s("", "Address of the reverse proxy whose `X-Forwarded-For`, `-Proto` and `-Host` are believed. Empty: none.")
+    operator:str = _s("", "Who runs the server, and how to reach them, such as `City Library, clips@example.org`; stands at the foot of the page. Empty: where only this machine can connect, the page says that it runs here.")
     prefix:str = _s("", "Path below which the page stands, such as `/clips`; links begin with it, and a proxy may take it off or leave it on. Empty: what `X-Forwarded-Prefix` of the proxy says, else none.")
 
     def __post_init__(self): _check(self)
@@ -88,6 +89,7 @@ def _check_names(c):
     except ValueError as e: raise ConfigError("rate", f"is {c.rate!r}", "Write it like '60 per minute'") from e
     try: ipaddress.ip_address(c.proxy) if c.proxy else None
     except ValueError as e: raise ConfigError("proxy", f"is {c.proxy!r}", "Give the address of the proxy, such as 127.0.0.1") from e
+    if len(c.operator) > 200 or not c.operator.isprintable(): raise ConfigError("operator", "is no line of at most 200 characters", "Give a name and an address, such as 'City Library, clips@example.org'")
     if c.prefix and not is_prefix(c.prefix): raise ConfigError("prefix", f"is {c.prefix!r}", "Give a path with a slash before and none behind, such as /clips")
     for h in filter(None, (h.strip() for h in c.hosts.split(","))):
         if not _NAME.fullmatch(h): raise ConfigError("hosts", f"has {h!r}", "Give names without port and scheme, such as clips.example.org")
@@ -159,6 +161,12 @@ def trusted_hosts(self:AppConfig) -> list|None: # None: every name
 def confined(self:AppConfig) -> bool:
     "Whether to refuse to start where the kernel can't confine a decoder"
     return self.require_confinement == "yes" or not self.require_confinement and not is_loopback(self.host)
+
+# %% ../nbs/api/57_app_config.ipynb #f7e7bc1c
+@patch
+def hosted(self:AppConfig) -> bool:
+    "Whether others than the one who started it may be at the other end"
+    return bool(self.operator or self.proxy or self.hosts) or not is_loopback(self.host)
 
 # %% ../nbs/api/57_app_config.ipynb #fc02c7cd
 def config_table() -> str: # markdown
