@@ -42,7 +42,7 @@ class AppConfig:
     wall_s:float = _s(90.0, "Seconds that the analysis of a clip may take.")
     cpu_s:int = _s(120, "Processor seconds that the analysis of a clip may take.")
     memory_mb:int = _s(1536, "Memory that the analysis of a clip may take on top of the detector's, MiB of address space.")
-    rate:str = _s("60 per minute", "Uploads and deletions of one client; `10 per second; 100 per hour` gives two limits. Empty: no limit.")
+    rate:str = _s("60 per minute", "Uploads, deletions and reports of one client; `10 per second; 100 per hour` gives two limits. Empty: no limit.")
     streams:int = _s(16, "Status streams (server-sent events) open at once; pages that get none ask again and again instead.")
     hosts:str = _s("", "Names under which the server is reached, separated by commas; other `Host` headers are refused. Empty: loopback names, or the address of `host`; every name where that is 0.0.0.0 or ::.")
     require_confinement:str = _s("", "`yes`: refuse to start where the kernel lacks Landlock or seccomp, without which a taken-over decoder can read what the server's user can read; `no`: start nevertheless. Empty: `yes` unless only this machine can connect.")

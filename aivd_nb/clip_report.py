@@ -109,13 +109,15 @@ def _reason(language, v):
     return f"{text[0].upper()}{text[1:]}."
 
 # %% ../nbs/api/59_clip_report.ipynb #9805969d
+def _bytes(n): return f"{n} B" if n < 1 << 10 else f"{n/2**10:.0f} KiB" if n < 1 << 20 else f"{n/2**20:.1f} MiB"
+
 def _facts(t, f):
     "What the file is, as (term, value)"
     yield t("facts.length"), clock(f["duration_s"])
     yield t("facts.picture"), f"{f['width']} × {f['height']}" + (f", {t('facts.turned', degrees=f['rotation'])}" if f.get("rotation") else "")
     yield t("facts.frames"), t("facts.rate", n=f["n_frames"], fps=f"{f['fps']:g}"[:6])
     yield t("facts.container"), f"{f['container']}, {f['codec']}"
-    yield t("facts.size"), f"{f['size_bytes']/2**20:.1f} MiB"
+    yield t("facts.size"), _bytes(f["size_bytes"])
 
 # %% ../nbs/api/59_clip_report.ipynb #893065db
 def _record(language, c):
@@ -166,7 +168,7 @@ def _view(language, c, band):
     if v is None: return {"name": c.name, "trouble": c.trouble, "label": t("report.not_analysed"), "sign": "", "p": "", "reason": c.trouble}
     length = v["duration_s"]
     return {"name": c.name, "trouble": "", "kind": _KINDS[v["label"]], "sign": SIGNS[v["label"]], "label": _label(language, v["label"]), "p": percent(v["probability"]), "words": _words(language, v), "reason": _reason(language, v),
-        "next": [said(language, "next", n) or n for n in v["what_next"]], "notes": v["warnings"], "looked": clock(v["looked_at_s"]), "length": clock(length), "plot": _plot(t, v, band) if v["timeline"] else "",
+        "next": [said(language, "next", n) or n for n in v["what_next"]], "notes": v["warnings"], "looked": clock(min(v["looked_at_s"], length)), "length": clock(length), "plot": _plot(t, v, band) if v["timeline"] else "",
         "numbers": "; ".join(f"{stretch(w['start_s'], w['end_s'], length)} {percent(w['probability'])}" for w in v["timeline"]), "frames": list(_captioned(t, c)), "passages": _pieces(language, v),
         "facts": list(_facts(t, c.facts)) if c.facts else [], "origin": c.origin(), "record": list(_record(language, c)), "wrong": v["how_often_wrong"]}
 
