@@ -41,7 +41,7 @@ class _Settings:
     wall_s:float = _s(90.0, "Seconds that the analysis of a clip may take.")
     cpu_s:int = _s(120, "Processor seconds that the analysis of a clip may take.")
     memory_mb:int = _s(1536, "Memory that the analysis of a clip may take on top of the detector's, MiB of address space.")
-    rate:str = _s("60 per minute", "Uploads and deletions of one client; `10 per second; 100 per hour` gives two limits. Empty: no limit.")
+    rate:str = _s("60 per minute", "Uploads, deletions and reports of one client; `10 per second; 100 per hour` gives two limits. Empty: no limit.")
     streams:int = _s(16, "Status streams (server-sent events) open at once; pages that get none ask again and again instead.")
     hosts:str = _s("", "Names under which the server is reached, separated by commas; other `Host` headers are refused. Empty: loopback names, or the address of `host`; every name where that is 0.0.0.0 or ::.")
     require_confinement:str = _s("", "`yes`: refuse to start where the kernel lacks Landlock or seccomp, without which a taken-over decoder can read what the server's user can read; `no`: start nevertheless. Empty: `yes` unless only this machine can connect.")
@@ -52,6 +52,7 @@ class _Settings:
     receiving_mb:int = _s(1024, "Size of all uploads that are being received at once, MiB.")
     proxy:str = _s("", "Address of the reverse proxy whose `X-Forwarded-For`, `-Proto` and `-Host` are believed. Empty: none.")
     link_hosts:str = _s("", "Hosts from which clips are fetched when a client sends a link, with all names below them, separated by commas. Empty: links are refused.")
+    operator:str = _s("", "Who runs the server, and how to reach them, such as `City Library, clips@example.org`; stands at the foot of the page. Empty: where only this machine can connect, the page says that it runs here.")
     prefix:str = _s("", "Path below which the page stands, such as `/clips`; links begin with it, and a proxy may take it off or leave it on. Empty: what `X-Forwarded-Prefix` of the proxy says, else none.")
 
     def __post_init__(self): _check(self)
@@ -118,6 +119,7 @@ def _check_names(c):
     except ValueError as e: raise ConfigError("rate", f"is {c.rate!r}", "Write it like '60 per minute'") from e
     try: ipaddress.ip_address(c.proxy) if c.proxy else None
     except ValueError as e: raise ConfigError("proxy", f"is {c.proxy!r}", "Give the address of the proxy, such as 127.0.0.1") from e
+    if len(c.operator) > 200 or not c.operator.isprintable(): raise ConfigError("operator", "is no line of at most 200 characters", "Give a name and an address, such as 'City Library, clips@example.org'")
     if c.prefix and not is_prefix(c.prefix): raise ConfigError("prefix", f"is {c.prefix!r}", "Give a path with a slash before and none behind, such as /clips")
     for setting in ("hosts", "link_hosts"):
         for h in names(getattr(c, setting)):
@@ -163,6 +165,12 @@ def _read(file):
     try: return tomllib.loads(Path(file).read_text(encoding="utf-8"))
     except OSError as e: raise ConfigError(file, f"can't be read ({e.strerror})", "Correct the path of the settings") from e
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e: raise ConfigError(file, f"is no TOML ({e})", "Write lines such as: port = 8000") from e
+
+# %% ../nbs/api/57_app_config.ipynb #f7e7bc1c
+@patch
+def hosted(self:AppConfig) -> bool:
+    "Whether others than the one who started it may be at the other end"
+    return bool(self.operator or self.proxy or self.hosts) or not is_loopback(self.host)
 
 # %% ../nbs/api/57_app_config.ipynb #fc02c7cd
 def config_table() -> str: # markdown

@@ -135,14 +135,16 @@ def _shot_answers(detector, clips):
 @click.option("--windows", type=click.IntRange(1), default=24, show_default=True, help="Places of a long clip that are looked at, at most.")
 @click.option("--shots", is_flag=True, help="A verdict for each shot: cut at scene changes, which takes a pass over the whole file.")
 @click.option("--cache/--no-cache", default=True, show_default=True, help="Keep features, so that asking again costs nothing.")
-def predict(clips, bundle, weights, engine, as_json, windows, shots, cache):
+@click.option("--report", metavar="FILE.html", help="Keep all of it in one HTML file: verdicts, frames, SHA-256, model, how often it is wrong. An earlier report is replaced.")
+def predict(clips, bundle, weights, engine, as_json, windows, shots, cache, report):
     "Say of each clip, a file or a link, whether it is real or AI-generated. Exit code 2 when any could not be analysed."
     from aivd_nb.cache import FeatureCache
+    from aivd_nb.clip_report import reported
     from aivd_nb.detector import Detector
     from aivd_nb.sampling import Look
     detector = Detector.load(bundle, weights, engine, FeatureCache() if cache else None, looking=Look(windows))
     failed = False
-    for r in (_shot_answers if shots else _answers)(detector, clips):
+    for r in reported((_shot_answers if shots else _answers)(detector, clips), report, detector):
         failed |= not hasattr(r, "label")
         _echo(json.dumps(r.to_dict(), ensure_ascii=False) if as_json else _for_people(r), err=not as_json and not hasattr(r, "label"))
     if not as_json: _echo(f"[{detector.bundle.name}] One signal, not proof.")
