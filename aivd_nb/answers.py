@@ -17,7 +17,7 @@ from .core import AivdError, ConfigError, VideoError
 from .show import clock, stretch
 from .terminal import say, spell
 
-# %% ../nbs/api/61_answers.ipynb #08d4ea93
+# %% ../nbs/api/61_answers.ipynb #f9ac8158
 def _from_stdin():
     "The lines of standard input"
     if sys.stdin.isatty(): say("Give one path a line; Ctrl-D ends the list.", err=True)
@@ -28,21 +28,23 @@ def _from_stdin():
 def _below(folder):
     "The videos below a folder, as its user would name them"
     from aivd_nb.scan_files import check_sources, list_videos
-    check_sources([folder])
+    try: check_sources([folder])
+    except ConfigError as e: return (yield VideoError(e.file, e.problem, e.remedy, "folder"))
     top = os.path.abspath(folder)
     for e in list_videos([folder]):
         if e.problem: yield VideoError(e.path, *e.problem[1:], e.problem[0])
         else: yield os.path.join(folder, os.path.relpath(e.path, top))
 
-# %% ../nbs/api/61_answers.ipynb #42b74c39
+# %% ../nbs/api/61_answers.ipynb #24297dd0
 def find_clips(
     named:Iterable[str], # files, folders, links; - for a list on standard input
-) -> list: # of paths and links, and of a `VideoError` for each folder that can't be listed
+) -> list: # of paths and links, and of a `VideoError` for each folder that holds none or can't be listed
     "The clips that the arguments of a command stand for, in order"
     named, found = list(named), []
     for n in named:
         for name in _from_stdin() if n == "-" else [n]: found += _below(name) if os.path.isdir(name) else [name]
-    if "-" in named or any(map(os.path.isdir, named)): say(f"{len(found)} video{'s'[:len(found) != 1]} found", err=True)
+    n = sum(not isinstance(c, VideoError) for c in found)
+    if "-" in named or any(map(os.path.isdir, named)): say(f"{n} video{'s'[:n != 1]} found", err=True)
     return found
 
 # %% ../nbs/api/61_answers.ipynb #bfba6dba

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ENVIRONMENT', 'Check', 'required', 'known_variables', 'Report', 'examine', 'report_lines']
 
-# %% ../nbs/api/61_doctor.ipynb #11e08d2c
+# %% ../nbs/api/61_doctor.ipynb #5ce750ca
 import os
 import platform
 import re
@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -133,7 +133,7 @@ def _cache():
     except OSError as e: yield Check("cache", str(folder), "missing", f"can't be written ({e.strerror}): nothing is kept for the next time", "Set AIVD_CACHE to a folder that can be written")
     else: yield Check("cache", str(folder), "ok", "can be written")
 
-# %% ../nbs/api/61_doctor.ipynb #4aa4f679
+# %% ../nbs/api/61_doctor.ipynb #795ca336
 ENVIRONMENT = {
     "AIVD_BUNDLE": "Bundle that is used where none is named: a folder, or the name of one that ships.",
     "AIVD_WEIGHTS": "CNN weights of bundles that need some: a file, or a folder that holds them.",
@@ -145,8 +145,8 @@ ENVIRONMENT = {
 
 def known_variables() -> dict[str, str]: # name → what it does
     "Every variable of the environment that begins with AIVD_ and is read by something"
-    from aivd_nb.app_config import AppConfig
-    return ENVIRONMENT | {f"AIVD_SERVE_{f.name.upper()}": f.metadata["doc"] for f in fields(AppConfig)}
+    from aivd_nb.app_config import config_rows
+    return ENVIRONMENT | {variable: doc for _, variable, _, doc in config_rows()}
 
 # %% ../nbs/api/61_doctor.ipynb #a5695092
 _PLACES = ("AIVD_WEIGHTS", "AIVD_C2PA_TRUST", "AIVD_SERVE_CONFIG", "AIVD_SHARED")

@@ -128,15 +128,17 @@ def exit_code(
     "What a command ends with that could not go on: a clip's fault, or its user's"
     return NOT_ANALYSED if isinstance(error, VideoError) or error.code == "clips" else WRONG_USE
 
-# %% ../nbs/api/61_terminal.ipynb #0e899a46
+# %% ../nbs/api/61_terminal.ipynb #3b259e04
 def each(
-    clips:Iterable,
+    clips:Iterable, # paths, and `VideoError`s
     work:Callable, # of a clip; prints what it has to say
 ) -> int: # the exit code
     "Work on each clip; a bad one is told on standard error, and the others go on"
     code = 0
     for clip in clips:
-        try: work(clip)
+        try:
+            if isinstance(clip, VideoError): raise clip # a folder that can't be listed
+            work(clip)
         except VideoError as e:
             complain(str(e))
             code = NOT_ANALYSED
