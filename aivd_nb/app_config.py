@@ -79,6 +79,9 @@ class AppConfig(_Settings):
     def confined(self) -> bool:
         "Whether to refuse to start where the kernel can't confine a decoder"
         return self.require_confinement == "yes" or not self.require_confinement and not is_loopback(self.host)
+    def hosted(self) -> bool:
+        "Whether others than the one who started it may be at the other end"
+        return bool(self.operator or self.proxy or self.hosts) or not is_loopback(self.host)
 
 # %% ../nbs/api/57_app_config.ipynb #8f2f71e4
 def is_loopback(
@@ -165,12 +168,6 @@ def _read(file):
     try: return tomllib.loads(Path(file).read_text(encoding="utf-8"))
     except OSError as e: raise ConfigError(file, f"can't be read ({e.strerror})", "Correct the path of the settings") from e
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e: raise ConfigError(file, f"is no TOML ({e})", "Write lines such as: port = 8000") from e
-
-# %% ../nbs/api/57_app_config.ipynb #f7e7bc1c
-@patch
-def hosted(self:AppConfig) -> bool:
-    "Whether others than the one who started it may be at the other end"
-    return bool(self.operator or self.proxy or self.hosts) or not is_loopback(self.host)
 
 # %% ../nbs/api/57_app_config.ipynb #b764dc4a
 def config_rows() -> list[tuple]: # of (setting, its name in the environment, default, what it does)

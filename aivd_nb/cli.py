@@ -8,6 +8,7 @@ __all__ = ['fail_on_option', 'main', 'predict', 'explain', 'provenance', 'probe'
 
 # %% ../nbs/api/62_cli.ipynb #cdc6a5fa
 import sys
+from itertools import chain
 import click
 from .answers import find_clips
 from .cli_train import bench, bundle_option, cache_option, clips_argument, evaluate, frames, json_option, labels, passages, train, weights_option
