@@ -81,8 +81,8 @@ def looked_at(
     return f"Looked at {seconds:.0f} s of {clock(duration)}. What was not looked at may be anything"
 
 # %% ../nbs/api/02_show.ipynb #6badd60d
-KIND_NAMES = {"talking_head": "talking heads", "human_animation": "animated people", "world_model": "world models", "i2v": "photographs set in motion",
-    "v2v_edit": "edits of real footage", "t2v": "clips made from text alone"}
+KIND_NAMES = {"talking_head": "talking heads", "human_animation": "animated people", "world_model": "world models",
+    "i2v": "photographs set in motion", "v2v_edit": "edits of real footage", "t2v": "clips made from text alone"}
 
 def kind_name(
     kind:str, # as in the column `kind` of labels
