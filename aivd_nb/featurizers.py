@@ -300,6 +300,22 @@ def check_fingerprint(self:Featurizer,
     raise FingerprintError(source, f"was trained on other features than these weights of {self.spec.backbone} give",
         f"Provide the ImageNet weights of {self.spec.backbone} (taps: {', '.join(self.spec.taps) or 'last layer'}) in AIVD_WEIGHTS, or train a head on yours")
 
+# %% ../nbs/api/20_featurizers.ipynb #c3a6c909
+def create(
+    spec:FeatureSpec, # backbone and taps
+    weights=None, # file or folder; an .onnx file is used as it is
+    engine:str="onnx", # "onnx" (serving; TensorFlow only to export once) or "keras" (the reference)
+    threads:int|None=None, # calls of the ONNX engine that may run at once; None: as many as the process has processors
+) -> Featurizer:
+    "The featurizer that a spec describes"
+    if engine not in ("onnx", "keras"): raise ConfigError(engine, "is no known engine", "Choose 'onnx' or 'keras'")
+    if weights is not None and Path(weights).suffix == ".onnx": return _from_onnx(spec, weights, threads)
+    network = get_backbone(spec.backbone).network
+    if network: return _from_onnx(spec, Path(aivd_nb.__file__).parent/"networks"/network, threads)
+    if get_backbone(spec.backbone).size is None:
+        raise WeightsError(spec.backbone, "comes as an ONNX file and none is named", "Load it through its bundle, which holds the file")
+    return (_cached_onnx if engine == "onnx" else _from_keras)(spec, weights, threads)
+
 # %% ../nbs/api/20_featurizers.ipynb #541f2d5f
 def _from_onnx(spec, file, threads, identity=None):
     "Featurizer over an ONNX file; its input says the size"
@@ -308,8 +324,7 @@ def _from_onnx(spec, file, threads, identity=None):
     run = lambda x, how=None: session.run([o], {i.name: x}, how)[0].astype(np.float32, copy=False)
     release = partial(run, np.zeros((1, *i.shape[1:]), np.float32), _shrinking())
     taps = json.loads(session.get_modelmeta().custom_metadata_map.get("taps", "[]"))
-    return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", threads or cpu_count(), 2,
-        release, tuple(map(tuple, taps)))
+    return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", threads or cpu_count(), 2, release, tuple(map(tuple, taps)))
 
 def _shrinking():
     "Options of an ONNX Runtime call after which its memory is given back"
@@ -347,25 +362,6 @@ def _from_keras(spec, weights, threads):
     "Featurizer over the Keras model itself"
     file, _ = find_weights(spec.backbone, weights)
     model = keras_model(spec, file)
-    run = lambda x: model.predict_on_batch(x)
-    return Featurizer(spec, run, model.input_shape[1], f"keras:{_identity(spec, file)}", taps=_widths(model, spec))
+    return Featurizer(spec, lambda x: model.predict_on_batch(x), model.input_shape[1], f"keras:{_identity(spec, file)}", taps=_widths(model, spec))
 
-def _widths(model, spec):
-    width = lambda layer: model.get_layer(f"{layer}_mean").output.shape[-1]
-    return tuple((layer, width(layer)*(1 + std)) for layer, std in spec.layers())
-
-# %% ../nbs/api/20_featurizers.ipynb #c3a6c909
-def create(
-    spec:FeatureSpec, # backbone and taps
-    weights=None, # file or folder; an .onnx file is used as it is
-    engine:str="onnx", # "onnx" (serving; TensorFlow only to export once) or "keras" (the reference)
-    threads:int|None=None, # calls of the ONNX engine that may run at once; None: as many as the process has processors
-) -> Featurizer:
-    "The featurizer that a spec describes"
-    if engine not in ("onnx", "keras"): raise ConfigError(engine, "is no known engine", "Choose 'onnx' or 'keras'")
-    if weights is not None and Path(weights).suffix == ".onnx": return _from_onnx(spec, weights, threads)
-    network = get_backbone(spec.backbone).network
-    if network: return _from_onnx(spec, Path(aivd_nb.__file__).parent/"networks"/network, threads)
-    if get_backbone(spec.backbone).size is None:
-        raise WeightsError(spec.backbone, "comes as an ONNX file and none is named", "Load it through its bundle, which holds the file")
-    return (_cached_onnx if engine == "onnx" else _from_keras)(spec, weights, threads)
+def _widths(model, spec): return tuple((layer, model.get_layer(f"{layer}_mean").output.shape[-1]*(1 + std)) for layer, std in spec.layers())
