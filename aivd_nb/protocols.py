@@ -19,6 +19,21 @@ from .train import Sequences, TrainConfig, clip_weights, head_logits, train_head
 # %% ../nbs/api/56_protocols.ipynb #bb4c9859
 _CUTS = {"random": stratified_split, "grouped": grouped_split}
 
+# %% ../nbs/api/56_protocols.ipynb #701cd051
+def _fit_and_score(a, b, seq, head, train, seed):
+    "Logits of the clips of table `b` from heads trained on table `a`"
+    from dataclasses import replace
+    rows = seq.of(a.index)
+    y = a["label"].reindex(range(seq.n_clips)).to_numpy()[seq.clip[rows]]
+    w = np.zeros(seq.n_clips)
+    w[a.index] = clip_weights(a["label"].to_numpy(), a["group"].to_numpy() if train.balance else None)
+    w = (w / np.maximum(np.bincount(seq.clip, minlength=seq.n_clips), 1))[seq.clip[rows]]
+    model, _ = train_heads(head, replace(train, seed=seed), seq.x[rows], y, w / w.mean())
+    judged = seq.of(b.index)
+    z = np.zeros(len(seq.x))
+    z[judged] = head_logits(model, seq.x[judged])
+    return seq.clip_logits(z)[b.index]
+
 # %% ../nbs/api/56_protocols.ipynb #10431272
 def mission_runs(
     df, # the clips: columns label and group
@@ -37,20 +52,6 @@ def mission_runs(
         if split == "grouped": check_leak(a, b)
         found.append(b.assign(probability=sigmoid(_fit_and_score(a, b, seq, head, train, seed)), seed=seed))
     return pd.concat(found, ignore_index=True)
-
-# %% ../nbs/api/56_protocols.ipynb #701cd051
-def _fit_and_score(a, b, seq, head, train, seed):
-    "Logits of the clips of table `b` from heads trained on table `a`"
-    from dataclasses import replace
-    rows = seq.of(a.index)
-    y = a["label"].reindex(range(seq.n_clips)).to_numpy()[seq.clip[rows]]
-    w = np.zeros(seq.n_clips)
-    w[a.index] = clip_weights(a["label"].to_numpy(), a["group"].to_numpy() if train.balance else None)
-    w = (w / np.maximum(np.bincount(seq.clip, minlength=seq.n_clips), 1))[seq.clip[rows]]
-    model, _ = train_heads(head, replace(train, seed=seed), seq.x[rows], y, w / w.mean())
-    judged = seq.of(b.index)
-    z = np.zeros(len(seq.x)); z[judged] = head_logits(model, seq.x[judged])
-    return seq.clip_logits(z)[b.index]
 
 # %% ../nbs/api/56_protocols.ipynb #e0d510ec
 def fast_logits(
@@ -99,7 +100,8 @@ def leave_out_rows(
 def _left_out(name, g):
     "The line of one generator"
     of = g["group"][g["label"] == 1]
-    return {"generator": name, "n": len(of), "sources": of.nunique(), "source": of.mode()[0], "n_real": len(g) - len(of), "auc": auc(g["label"], g["logit"])}
+    return {"generator": name, "n": len(of), "sources": of.nunique(), "source": of.mode()[0], "n_real": len(g) - len(of),
+        "auc": auc(g["label"], g["logit"])}
 
 # %% ../nbs/api/56_protocols.ipynb #26caeaca
 def leave_out_table(
@@ -112,24 +114,6 @@ def leave_out_table(
     t = pd.DataFrame([_left_out(n, g) for n, g in rows.groupby("left_out")])
     mean = bootstrap_interval(lambda _, v: v.mean(), np.ones(len(t), int), t["auc"].to_numpy(), t["source"].to_numpy(), draws, seed)
     return t.sort_values("auc", ascending=False, ignore_index=True), mean
-
-# %% ../nbs/api/56_protocols.ipynb #12516087
-def real_vs_real(
-    scores, # of real clips that trained nothing
-    families, # the source family of each
-    min_clips:int=8, # smaller families are left out
-    shuffles:int=20, # for the figure by chance
-    seed:int=0, # of the shuffles and the bootstrap
-) -> tuple["pandas.DataFrame", Interval, float]: # one row a pair; the mean with its interval over families; the mean by chance
-    "How well scores tell real sources from each other"
-    import pandas as pd
-    s, f = pd.Series(np.asarray(scores, float)), pd.Series(np.asarray(families, dtype=object).astype(str))
-    by = {k: s[f == k].to_numpy() for k, n in f.value_counts().items() if n >= min_clips}
-    if len(by) < 2: raise SplitError("labels", f"{len(by)} real sources have {min_clips} clips", "Ask for smaller families, or give real clips of more sources")
-    rng = np.random.default_rng(seed)
-    rows = [{"a": a, "b": b, "n_a": len(by[a]), "n_b": len(by[b]), "auc": _folded(by[a], by[b]), "chance": _by_chance(len(by[a]), len(by[b]), shuffles, rng)} for a, b in combinations(by, 2)]
-    t = pd.DataFrame(rows).sort_values("auc", ascending=False, ignore_index=True)
-    return t, Interval(float(t["auc"].mean()), *_over_families(t, list(by), rng)), float(t["chance"].mean())
 
 # %% ../nbs/api/56_protocols.ipynb #2ef466f7
 def _folded(a, b):
@@ -148,3 +132,25 @@ def _over_families(t, names, rng, draws=500):
     at = {frozenset(p): v for *p, v in t[["a", "b", "auc"]].itertuples(index=False)}
     picks = ([at[frozenset(p)] for p in combinations(rng.choice(names, len(names)), 2) if p[0] != p[1]] for _ in range(draws))
     return tuple(map(float, np.quantile([np.mean(v) for v in picks if v], [.025, .975])))
+
+# %% ../nbs/api/56_protocols.ipynb #12516087
+def real_vs_real(
+    scores, # of real clips that trained nothing
+    families, # the source family of each
+    min_clips:int=8, # smaller families are left out
+    shuffles:int=20, # for the figure by chance
+    seed:int=0, # of the shuffles and the bootstrap
+) -> tuple["pandas.DataFrame", Interval, float]: # one row a pair; the mean with its interval over families; the mean by chance
+    "How well scores tell real sources from each other"
+    import pandas as pd
+    s = pd.Series(np.asarray(scores, float))
+    f = pd.Series(np.asarray(families, dtype=object).astype(str))
+    by = {k: s[f == k].to_numpy() for k, n in f.value_counts().items() if n >= min_clips}
+    if len(by) < 2:
+        raise SplitError("labels", f"{len(by)} real sources have {min_clips} clips",
+            "Ask for smaller families, or give real clips of more sources")
+    rng = np.random.default_rng(seed)
+    rows = [{"a": a, "b": b, "n_a": len(by[a]), "n_b": len(by[b]), "auc": _folded(by[a], by[b]),
+        "chance": _by_chance(len(by[a]), len(by[b]), shuffles, rng)} for a, b in combinations(by, 2)]
+    t = pd.DataFrame(rows).sort_values("auc", ascending=False, ignore_index=True)
+    return t, Interval(float(t["auc"].mean()), *_over_families(t, list(by), rng)), float(t["chance"].mean())

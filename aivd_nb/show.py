@@ -54,7 +54,8 @@ def in_words(
 ) -> str:
     "A verdict's probability in words"
     if label == "Inconclusive":
-        return "leans neither to real nor to AI-generated" if abs(p - 0.5) < 0.05 else f"leans to {'AI-generated' if p >= 0.5 else 'real'}, not to be relied on"
+        if abs(p - 0.5) < 0.05: return "leans neither to real nor to AI-generated"
+        return f"leans to {'AI-generated' if p >= 0.5 else 'real'}, not to be relied on"
     return next(words for top, words in (_AI if label == "AI-Generated" else _REAL) if p < top)
 
 # %% ../nbs/api/02_show.ipynb #5bd18dad
@@ -82,8 +83,8 @@ def looked_at(
     return f"Looked at {seconds:.0f} s of {clock(duration)}. What was not looked at may be anything"
 
 # %% ../nbs/api/02_show.ipynb #6badd60d
-KIND_NAMES = {"talking_head": "talking heads", "human_animation": "animated people", "world_model": "world models", "i2v": "photographs set in motion",
-    "v2v_edit": "edits of real footage", "t2v": "clips made from text alone"}
+KIND_NAMES = {"talking_head": "talking heads", "human_animation": "animated people", "world_model": "world models",
+    "i2v": "photographs set in motion", "v2v_edit": "edits of real footage", "t2v": "clips made from text alone"}
 
 def kind_name(
     kind:str, # as in the column `kind` of labels
@@ -108,7 +109,8 @@ def how_often_wrong(
     return f"Of {n} {what} {unseen}, it called {wrong} {said} ({percent(wrong/n)}).{worst}"
 
 # %% ../nbs/api/02_show.ipynb #28260457
-_STEPS = ("Find where the clip was published first, and by whom.", "Search the web for these frames.", "Ask for the original file: every copy loses what a detector looks for.", "Give a longer passage of it.")
+_STEPS = ("Find where the clip was published first, and by whom.", "Search the web for these frames.",
+    "Ask for the original file: every copy loses what a detector looks for.", "Give a longer passage of it.")
 _LESS = {"too_small": (0, 1, 2), "too_compressed": (0, 1, 2), "mixed": (0, 1, 2), "blank": (0, 3), "unusual": (0, 1)}
 
 def what_next(
