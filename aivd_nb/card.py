@@ -85,9 +85,9 @@ def _fitted(b):
     k, n = b.band.false_alarms, b.band.n_real
     return (f"Of {n} real clips, each scored by a head that saw neither it nor its source, **{k} were called AI-Generated** "
         f"({_percent(wilson_interval(k, n))}); the band was chosen on these clips, at most 5 % with every source counting alike, "
-        f"so new clips do somewhat worse. {b.band.coverage:.0%} of all held-out clips got a verdict.")
+        f"so new clips do somewhat worse. {percent(b.band.coverage)} of all held-out clips got a verdict.")
 
-def _percent(i): return f"{i.value:.1%}, 95 % interval over clips {i.low:.1%} – {i.high:.1%}"
+def _percent(i): return f"{percent(i.value, 1)}, 95 % interval over clips {percent(i.low, 1)} – {percent(i.high, 1)}"
 
 # %% ../nbs/api/36_card.ipynb #6981804a
 def _false_alarms(b):
