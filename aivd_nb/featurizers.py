@@ -44,6 +44,7 @@ def register(
     _registry[backbone.name] = backbone
     return backbone
 
+# %% ../nbs/api/20_featurizers.ipynb #c1988f5e
 def list_featurizers() -> list[str]: # sorted names
     "The backbones that can be asked for"
     return sorted(_registry)
@@ -87,6 +88,7 @@ class FeatureSpec:
 # %% ../nbs/api/20_featurizers.ipynb #e75860fa
 def _keras_models(): return Path(os.environ.get("KERAS_HOME", Path.home()/".keras"))/"models"
 
+# %% ../nbs/api/20_featurizers.ipynb #f50cf396
 def _weights_candidates(backbone, path):
     "Existing weight files as (file, last layer), best first"
     if path is not None and Path(path).is_file():
@@ -238,6 +240,7 @@ def fingerprint_of(
     basis = np.cos(np.outer(np.arange(1, 33), np.arange(1, f.size + 1)) * 0.7)
     return tuple(float(round(v, 6)) for v in basis @ f / np.sqrt(f.size))
 
+# %% ../nbs/api/20_featurizers.ipynb #a9d32030
 def same_fingerprint(a, b, tolerance:float=1e-2) -> bool:
     "Whether two fingerprints tell of one function, rounding apart"
     a, b = np.asarray(a), np.asarray(b)
@@ -308,6 +311,7 @@ def _from_onnx(spec, file, threads, identity=None):
     taps = json.loads(session.get_modelmeta().custom_metadata_map.get("taps", "[]"))
     return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", threads or cpu_count(), 2, release, tuple(map(tuple, taps)))
 
+# %% ../nbs/api/20_featurizers.ipynb #aab7a150
 def _shrinking():
     "Options of an ONNX Runtime call after which its memory is given back"
     import onnxruntime as ort
@@ -315,6 +319,7 @@ def _shrinking():
     options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     return options
 
+# %% ../nbs/api/20_featurizers.ipynb #0056b274
 def _identity(spec, file): return f"{file_digest(file)}:{'+'.join(f'{n}:{s:d}' for n, s in spec.layers())}:centred:named"
 
 # %% ../nbs/api/20_featurizers.ipynb #4a12523f
@@ -340,10 +345,12 @@ def _cached_onnx(spec, weights, threads):
             export_onnx(model, onnx, _widths(model, spec))
         return _from_onnx(spec, onnx, threads, f"onnx:{identity}")
 
+# %% ../nbs/api/20_featurizers.ipynb #94046666
 def _from_keras(spec, weights, threads):
     "Featurizer over the Keras model itself"
     file, _ = find_weights(spec.backbone, weights)
     model = keras_model(spec, file)
     return Featurizer(spec, lambda x: model.predict_on_batch(x), model.input_shape[1], f"keras:{_identity(spec, file)}", taps=_widths(model, spec))
 
+# %% ../nbs/api/20_featurizers.ipynb #c892b29d
 def _widths(model, spec): return tuple((layer, model.get_layer(f"{layer}_mean").output.shape[-1]*(1 + std)) for layer, std in spec.layers())
