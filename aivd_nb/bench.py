@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, Self
 from unittest import mock
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ from . import video
 from .bundle import load_bundle, tool_versions
 from .core import WeightsError, atomic_write, cpu_count, shared_data
 from .detector import Detector
-from .featurizers import find_weights, get_backbone
+from .featurizers import FeatureSpec, find_weights, get_backbone
 from .views import make_views
 from .sampling import to_sequence
 from .synth import camera_frames, encode, ffmpeg, make_dataset
@@ -119,13 +120,13 @@ def wanted(
 @dataclass
 class KerasWay:
     "A bundle's CNN and head as Keras models"
-    cnn: object
-    head: object
-    spec: object
+    cnn: Any # Keras models
+    head: Any
+    spec: FeatureSpec
     length: int
 
     @classmethod
-    def load(cls, detector):
+    def load(cls, detector:Detector) -> Self:
         from aivd_nb.featurizers import keras_model
         from aivd_nb.heads import load_head
         b = detector.bundle
@@ -325,9 +326,9 @@ def _steps(folder, detectors, repeats, clips, lengths, heights, gaps, hours):
     one, some = partial(make_clip, folder), collection(clips, folder/"drawn")
     for d in detectors:
         n = d.bundle.name
-        yield f"{n}: one clip", lambda: _single(d, one(), repeats)
-        yield f"{n}: {clips} clips", lambda: _many(d, some, repeats)
-        yield f"{n}: whole processes", lambda: _process(n, one(), repeats)
+        yield f"{n}: one clip", lambda d=d: _single(d, one(), repeats)
+        yield f"{n}: {clips} clips", lambda d=d: _many(d, some, repeats)
+        yield f"{n}: whole processes", lambda n=n: _process(n, one(), repeats)
     d = detectors[0]
     yield "growth with length", lambda: _growth(d, {s: one(720, s) for s in lengths}, "length", repeats)
     yield "growth with resolution", lambda: _growth(d, {h: one(h) for h in heights}, "resolution", repeats)
@@ -360,7 +361,8 @@ def targets(
             (f"many clips, {b}: share of the floor's throughput", ">=", 0.85, _floor(v, "many", b)/v("many", "(c) aivd", b)),
             (f"process, {b}: beyond the warm prediction, in imports of numpy, cv2, onnxruntime", "<=", 2.5, (v("process", "aivd predict", b) - warm)/start),
             (f"aivd --help, in imports of click ({b}'s round)", "<=", 1.5, v("process", "aivd --help", b)/v("process", "import click", b))]
-    x = sorted(table.x[table.section == "memory"].dropna()); hours = sorted(table.x[table.section == "hours"].dropna())
+    x = sorted(table.x[table.section == "memory"].dropna())
+    hours = sorted(table.x[table.section == "hours"].dropna())
     if x: rows.append((f"peak memory on {x[-1]/60:.0f} minutes of 1080p, MiB", "<=", 500.0, v("memory", "(c) aivd", x=x[-1], column="peak_mib")))
     if x: rows.append(("the same, in that of five seconds", "<=", 1.25, v("memory", "(c) aivd", x=x[-1], column="peak_mib")/v("memory", "(c) aivd", x=x[0], column="peak_mib")))
     if hours: rows.append((f"{hours[-1]/3600:.1f} hours, in the time of {hours[0]/60:.0f} minutes", "<=", 1.5, v("hours", "(c) aivd", x=hours[-1])/v("hours", "(c) aivd", x=hours[0])))
@@ -394,7 +396,7 @@ def _bound(row, dec, net, rest):
 def machine() -> dict: # name → value
     "What the timings were taken on"
     from datetime import date
-    try: model = next(l.split(":")[1].strip() for l in Path("/proc/cpuinfo").read_text().splitlines() if l.startswith("model name"))
+    try: model = next(line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
     except (OSError, StopIteration): model = platform.processor() or platform.machine()
     return {"processors": cpu_count(), "processor": model, "system": platform.system(), "date": date.today().isoformat(), "clips": "collection" if shared_data() else "drawn"} | tool_versions()
 
@@ -421,5 +423,6 @@ def plot_growth(
     for row, t in table[table.section == section].sort_values("x").groupby("row"):
         ax.errorbar(t.x, t.wall_ms, [t.wall_ms - t.low_ms, t.high_ms - t.wall_ms], marker="o", capsize=3, label=row)
     ax.set(xscale="log", yscale="log", ylabel="milliseconds", xlabel={"length": "length of the clip, s", "resolution": "height of the clip, pixels", "gap": "frames from one read to the next"}[section])
-    ax.grid(alpha=.3); ax.legend()
+    ax.grid(alpha=.3)
+    ax.legend()
     return ax

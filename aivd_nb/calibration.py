@@ -10,13 +10,16 @@ __all__ = ['REAL', 'AI', 'INCONCLUSIVE', 'sigmoid', 'logit', 'Calibrator', 'grou
 import base64
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .core import BundleError, ConfigError, TrainError
-from .metrics import as_scores, reliability_table
+from .metrics import as_scores
 from .show import in_words
+
+# %% ../nbs/api/32_calibration.ipynb #a9bac0b4
+if TYPE_CHECKING: import numpy
 
 # %% ../nbs/api/32_calibration.ipynb #01fd3d9c
 def _from_json(cls, d, arrays=()):
@@ -88,7 +91,9 @@ def fit_calibrator(
     n1, n0 = w[y == 1].sum(), w[y == 0].sum()
     target = np.where(y == 1, (n1 + 1)/(n1 + 2), 1/(n0 + 2))
     def loss(v):
-        a = np.exp(v[0]); t = a*z + v[1]; slack = w*(sigmoid(t) - target)
+        a = np.exp(v[0])
+        t = a*z + v[1]
+        slack = w*(sigmoid(t) - target)
         return (w*(np.logaddexp(0, t) - target*t)).sum() + ridge*(v @ v)/2, np.array([a*(slack @ z), slack.sum()]) + ridge*v
     v = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[(-7, 7), (-20, 20)]).x
     return Calibrator(float(np.exp(v[0])), float(v[1]))

@@ -9,8 +9,8 @@ __all__ = ['main', 'predict', 'probe', 'frames', 'labels', 'train', 'evaluate', 
 # %% ../nbs/api/62_cli.ipynb #fedd07ec
 import errno
 import json
-import os
 import re
+import os
 import sys
 import click
 
@@ -109,21 +109,18 @@ def _answers(detector, clips):
 
 def _fetched_answer(detector, link):
     "A verdict or failure for a link"
-    from aivd_nb.core import VideoError
-    from aivd_nb.detector import Failure
+    from aivd_nb.core import Failure, VideoError
     from aivd_nb.link import predict_link
     try: return predict_link(detector, link)
-    except VideoError as e: return Failure(link, e.code, str(e))
+    except VideoError as e: return Failure.of(link, e)
 
 # %% ../nbs/api/62_cli.ipynb #1a5ab29d
 def _shot_answers(detector, clips):
     "A verdict for each shot of each clip, or the clip's failure, in order"
-    import os
-    from aivd_nb.core import AivdError
-    from aivd_nb.detector import Failure
+    from aivd_nb.core import AivdError, Failure
     for c in clips:
         try: yield from detector.predict_shots(c)
-        except AivdError as e: yield Failure(os.fspath(c), e.code, str(e))
+        except AivdError as e: yield Failure.of(c, e)
 
 # %% ../nbs/api/62_cli.ipynb #8ac16291
 @main.command()
@@ -155,7 +152,9 @@ def _each(clips, work):
     failed = False
     for c in clips:
         try: _echo(work(c))
-        except AivdError as e: failed = True; _echo(f"✗ {e}", err=True)
+        except AivdError as e:
+            failed = True
+            _echo(f"✗ {e}", err=True)
     sys.exit(2 if failed else 0)
 
 # %% ../nbs/api/62_cli.ipynb #2fe42cee
@@ -435,7 +434,7 @@ def explain(clip, bundle, weights, out, places):
     _check_out(out)
     detector = Detector.load(bundle, weights)
     e = why(detector, clip, grid=4 if places else 0)
-    _echo("\n".join([_for_people(e.verdict), *(f"  {l}" for l in describe_explanation(e))]))
+    _echo("\n".join([_for_people(e.verdict), *(f"  {line}" for line in describe_explanation(e))]))
     if out: _echo(_keep_explanation(e, detector.bundle.band, out))
     _echo(f"[{detector.bundle.name}] What spoke for it, to this detector; right or wrong.")
 
@@ -482,7 +481,7 @@ def _provenance(clip, trust, as_json):
     from aivd_nb.provenance import describe_provenance, provenance as look
     p = look(clip, trust)
     if as_json: return json.dumps(p.to_dict() | {"origin": summary(p)}, ensure_ascii=False)
-    return "\n".join([p.file, f"  {summary(p)['sentence']}", *(f"  {l}" for l in describe_provenance(p))])
+    return "\n".join([p.file, f"  {summary(p)['sentence']}", *(f"  {line}" for line in describe_provenance(p))])
 
 # %% ../nbs/api/62_cli.ipynb #b54efbde
 @main.command()

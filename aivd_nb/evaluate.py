@@ -7,14 +7,18 @@ __all__ = ['score_clips', 'choose_clips', 'clip_sources', 'figures', 'figures_by
            'evaluate_table']
 
 # %% ../nbs/api/50_evaluate.ipynb #f2256076
-import os
 from dataclasses import dataclass
 
-from .core import AivdError, ConfigError, Label, LabelsError
+from typing import TYPE_CHECKING
+from .core import AivdError, ConfigError, Failure, Label, LabelsError
 from .calibration import AI, INCONCLUSIVE, REAL
-from .detector import Failure
 from .labels import read_labels
 from .metrics import Interval, auc, bootstrap_interval, evaluate_intervals, wilson_interval
+
+# %% ../nbs/api/50_evaluate.ipynb #56776317
+if TYPE_CHECKING:
+    import numpy
+    import pandas
 
 # %% ../nbs/api/50_evaluate.ipynb #603fb82c
 def score_clips(
@@ -36,7 +40,7 @@ _RESULT = ["probability", "verdict", "leans", "reason", "error", "message", "ms"
 # %% ../nbs/api/50_evaluate.ipynb #166a8ca9
 def _row(path, a):
     "One clip's verdict or failure as a row; an error is an answer, too"
-    if not hasattr(a, "label"): return {"error": a.error, "message": a.message.replace(os.path.dirname(path) + os.sep, "")}
+    if not hasattr(a, "label"): return {"error": a.code, "message": f"{a.problem}. {a.remedy}"}
     return {"probability": a.probability, "verdict": a.label, "leans": a.leans, "reason": a.reason, "ms": a.timings_ms.get("total")}
 
 # %% ../nbs/api/50_evaluate.ipynb #3c46d83b
@@ -47,7 +51,7 @@ def _answers(detector, paths, alter):
         return
     for path in paths:
         try: yield detector.predict(path, alter=alter)
-        except AivdError as e: yield Failure(path, e.code, str(e))
+        except AivdError as e: yield Failure.of(path, e)
 
 # %% ../nbs/api/50_evaluate.ipynb #d1c83c20
 def choose_clips(
@@ -182,10 +186,15 @@ def evaluate_table(
     "Work out all figures of clips that were scored"
     t, bundle = table, getattr(detector, "bundle", None)
     if not t["probability"].notna().any():
-        raise LabelsError("labels", f"none of the {len(t)} clips could be analysed; the first: {t['message'].iloc[0] if len(t) else 'there is none'}", "Give video files that can be read: `aivd probe FILE` says what is wrong with one", code="clips")
+        raise LabelsError("labels", f"none of the {len(t)} clips could be analysed{_first(t)}", "Give video files that can be read: `aivd probe FILE` says what is wrong with one", code="clips")
     parts = {c: figures_by(t, c, threshold, min(draws, 300), seed) for c in ("generator", "kind") if c in t and t[c].notna().any()}
     about = {"bundle": getattr(bundle, "name", None), "threshold": threshold, "band": bundle.band.to_json() if bundle else None, "draws": draws, "seed": seed, **_counts(t)}
     return Evaluation(t, figures(t, threshold, draws, seed), parts, reasons(t), about, _notes(t))
+
+# %% ../nbs/api/50_evaluate.ipynb #718cc8a4
+def _first(table):
+    "What is wrong with the first clip, as the end of a sentence"
+    return f"; {table['file_path'].iloc[0]}, the first, {table['message'].iloc[0]}" if len(table) else ""
 
 # %% ../nbs/api/50_evaluate.ipynb #0aa6d3b2
 def _counts(t):

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 from .calibration import logit
-from .core import BundleError, ConfigError
+from .core import BundleError
 from .detector import Detector, Verdict
 from .pipeline import video_features
 from .views import make_views
@@ -279,7 +279,8 @@ def _notes(detector, v):
 # %% ../nbs/api/41_explain.ipynb #f1fb3545
 def _regions(detector, path, v, windows, shares, grid, most):
     "The map of the window that contributed most, and its frames' squares"
-    k = int(np.argmax([abs(s.sum()) for s in shares])); w, size, views = windows[k], detector.featurizer.size, detector.bundle.spec.views
+    k = int(np.argmax([abs(s.sum()) for s in shares]))
+    w, size, views = windows[k], detector.featurizer.size, detector.bundle.spec.views
     chosen = sorted(int(i) for i in np.argsort(-np.abs(shares[k]))[:most])
     s = detector.bundle.sampling
     pairs, needed = neighbours([Window(tuple(w))], v.info.n_frames, v.info.fps, s.apart), {i: w[i] for i in chosen}

@@ -13,13 +13,15 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
+from typing import Any
 import numpy as np
 import aivd_nb
-from .core import ConfigError, FingerprintError, WeightsError, atomic_write, cache_dir, cpu_count, file_digest, shared_data
+from .core import ConfigError, FingerprintError, WeightsError, atomic_write, cache_dir, cpu_count, file_digest
 
 # %% ../nbs/api/20_featurizers.ipynb #e3625443
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ register(Backbone("mobilenetv2", 224, "out_relu", "MobileNetV2", (
 register(Backbone("inceptionv3", 224, "mixed10", "InceptionV3", (
     ("inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5", "mixed10"),
     ("inception_v3_to_mixed8.weights.h5", "mixed8"))))
-register(Backbone("efficientnet_lite0", None, network="efficientnet_lite0.onnx"));
+_lite = register(Backbone("efficientnet_lite0", None, network="efficientnet_lite0.onnx"))
 
 # %% ../nbs/api/20_featurizers.ipynb #e769e944
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ class FeatureSpec:
     views: tuple[str, ...] = ("resized",)
     taps: tuple[str, ...] = () # empty: global average pooling of the last layer
     def __post_init__(self):
-        object.__setattr__(self, "views", tuple(self.views)); object.__setattr__(self, "taps", tuple(self.taps))
+        object.__setattr__(self, "views", tuple(self.views))
+        object.__setattr__(self, "taps", tuple(self.taps))
         b = get_backbone(self.backbone)
         if not self.views: raise ConfigError(self.backbone, "no view is named", "Name at least one, for example 'resized'")
         if b.size is None and self.taps: raise ConfigError(self.backbone, "has no taps to choose", "Leave taps empty: the ONNX file fixes its output")
@@ -115,7 +118,9 @@ def find_weights(
     backbone = get_backbone(name)
     if path is not None and not Path(path).exists(): raise _no_weights(backbone, "are not there", path)
     found = _weights_candidates(backbone, path)
-    if not found and path is None and download: _download(backbone); found = _weights_candidates(backbone, path)
+    if not found and path is None and download:
+        _download(backbone)
+        found = _weights_candidates(backbone, path)
     if not found: raise _no_weights(backbone, "are not at hand", path)
     return found[0]
 
@@ -138,7 +143,7 @@ def _pool(x, with_std, name):
     if not with_std: return [mean]
     ops = keras.ops
     var = ops.mean(ops.square(x - mean[:, None, None]), axis=(1, 2))
-    return [mean, ops.sqrt(var + 1e-6)]
+    return [mean, ops.sqrt(ops.add(var, 1e-6))]
 
 # %% ../nbs/api/20_featurizers.ipynb #b26ce587
 def keras_model(
@@ -151,7 +156,7 @@ def keras_model(
     b = get_backbone(spec.backbone)
     if not b.application: raise ConfigError(b.name, "is not a Keras application", "Use engine='onnx' with its ONNX file")
     cnn = _load_cnn(b, weights)
-    x = keras.Input((b.size, b.size, 3), name="frames")
+    x: Any = keras.Input((b.size, b.size, 3), name="frames")
     outputs = [p for (layer, std), t in zip(spec.layers(), _tapped(cnn, spec)(x * 2.0 - 1.0)) for p in _pool(t, std, layer)]
     model = keras.Model(x, outputs[0] if len(outputs) == 1 else keras.layers.Concatenate()(outputs), name=b.name)
     model.trainable = False
@@ -173,7 +178,7 @@ def _load_cnn(b, weights):
 def _tapped(cnn, spec):
     "The CNN with the tapped layers as its outputs"
     import keras
-    missing = [n for n, _ in spec.layers() if n not in {l.name for l in cnn.layers}]
+    missing = [n for n, _ in spec.layers() if n not in {layer.name for layer in cnn.layers}]
     if missing:
         raise WeightsError(spec.backbone, f"layer {missing[0]} is not in the weights at hand, which end at {cnn.layers[-1].name}",
             "Name an earlier layer as tap, or provide Keras' whole weights")
@@ -204,7 +209,8 @@ def _saturates() -> bool:
     "Whether this processor's sums of 8-bit products are cut off"
     import onnxruntime as ort
     session = ort.InferenceSession(base64.b64decode(_PROBE), providers=["CPUExecutionProvider"])
-    return bool(session.run(None, {"a": np.full((1, 4), 255, np.uint8)})[0][0, 0] != 4*255*127)
+    product: Any = session.run(None, {"a": np.full((1, 4), 255, np.uint8)})[0]
+    return bool(product[0, 0] != 4*255*127)
 
 # %% ../nbs/api/20_featurizers.ipynb #4cfe83e1
 def onnx_session(
@@ -251,24 +257,24 @@ def same_fingerprint(a, b, tolerance:float=1e-2) -> bool:
 class Featurizer:
     "A frozen CNN ready to run: (n, size, size, 3) float32 in [0, 1] → (n, dim) float32"
     spec: FeatureSpec
-    run: object = field(repr=False) # the function itself
+    run: Callable[[np.ndarray], np.ndarray] = field(repr=False) # the function itself
     size: int
     identity: str # digest of the weights, layers and engine
     workers: int = 1 # calls that may run at once
     batch: int = 32 # squares a call that pay best
-    release: object = field(default=lambda: None, repr=False) # gives back the memory that calls have used, and may take anew
+    release: Callable[[], object] = field(default=lambda: None, repr=False) # gives back the memory that calls have used, and may take anew
     taps: tuple = () # ((layer, columns), …) of one view's features; empty: not known apart
 
-    def __call__(self, frames):
+    def __call__(self, frames:np.ndarray) -> np.ndarray:
         if frames.ndim != 4 or frames.shape[1:] != (self.size, self.size, 3):
             raise ConfigError(self.spec.backbone, f"frames have shape {frames.shape}", f"Give (n, {self.size}, {self.size}, 3)")
         return self.run(np.ascontiguousarray(frames, np.float32))
 
     @cached_property
-    def fingerprint(self): return fingerprint_of(self(fingerprint_image(self.size)))
+    def fingerprint(self) -> tuple[float, ...]: return fingerprint_of(self(fingerprint_image(self.size)))
 
     @cached_property
-    def dim(self): return int(self(fingerprint_image(self.size)).shape[1])
+    def dim(self) -> int: return int(self(fingerprint_image(self.size)).shape[1])
 
     @property
     def columns(self) -> tuple: # ((view, layer, columns), …)
@@ -279,7 +285,7 @@ class Featurizer:
     def check_fingerprint(self,
         wanted, # the 32 numbers of the features that a head was trained on
         source:str="this bundle", # who asks
-    ):
+    ) -> None:
         "Refuse features that are not those a head was trained on"
         if same_fingerprint(wanted, self.fingerprint): return
         raise FingerprintError(source, f"was trained on other features than these weights of {self.spec.backbone} give",
@@ -306,7 +312,7 @@ def _from_onnx(spec, file, threads, identity=None):
     "Featurizer over an ONNX file; its input says the size"
     session = onnx_session(file, 1)
     i, o = session.get_inputs()[0], session.get_outputs()[0].name
-    run = lambda x, how=None: session.run([o], {i.name: x}, how)[0].astype(np.float32, copy=False)
+    run = lambda x, how=None: np.asarray(session.run([o], {i.name: x}, how)[0], np.float32)
     release = partial(run, np.zeros((1, *i.shape[1:]), np.float32), _shrinking())
     taps = json.loads(session.get_modelmeta().custom_metadata_map.get("taps", "[]"))
     return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", threads or cpu_count(), 2, release, tuple(map(tuple, taps)))

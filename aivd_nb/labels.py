@@ -11,7 +11,11 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+from typing import TYPE_CHECKING
 from .core import Label, LabelsError, atomic_write, file_digest
+
+# %% ../nbs/api/12_labels.ipynb #f20b5caa
+if TYPE_CHECKING: import pandas
 
 # %% ../nbs/api/12_labels.ipynb #281e2915
 VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .avi .mkv .webm .gif .apng .mpg .mpeg .m2v .vob .wmv .asf .flv .f4v .3gp .3g2 .ogv .ts .mts .m2ts .m4s .mxf .nut .ivf .y4m .mj2 .dv .h264 .264 .h265 .265 .hevc".split())

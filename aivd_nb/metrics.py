@@ -9,9 +9,14 @@ __all__ = ['as_scores', 'auc', 'average_precision', 'eer', 'tpr_at_fpr', 'reliab
 
 # %% ../nbs/api/31_metrics.ipynb #50e93876
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .core import ConfigError, Label
+
+# %% ../nbs/api/31_metrics.ipynb #aa595611
+if TYPE_CHECKING:
+    import numpy
+    import pandas
 
 # %% ../nbs/api/31_metrics.ipynb #74e0599a
 def as_scores(

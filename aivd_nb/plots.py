@@ -131,7 +131,8 @@ def plot_risk_coverage(
         _step(ax, i, rc.coverage, rc.risk, f"{name}: {rc.risk.iloc[-1]:.1%} wrong if all are answered")
         top = max(top, rc.risk[rc.coverage > .1].max())
     ax.set(xlim=(0, 1.01), ylim=(0, 1.5*top))
-    ax.xaxis.set_major_formatter("{x:.0%}"); ax.yaxis.set_major_formatter("{x:.0%}")
+    ax.xaxis.set_major_formatter("{x:.0%}")
+    ax.yaxis.set_major_formatter("{x:.0%}")
     ax.legend(loc="upper left", frameon=False, fontsize=9)
     return _dress(ax, title, "clips answered, the surest first", "wrong among them")
 
@@ -311,9 +312,12 @@ def plot_explanation(
     top, middle, bottom = fig.subfigures(3, 1, height_ratios=[2.5, 1.7 + .12*len(e.taps), 2.9])
     plot_timeline(e.timeline, band, f"{v.label}, probability of AI {v.probability:.2f}. A closer look over the clip", top.subplots())
     left, right = middle.subplots(1, 2)
-    plot_families(e.views, "Views", left); plot_families(e.taps, "Layers, from fine detail to things", right)
+    plot_families(e.views, "Views", left)
+    plot_families(e.taps, "Layers, from fine detail to things", right)
     left, right = bottom.subplots(1, 2, width_ratios=[2, 1])
     plot_frames(e.frames, "Frames of the verdict", left)
-    if e.regions: _overlay(right, e.regions, e.pictures[0], f"frame {e.regions['frames'][0]}"); right.set_title(_map_title(e.regions, "Places"), loc="left", fontsize=11, color=_INK)
+    if e.regions:
+        _overlay(right, e.regions, e.pictures[0], f"frame {e.regions['frames'][0]}")
+        right.set_title(_map_title(e.regions, "Places"), loc="left", fontsize=11, color=_INK)
     else: right.set_axis_off()
     return fig

@@ -8,13 +8,17 @@ __all__ = ['mission_runs', 'fast_logits', 'fold_logits', 'leave_out_rows', 'leav
 # %% ../nbs/api/56_protocols.ipynb #d694e530
 from itertools import combinations
 
+from typing import TYPE_CHECKING
 import numpy as np
 
 from .calibration import sigmoid
 from .core import ConfigError, SplitError
 from .metrics import Interval, auc, bootstrap_interval
-from .splits import balanced_sample, check_leak, grouped_folds, grouped_split, leave_one_generator_out, stratified_split
+from .splits import check_leak, grouped_folds, grouped_split, leave_one_generator_out, stratified_split
 from .train import Sequences, TrainConfig, clip_weights, head_logits, train_heads
+
+# %% ../nbs/api/56_protocols.ipynb #afd85d3f
+if TYPE_CHECKING: import pandas
 
 # %% ../nbs/api/56_protocols.ipynb #bb4c9859
 _CUTS = {"random": stratified_split, "grouped": grouped_split}
@@ -49,7 +53,8 @@ def _fit_and_score(a, b, seq, head, train, seed):
     w = (w / np.maximum(np.bincount(seq.clip, minlength=seq.n_clips), 1))[seq.clip[rows]]
     model, _ = train_heads(head, replace(train, seed=seed), seq.x[rows], y, w / w.mean())
     judged = seq.of(b.index)
-    z = np.zeros(len(seq.x)); z[judged] = head_logits(model, seq.x[judged])
+    z = np.zeros(len(seq.x))
+    z[judged] = head_logits(model, seq.x[judged])
     return seq.clip_logits(z)[b.index]
 
 # %% ../nbs/api/56_protocols.ipynb #e0d510ec

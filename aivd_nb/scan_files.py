@@ -256,7 +256,8 @@ def _settled(entries, seen, settle_s):
         if token != e.token: since = clock
         if (e.changed is not None and settle_s < now - e.changed) or (e.path in seen and clock - since >= settle_s): yield e
         else: young[e.path] = (e.token, since)
-    seen.clear(); seen.update(young)
+    seen.clear()
+    seen.update(young)
 
 # %% ../nbs/api/43_scan_files.ipynb #f4f9cdba
 def watch_videos(
@@ -269,7 +270,7 @@ def watch_videos(
     seen = {}
     while not stopped():
         try: yield from _settled(look(), seen, settle_s)
-        except (OSError, ConfigError) as e: warnings.warn(f"this look at the folder failed, the next is in {every_s:g} s ({e})")
+        except (OSError, ConfigError) as e: warnings.warn(f"this look at the folder failed, the next is in {every_s:g} s ({e})", stacklevel=2)
         until = time.monotonic() + every_s
         while not stopped() and time.monotonic() < until:
             yield None

@@ -9,7 +9,11 @@ __all__ = ['LEAK_COLUMNS', 'stratified_split', 'balanced_sample', 'sources', 'ch
 # %% ../nbs/api/13_splits.ipynb #dd8be0aa
 from collections.abc import Iterator
 
+from typing import TYPE_CHECKING
 from .core import Label, SplitError
+
+# %% ../nbs/api/13_splits.ipynb #0a8408bf
+if TYPE_CHECKING: import pandas
 
 # %% ../nbs/api/13_splits.ipynb #826dfd3e
 def _need_columns(df, *names):
@@ -76,7 +80,9 @@ def _components(columns):
     for column in columns:
         codes, names = pd.factorize(np.array(column, dtype=object)) # −1 for a blank
         has = np.flatnonzero(codes >= 0)
-        rows.append(has); nodes.append(codes[has] + at); at += len(names)
+        rows.append(has)
+        nodes.append(codes[has] + at)
+        at += len(names)
     rows, nodes = np.concatenate(rows), np.concatenate(nodes)
     return connected_components(coo_matrix((np.ones(len(rows)), (rows, nodes)), (at, at)), directed=False)[1][:n]
 

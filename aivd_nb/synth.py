@@ -10,7 +10,6 @@ __all__ = ['BROKEN', 'photo', 'camera_frames', 'generated_frames', 'draw_number'
 import shutil
 import struct
 import subprocess
-import tempfile
 import wave
 from pathlib import Path
 import numpy as np
@@ -210,7 +209,9 @@ def _no_video(folder):
     "A second of silence, named .mp4"
     path = Path(folder)/"audio.mp4"
     with atomic_write(path) as tmp, wave.open(str(tmp), "wb") as out:
-        out.setnchannels(1); out.setsampwidth(2); out.setframerate(8000)
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(8000)
         out.writeframes(b"\0\0"*8000)
     return path
 
