@@ -36,7 +36,7 @@ from .link import LinkLimits, fetched
 from .jobs import FINISHED, Busy, DataFolder, Jobs, Stored
 from .observe import JsonLog, Metrics
 from .prefix import below
-from .openapi import PROBLEMS, job_view, openapi, problem
+from .openapi import job_view, openapi, problem
 from .sandbox import CONTAINERS, load_detector
 from .words import languages, phrase, words
 
@@ -78,11 +78,17 @@ def _service(detector, config, log_to):
     try:
         jobs = Jobs(_loader(detector, config), folder, config.workers, config.queue, config.limits(), 3600*config.retention_hours, config.store_mb, config.client_cpu_s, _hear(metrics, log))
         s = Service(config, folder, jobs, metrics, log, threading.BoundedSemaphore(config.streams) if config.streams else None, Rate(config.rate), threading.Semaphore(1), _bundle(detector, config))
-    except AivdError: folder.close(); raise
+    except AivdError:
+        folder.close()
+        raise
     try: jobs.wait_ready()
-    except AivdError: s.close(); raise
+    except AivdError:
+        s.close()
+        raise
     try: _check_confinement(s)
-    except AivdError: s.close(); raise
+    except AivdError:
+        s.close()
+        raise
     if jobs.interrupted: log("interrupted", jobs=jobs.interrupted)
     return s
 
@@ -114,9 +120,12 @@ class Upload(io.RawIOBase):
         self.head = b""
     def write(self, data):
         if self.size < HEAD: self.head += bytes(data[:HEAD])
-        self._hash.update(data); self.size += len(data)
+        self._hash.update(data)
+        self.size += len(data)
         return self._file.write(data)
-    def seek(self, *_): self._file.flush(); return 0
+    def seek(self, *_):
+        self._file.flush()
+        return 0
     def digest(self): return self._hash.hexdigest()
     def close(self):
         if not self._file.closed: self._file.close()

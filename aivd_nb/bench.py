@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, Self
 from unittest import mock
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ from . import video
 from .bundle import load_bundle, tool_versions
 from .core import WeightsError, atomic_write, cpu_count, require, shared_data
 from .detector import Detector
-from .featurizers import find_weights, get_backbone
+from .featurizers import FeatureSpec, find_weights, get_backbone
 from .views import make_views
 from .sampling import to_sequence
 from .synth import camera_frames, encode, ffmpeg, make_dataset
@@ -78,10 +79,6 @@ def _aivd(*arguments): # command line
 # %% ../nbs/api/53_bench.ipynb #45b76885
 SIZES = {240: 426, 360: 640, 480: 854, 720: 1280, 1080: 1920, 1440: 2560, 2160: 3840} # height → width
 
-# %% ../nbs/api/53_bench.ipynb #e137afc9
-def _ffmpeg_to(path, *args):
-    with atomic_write(path) as tmp: ffmpeg(*args, tmp)
-
 # %% ../nbs/api/53_bench.ipynb #a11df82a
 def make_clip(
     folder, # gets the clip; kept there for the next call
@@ -100,6 +97,10 @@ def make_clip(
         _ffmpeg_to(path, "-i", seed, "-t", seconds, "-vf", size, *codec, "-crf", 23, "-g", 50, *plain)
     else: _ffmpeg_to(path, "-stream_loop", seconds//5 - 1, "-i", make_clip(folder, height), "-c", "copy")
     return path
+
+# %% ../nbs/api/53_bench.ipynb #e137afc9
+def _ffmpeg_to(path, *args):
+    with atomic_write(path) as tmp: ffmpeg(*args, tmp)
 
 # %% ../nbs/api/53_bench.ipynb #d4906bcc
 def collection(
@@ -128,13 +129,13 @@ def wanted(
 @dataclass
 class KerasWay:
     "A bundle's CNN and head as Keras models"
-    cnn: object
-    head: object
-    spec: object
+    cnn: Any # Keras models
+    head: Any
+    spec: FeatureSpec
     length: int
 
     @classmethod
-    def load(cls, detector):
+    def load(cls, detector:Detector) -> Self:
         from aivd_nb.featurizers import keras_model
         from aivd_nb.heads import load_head
         b = detector.bundle
@@ -193,14 +194,6 @@ def _decode_all(
     "Decoding of many clips, one on each processor"
     with ThreadPoolExecutor(cpu_count()) as pool: list(pool.map(lambda w: _decode(*w, 1), work))
 
-# %% ../nbs/api/53_bench.ipynb #6f5aa0a1
-def _cnn(
-    detector:Detector,
-    batches, # as `ready` gives them
-):
-    "The CNN alone, on batches that lie ready"
-    with ThreadPoolExecutor(detector.featurizer.workers) as pool: list(pool.map(detector.featurizer.run, batches))
-
 # %% ../nbs/api/53_bench.ipynb #88556236
 def ready(
     detector:Detector,
@@ -211,6 +204,14 @@ def ready(
     indices = wanted(clip, detector.bundle.sampling)
     squares = np.concatenate([make_views(x.image, f.spec.views, f.size) for x in read_frames(clip, indices)]).astype(np.float32)/255
     return [squares[i:i+f.batch] for i in range(0, len(squares), f.batch)]
+
+# %% ../nbs/api/53_bench.ipynb #6f5aa0a1
+def _cnn(
+    detector:Detector,
+    batches, # as `ready` gives them
+):
+    "The CNN alone, on batches that lie ready"
+    with ThreadPoolExecutor(detector.featurizer.workers) as pool: list(pool.map(detector.featurizer.run, batches))
 
 # %% ../nbs/api/53_bench.ipynb #175e8e3a
 def _single(
@@ -325,23 +326,6 @@ def _bundles(names):
             "Put CNN weights into AIVD_WEIGHTS, or time the bundle efficientnet_lite0")
     return found
 
-# %% ../nbs/api/53_bench.ipynb #a917fec5
-def _steps(folder, detectors, repeats, clips, lengths, heights, gaps, hours):
-    "What is timed, as (name, function)"
-    one = partial(make_clip, folder)
-    some = collection(clips, folder/"drawn")
-    for d in detectors:
-        n = d.bundle.name
-        yield f"{n}: one clip", lambda: _single(d, one(), repeats)
-        yield f"{n}: {clips} clips", lambda: _many(d, some, repeats)
-        yield f"{n}: whole processes", lambda: _process(n, one(), repeats)
-    d = detectors[0]
-    yield "growth with length", lambda: _growth(d, {s: one(720, s) for s in lengths}, "length", repeats)
-    yield "growth with resolution", lambda: _growth(d, {h: one(h) for h in heights}, "resolution", repeats)
-    yield "two hours", lambda: _growth(d, {s: one(240, s) for s in hours}, "hours", repeats)
-    yield "thirty minutes of 1080p", lambda: _growth(d, {s: one(1080, s) for s in (5, max(lengths))}, "memory", 1)
-    yield "gaps", lambda: _gaps(one(720, 60), gaps, repeats)
-
 # %% ../nbs/api/53_bench.ipynb #033c0fca
 def bench(
     quick:bool=False, # one round on few and small clips: to see that it runs, not to report
@@ -357,6 +341,23 @@ def bench(
         tables = [say(name) or step() for name, step in steps]
     columns = ["section", "bundle", "row", "x", "frames", "repeats", "wall_ms", "low_ms", "high_ms", "cpu_ms", "peak_mib"]
     return pd.concat(tables).reindex(columns=columns).round(1).reset_index(drop=True)
+
+# %% ../nbs/api/53_bench.ipynb #a917fec5
+def _steps(folder, detectors, repeats, clips, lengths, heights, gaps, hours):
+    "What is timed, as (name, function)"
+    one = partial(make_clip, folder)
+    some = collection(clips, folder/"drawn")
+    for d in detectors:
+        n = d.bundle.name
+        yield f"{n}: one clip", lambda d=d: _single(d, one(), repeats)
+        yield f"{n}: {clips} clips", lambda d=d: _many(d, some, repeats)
+        yield f"{n}: whole processes", lambda n=n: _process(n, one(), repeats)
+    d = detectors[0]
+    yield "growth with length", lambda: _growth(d, {s: one(720, s) for s in lengths}, "length", repeats)
+    yield "growth with resolution", lambda: _growth(d, {h: one(h) for h in heights}, "resolution", repeats)
+    yield "two hours", lambda: _growth(d, {s: one(240, s) for s in hours}, "hours", repeats)
+    yield "thirty minutes of 1080p", lambda: _growth(d, {s: one(1080, s) for s in (5, max(lengths))}, "memory", 1)
+    yield "gaps", lambda: _gaps(one(720, 60), gaps, repeats)
 
 # %% ../nbs/api/53_bench.ipynb #1a1bccda
 def _value(table, section, row, bundle=None, x=None, column="wall_ms"):
@@ -414,14 +415,6 @@ def targets(
     rows += _long_goals(v, table)
     return pd.DataFrame([_goal(*r) for r in rows if r[3] == r[3]])
 
-# %% ../nbs/api/53_bench.ipynb #767f62a7
-def _bound(row, dec, net, rest):
-    "What bounds a row, in words"
-    if row.startswith("(a)"): return "one call of Keras a frame: its overhead, then the arithmetic"
-    if row.startswith("(b)"): return "TensorFlow's arithmetic, one step after the other"
-    if row.startswith("(c)"): return "decoding" if dec > net else "the CNN's arithmetic"
-    return "the decoder" if "decode" in row else "memory and arithmetic of the CNN"
-
 # %% ../nbs/api/53_bench.ipynb #9ceefc55
 def bounds(
     table, # what `bench` gives
@@ -438,12 +431,20 @@ def bounds(
                 "decode_share": dec/r.wall_ms, "cnn_share": net/r.wall_ms, "bound": _bound(r.row, dec, net, rest)})
     return pd.DataFrame(rows)
 
+# %% ../nbs/api/53_bench.ipynb #767f62a7
+def _bound(row, dec, net, rest):
+    "What bounds a row, in words"
+    if row.startswith("(a)"): return "one call of Keras a frame: its overhead, then the arithmetic"
+    if row.startswith("(b)"): return "TensorFlow's arithmetic, one step after the other"
+    if row.startswith("(c)"): return "decoding" if dec > net else "the CNN's arithmetic"
+    return "the decoder" if "decode" in row else "memory and arithmetic of the CNN"
+
 # %% ../nbs/api/53_bench.ipynb #49dee2f7
 def machine() -> dict: # name → value
     "What the timings were taken on"
     from datetime import date
     try:
-        model = next(l.split(":")[1].strip() for l in Path("/proc/cpuinfo").read_text().splitlines() if l.startswith("model name"))
+        model = next(line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
     except (OSError, StopIteration):
         model = platform.processor() or platform.machine()
     return {"processors": cpu_count(), "processor": model, "system": platform.system(), "date": date.today().isoformat(),

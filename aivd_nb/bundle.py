@@ -41,7 +41,12 @@ class Bundle:
     data: dict = field(default_factory=dict) # counts of the training clips, no paths
     metrics: dict = field(default_factory=dict) # measured on what, with which result
     versions: dict = field(default_factory=dict)
-    folder: Path|None = None # where it was loaded from
+    folder: Path = Path() # where it was loaded from
+
+    @property
+    def id(self) -> str:
+        "Name and digest: what its answers are kept under; changes with anything that may change one"
+        return f"{self.name}@{file_digest(self.folder/'bundle.json')[:8]}"
 
     @property
     def dim(self) -> int: # features a frame

@@ -10,13 +10,16 @@ __all__ = ['REAL', 'AI', 'INCONCLUSIVE', 'sigmoid', 'logit', 'Calibrator', 'grou
 import base64
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .core import BundleError, ConfigError, TrainError, require
-from .metrics import as_scores, reliability_table
+from .metrics import as_scores
 from .show import in_words
+
+# %% ../nbs/api/32_calibration.ipynb #a9bac0b4
+if TYPE_CHECKING: import numpy
 
 # %% ../nbs/api/32_calibration.ipynb #01fd3d9c
 def _from_json(cls, d, arrays=()):
@@ -77,16 +80,6 @@ def group_weights(
         w[y == c] = (y == c).sum() / (np.count_nonzero(sizes)*sizes[groups[y == c]])
     return w
 
-# %% ../nbs/api/32_calibration.ipynb #dc9c617a
-def _fit_weights(y, groups, sample_weight):
-    "Weights for fitting; a class without held-out clips is an error"
-    if not 0 < y.sum() < len(y):
-        raise TrainError("calibration", "the held-out clips are all of one class", "Hold out sources of both classes")
-    w = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-    if w.shape != y.shape or not np.isfinite(w).all() or w.min() < 0:
-        raise ConfigError("sample_weight", "is not one non-negative number a clip", "Pass n weights")
-    return w if groups is None else w*group_weights(y, groups)
-
 # %% ../nbs/api/32_calibration.ipynb #ca09dd7b
 def fit_calibrator(
     logits, # of clips that trained nothing (n,)
@@ -108,6 +101,16 @@ def fit_calibrator(
         return (w*(np.logaddexp(0, t) - target*t)).sum() + ridge*(v @ v)/2, np.array([a*(slack @ z), slack.sum()]) + ridge*v
     v = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[(-7, 7), (-20, 20)]).x
     return Calibrator(float(np.exp(v[0])), float(v[1]))
+
+# %% ../nbs/api/32_calibration.ipynb #dc9c617a
+def _fit_weights(y, groups, sample_weight):
+    "Weights for fitting; a class without held-out clips is an error"
+    if not 0 < y.sum() < len(y):
+        raise TrainError("calibration", "the held-out clips are all of one class", "Hold out sources of both classes")
+    w = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    if w.shape != y.shape or not np.isfinite(w).all() or w.min() < 0:
+        raise ConfigError("sample_weight", "is not one non-negative number a clip", "Pass n weights")
+    return w if groups is None else w*group_weights(y, groups)
 
 # %% ../nbs/api/32_calibration.ipynb #124201a4
 REAL, AI, INCONCLUSIVE = "Real", "AI-Generated", "Inconclusive"
@@ -268,17 +271,6 @@ def is_ood(
     "Which clips are unlike anything in training"
     return ood_distance(gate, features) >= gate.threshold
 
-# %% ../nbs/api/32_calibration.ipynb #4332ffff
-def _check_features(x, held):
-    "Refuse features that don't fit one another, are too few or not finite"
-    if x.ndim != 2 or held.ndim != 2 or x.shape[1] != held.shape[1]:
-        raise ConfigError("features", f"have shapes {x.shape} and {held.shape}", "Pass (n, dim) and (m, dim)")
-    if len(x) < 8 or len(held) < 1:
-        raise TrainError("out-of-distribution gate", f"{len(x)} training and {len(held)} held-out clips are too few",
-            "Use 8 training clips and one held-out clip at least")
-    if not (np.isfinite(x).all() and np.isfinite(held).all()):
-        raise TrainError("out-of-distribution gate", "some features are not finite", "Leave out clips that could not be analysed")
-
 # %% ../nbs/api/32_calibration.ipynb #74d3ec53
 def fit_ood(
     features, # of training clips, real and AI, pooled over frames: (n, dim)
@@ -298,3 +290,14 @@ def fit_ood(
     gate = OodGate(mean, spread, (vectors/np.sqrt(np.maximum(values, 1e-6))).astype(np.float32), 0.0, quantile, len(held))
     far = ood_distance(gate, held)
     return OodGate(mean, spread, gate.whiten, float(np.quantile(far, quantile, method="higher")) + 1e-6, quantile, len(held))
+
+# %% ../nbs/api/32_calibration.ipynb #4332ffff
+def _check_features(x, held):
+    "Refuse features that don't fit one another, are too few or not finite"
+    if x.ndim != 2 or held.ndim != 2 or x.shape[1] != held.shape[1]:
+        raise ConfigError("features", f"have shapes {x.shape} and {held.shape}", "Pass (n, dim) and (m, dim)")
+    if len(x) < 8 or len(held) < 1:
+        raise TrainError("out-of-distribution gate", f"{len(x)} training and {len(held)} held-out clips are too few",
+            "Use 8 training clips and one held-out clip at least")
+    if not (np.isfinite(x).all() and np.isfinite(held).all()):
+        raise TrainError("out-of-distribution gate", "some features are not finite", "Leave out clips that could not be analysed")

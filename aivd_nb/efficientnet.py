@@ -157,7 +157,7 @@ def _layers(graph, weights, size):
     "Add the whole CNN: (layer, name of its output, channels) one after the other"
     x, side = _stem(graph, weights, size)
     yield "stem", x, 32
-    for i, (kernel, stride, widen, width, out) in enumerate(_blocks()):
+    for i, (_, stride, widen, width, out) in enumerate(_blocks()):
         x, side = _block(graph, weights, x, side, i, stride, widen, width, out)
         yield f"block{i}", x, out
     x, _ = _conv(graph, weights, x, side, "head", "_conv_head.weight", "_bn1")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EVEN', 'spoke_for', 'neutral', 'log_odds', 'shapley', 'frame_shares', 'families', 'family_shares', 'Explanation',
-           'describe_explanation', 'explain']
+           'explain', 'describe_explanation']
 
 # %% ../nbs/api/41_explain.ipynb #91549d3a
 import itertools
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 from .calibration import logit
-from .core import BundleError, ConfigError
+from .core import BundleError
 from .detector import Detector, Verdict
 from .pipeline import video_features
 from .views import make_views
@@ -55,6 +55,16 @@ def log_odds(
     c = detector.bundle.calibrator
     return np.concatenate([c.scale*logit(detector.head(sequences[i:i+step])) + c.bias for i in range(0, len(sequences), step)])
 
+# %% ../nbs/api/41_explain.ipynb #3c3de1c4
+def shapley(
+    value:Callable, # (m, n) bool → (m,) values
+    n:int, # parts
+    orders:int=16, # random orders, each with its reverse, where there are more than 8 parts
+    seed:int=0, # of the orders
+) -> np.ndarray: # (n,): their sum is value(all) − value(none)
+    "What each part contributes, averaged over all combinations of the others"
+    return _exact(value, n) if n <= 8 else _sampled(value, n, orders, seed)
+
 # %% ../nbs/api/41_explain.ipynb #cbc43684
 def _exact(value, n):
     "All 2ⁿ combinations"
@@ -73,16 +83,6 @@ def _sampled(value, n, orders, seed):
     total = np.zeros(n)
     for order, steps in zip(found, np.diff(np.asarray(value(there), float).reshape(len(found), n + 1))): total[order] += steps
     return total/len(found)
-
-# %% ../nbs/api/41_explain.ipynb #3c3de1c4
-def shapley(
-    value:Callable, # (m, n) bool → (m,) values
-    n:int, # parts
-    orders:int=16, # random orders, each with its reverse, where there are more than 8 parts
-    seed:int=0, # of the orders
-) -> np.ndarray: # (n,): their sum is value(all) − value(none)
-    "What each part contributes, averaged over all combinations of the others"
-    return _exact(value, n) if n <= 8 else _sampled(value, n, orders, seed)
 
 # %% ../nbs/api/41_explain.ipynb #316a211e
 def _asked(detector, there, build, at_once=64):
@@ -264,6 +264,35 @@ def _closer(detector, v, base):
     return tuple(_part(x - base, start_s=round(float(a), 3), end_s=round(float(b), 3), probability=round(float(1/(1 + np.exp(-x))), 4))
         for x, (a, b) in zip(z, v.spans))
 
+# %% ../nbs/api/41_explain.ipynb #8d76551f
+def explain(
+    detector:Detector,
+    path, # the clip
+    closer:int=12, # windows of the closer look, at most
+    grid:int=4, # cells a side of the map of places; 0: no map
+    most:int=3, # frames that the map is made of, at most
+) -> Explanation:
+    "Why a detector says what it says of a clip; raises `VideoError` where the clip can't be analysed"
+    start = time.perf_counter()
+    own = replace(detector, cache=detector.cache or _Kept())
+    seen, b = own.see(path), own.bundle
+    verdict, v = own.verdict(path, seen), _only(seen, seen.whole)
+    more = replace(b.sampling, windows=max(closer, b.sampling.windows))
+    near = _only(seen, seen.judged) if len(seen.scores) >= closer else video_features(path, own.featurizer, more, own.cache, own.limits)
+    base = log_odds(own, np.broadcast_to(neutral(b), v.sequences.shape[1:])[None])[0]
+    ready = time.perf_counter()
+    windows, groups = _there(v), families(b.columns)
+    shares = [frame_shares(own, x, len(w)) for x, w in zip(v.sequences, windows)]
+    rows, frames = _timed(windows, v.spans, shares, len(windows))
+    views, taps = (tuple(_part(x, name=n) for n, x in family_shares(own, v.sequences, g).items()) for g in groups.values())
+    timeline, asked = _closer(own, near, base), time.perf_counter()
+    regions, pictures = _regions(own, path, v, windows, shares, grid, most) if grid else (None, ())
+    seconds = {"features": ready - start, "head": asked - ready, "regions": time.perf_counter() - asked,
+        "total": time.perf_counter() - start}
+    return Explanation(os.fspath(path), verdict, round(float(log_odds(own, v.sequences).mean()), 4), round(float(base), 4), rows,
+        frames, views, taps, timeline, regions,
+        {k: round(s, 3) for k, s in seconds.items()}, _notes(own, v), pictures)
+
 # %% ../nbs/api/41_explain.ipynb #e67d3ffe
 def _notes(detector, v):
     "What limits an explanation"
@@ -302,6 +331,23 @@ def _shown(image, area, size=224):
     scale = size/max(part.shape[:2])
     return cv2.resize(part, (max(1, round(part.shape[1]*scale)), max(1, round(part.shape[0]*scale))), interpolation=cv2.INTER_AREA)
 
+# %% ../nbs/api/41_explain.ipynb #553b0127
+def describe_explanation(
+    e:Explanation,
+) -> list[str]: # lines of text
+    "An explanation in plain words, the largest contributions first"
+    lines = [f"log-odds of AI {e.log_odds:+.2f} (probability {e.verdict.probability:.2f}); knowing nothing: {e.neutral:+.2f}"]
+    span = lambda r: f"{r['start_s']:.1f}–{r['end_s']:.1f} s"
+    moment = lambda r: f"{r['time_s']:.2f} s"
+    name = lambda r: r["name"]
+    parts = (("window", e.windows, span), ("frame", e.frames, moment), ("view", e.views, name), ("layer", e.taps, name))
+    for title, rows, of in parts:
+        top = sorted(rows, key=lambda r: -abs(r["log_odds"]))[:3]
+        if len(rows) > 1: lines.append(f"{title}: " + ", ".join(f"{of(r)} {r['log_odds']:+.2f} ({_for(r)})" for r in top))
+    return lines + _oddities(e) + [f"note: {n}" for n in e.notes]
+
+def _for(row): return "for neither" if row["spoke_for"] == "neither" else f"for {row['spoke_for']}"
+
 # %% ../nbs/api/41_explain.ipynb #97816cd1
 def _oddities(e):
     "What the closer look and the map add"
@@ -320,49 +366,3 @@ def _oddities(e):
     where = " ".join(dict.fromkeys([height, width]))
     moved = f"the quarter named moves the log-odds by {r['named']:.2f}, random quarters by {r['random']:.2f}"
     return [*found, f"places: most {'for AI' if side > 0 else 'for real'} at the {where}; {moved}"]
-
-# %% ../nbs/api/41_explain.ipynb #553b0127
-def describe_explanation(
-    e:Explanation,
-) -> list[str]: # lines of text
-    "An explanation in plain words, the largest contributions first"
-    lines = [f"log-odds of AI {e.log_odds:+.2f} (probability {e.verdict.probability:.2f}); knowing nothing: {e.neutral:+.2f}"]
-    span = lambda r: f"{r['start_s']:.1f}–{r['end_s']:.1f} s"
-    moment = lambda r: f"{r['time_s']:.2f} s"
-    name = lambda r: r["name"]
-    parts = (("window", e.windows, span), ("frame", e.frames, moment), ("view", e.views, name), ("layer", e.taps, name))
-    for title, rows, of in parts:
-        top = sorted(rows, key=lambda r: -abs(r["log_odds"]))[:3]
-        if len(rows) > 1: lines.append(f"{title}: " + ", ".join(f"{of(r)} {r['log_odds']:+.2f} ({_for(r)})" for r in top))
-    return lines + _oddities(e) + [f"note: {n}" for n in e.notes]
-
-def _for(row): return "for neither" if row["spoke_for"] == "neither" else f"for {row['spoke_for']}"
-
-# %% ../nbs/api/41_explain.ipynb #8d76551f
-def explain(
-    detector:Detector,
-    path, # the clip
-    closer:int=12, # windows of the closer look, at most
-    grid:int=4, # cells a side of the map of places; 0: no map
-    most:int=3, # frames that the map is made of, at most
-) -> Explanation:
-    "Why a detector says what it says of a clip; raises `VideoError` where the clip can't be analysed"
-    start = time.perf_counter()
-    own = replace(detector, cache=detector.cache or _Kept())
-    seen, b = own.see(path), own.bundle
-    verdict, v = own.verdict(path, seen), _only(seen, seen.whole)
-    more = replace(b.sampling, windows=max(closer, b.sampling.windows))
-    near = _only(seen, seen.judged) if len(seen.scores) >= closer else video_features(path, own.featurizer, more, own.cache, own.limits)
-    base = log_odds(own, np.broadcast_to(neutral(b), v.sequences.shape[1:])[None])[0]
-    ready = time.perf_counter()
-    windows, groups = _there(v), families(b.columns)
-    shares = [frame_shares(own, x, len(w)) for x, w in zip(v.sequences, windows)]
-    rows, frames = _timed(windows, v.spans, shares, len(windows))
-    views, taps = (tuple(_part(x, name=n) for n, x in family_shares(own, v.sequences, g).items()) for g in groups.values())
-    timeline, asked = _closer(own, near, base), time.perf_counter()
-    regions, pictures = _regions(own, path, v, windows, shares, grid, most) if grid else (None, ())
-    seconds = {"features": ready - start, "head": asked - ready, "regions": time.perf_counter() - asked,
-        "total": time.perf_counter() - start}
-    return Explanation(os.fspath(path), verdict, round(float(log_odds(own, v.sequences).mean()), 4), round(float(base), 4), rows,
-        frames, views, taps, timeline, regions,
-        {k: round(s, 3) for k, s in seconds.items()}, _notes(own, v), pictures)

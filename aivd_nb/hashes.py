@@ -11,7 +11,6 @@ import csv
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 import cv2
 import numpy as np
 from .core import LabelsError, atomic_write
@@ -106,9 +105,11 @@ def write_hashes(
     with atomic_write(out) as tmp, open(tmp, "w", newline="", encoding="utf-8") as f:
         rows = csv.writer(f)
         rows.writerow(_COLUMNS)
-        n = -1
-        for n, c in enumerate(clips): rows.writerow((c.path, c.text()))
-    return n + 1
+        n = 0
+        for c in clips:
+            rows.writerow((c.path, c.text()))
+            n += 1
+    return n
 
 # %% ../nbs/api/18_hashes.ipynb #22f7462e
 def read_hashes(

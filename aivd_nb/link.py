@@ -10,7 +10,6 @@ import ipaddress
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile

@@ -11,9 +11,14 @@ __all__ = ['as_scores', 'auc', 'average_precision', 'eer', 'tpr_at_fpr', 'reliab
 import math
 from collections.abc import Callable
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .core import ConfigError, Label, require
+
+# %% ../nbs/api/31_metrics.ipynb #aa595611
+if TYPE_CHECKING:
+    import numpy
+    import pandas
 
 # %% ../nbs/api/31_metrics.ipynb #74e0599a
 def as_scores(
@@ -65,12 +70,6 @@ def _roc(y, p):
     roc_curve = require("sklearn.metrics").roc_curve
     return roc_curve(y, p, drop_intermediate=False)[:2]
 
-# %% ../nbs/api/31_metrics.ipynb #a958cd80
-def _eer(fpr, tpr):
-    "Where the false-alarm rate meets the rate of misses"
-    import numpy as np
-    return float(np.interp(1, fpr + tpr, fpr))
-
 # %% ../nbs/api/31_metrics.ipynb #bc3c4c87
 def eer(
     y, # labels
@@ -79,6 +78,12 @@ def eer(
     "Equal error rate, interpolated between the two thresholds nearest to it"
     y, p = as_scores(y, p, probabilities=False)
     return _eer(*_roc(y, p)) if _both(y) else float("nan")
+
+# %% ../nbs/api/31_metrics.ipynb #a958cd80
+def _eer(fpr, tpr):
+    "Where the false-alarm rate meets the rate of misses"
+    import numpy as np
+    return float(np.interp(1, fpr + tpr, fpr))
 
 # %% ../nbs/api/31_metrics.ipynb #714c8d90
 def tpr_at_fpr(
@@ -172,14 +177,6 @@ def _rank_figures(y, p):
     fpr, tpr = _roc(y, p)
     return dict(zip(names, (float(area(fpr, tpr)), float(average_precision_score(y, p)), _eer(fpr, tpr), float(tpr[fpr <= .05].max()))))
 
-# %% ../nbs/api/31_metrics.ipynb #5dd80a65
-def _figures(y, p, threshold):
-    "The figures alone, for scores that have been checked"
-    called = p >= threshold
-    tp, fp = int(called[y == 1].sum()), int(called[y == 0].sum())
-    return dict(**_at_threshold(int((y == 0).sum()) - fp, fp, int(y.sum()) - tp, tp), **_rank_figures(y, p),
-        brier=brier(y, p), ece=ece(y, p))
-
 # %% ../nbs/api/31_metrics.ipynb #abf845b7
 def evaluate_scores(
     y, # labels
@@ -191,6 +188,14 @@ def evaluate_scores(
     matrix = confusion(y, p, threshold).tolist()
     return dict(n=len(y), n_real=sum(matrix[0]), n_ai=sum(matrix[1]), threshold=float(threshold),
         **_figures(y, p, threshold), confusion=matrix)
+
+# %% ../nbs/api/31_metrics.ipynb #5dd80a65
+def _figures(y, p, threshold):
+    "The figures alone, for scores that have been checked"
+    called = p >= threshold
+    tp, fp = int(called[y == 1].sum()), int(called[y == 0].sum())
+    return dict(**_at_threshold(int((y == 0).sum()) - fp, fp, int(y.sum()) - tp, tp), **_rank_figures(y, p),
+        brier=brier(y, p), ece=ece(y, p))
 
 # %% ../nbs/api/31_metrics.ipynb #d2960ba5
 class Interval(NamedTuple):
@@ -234,13 +239,6 @@ def _check_groups(y, groups):
     if blank := int(pd.isna(np.asarray(groups, dtype=object)).sum()):
         raise ConfigError("groups", f"{blank} of {len(y)} are missing", "Give each clip a group")
 
-# %% ../nbs/api/31_metrics.ipynb #b3fe080a
-def _percentiles(values, level):
-    "Low and high ends of the middle `level` of the values that are numbers; NaN where there is none"
-    import numpy as np
-    values = values[np.isfinite(values)]
-    return tuple(map(float, np.quantile(values, [(1 - level)/2, (1 + level)/2]))) if len(values) else (float("nan"),)*2
-
 # %% ../nbs/api/31_metrics.ipynb #8936800c
 def bootstrap_interval(
     metric:Callable, # f(y, p) → number
@@ -257,6 +255,13 @@ def bootstrap_interval(
     _check_groups(y, groups)
     values = np.array([metric(y[i], p[i]) for i in _draws(y, groups, n, seed)])
     return Interval(float(metric(y, p)), *_percentiles(values, level))
+
+# %% ../nbs/api/31_metrics.ipynb #b3fe080a
+def _percentiles(values, level):
+    "Low and high ends of the middle `level` of the values that are numbers; NaN where there is none"
+    import numpy as np
+    values = values[np.isfinite(values)]
+    return tuple(map(float, np.quantile(values, [(1 - level)/2, (1 + level)/2]))) if len(values) else (float("nan"),)*2
 
 # %% ../nbs/api/31_metrics.ipynb #deceb70e
 def evaluate_intervals(

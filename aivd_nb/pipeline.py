@@ -135,7 +135,7 @@ def code_digest() -> str: # 64 hexadecimal digits
     return cache_key(opencv=cv2.__version__, av=version("av"), **{m: _without_comments((here/f"{m}.py").read_text(encoding="utf-8")) for m in _CODE})
 
 # %% ../nbs/api/23_pipeline.ipynb #7faf23df
-def _without_comments(source): return "\n".join(l for l in source.splitlines() if l and not l.startswith("#"))
+def _without_comments(source): return "\n".join(line for line in source.splitlines() if line and not line.startswith("#"))
 
 # %% ../nbs/api/23_pipeline.ipynb #e2d1a032
 def content_digest(
@@ -229,7 +229,7 @@ class OpenClip:
 def _at_fault(path):
     "What goes wrong while a file is read is told as an error of the file's"
     try: yield
-    except OSError as e: raise VideoError(path, f"can't be read to its end ({e})", "Copy it again", "unreadable") from e
+    except OSError as e: raise VideoError(path, f"can't be read to its end ({e.strerror or type(e).__name__})", "Copy it again", "unreadable") from e
     except cv2.error as e: raise ConfigError("OpenCV", f"can't work on a picture of {path} ({e})", "Install it anew: pip install --force-reinstall opencv-python-headless") from e
     except (AivdError, Stopped, MemoryError): raise
     except Exception as e: # a file that makes the reader do what nobody foresaw is at fault itself

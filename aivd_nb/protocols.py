@@ -8,31 +8,20 @@ __all__ = ['mission_runs', 'fast_logits', 'fold_logits', 'leave_out_rows', 'leav
 # %% ../nbs/api/56_protocols.ipynb #d694e530
 from itertools import combinations
 
+from typing import TYPE_CHECKING
 import numpy as np
 
 from .calibration import sigmoid
 from .core import ConfigError, SplitError, require
 from .metrics import Interval, auc, bootstrap_interval
-from .splits import balanced_sample, check_leak, grouped_folds, grouped_split, leave_one_generator_out, stratified_split
+from .splits import check_leak, grouped_folds, grouped_split, leave_one_generator_out, stratified_split
 from .train import Sequences, TrainConfig, clip_weights, head_logits, train_heads
+
+# %% ../nbs/api/56_protocols.ipynb #afd85d3f
+if TYPE_CHECKING: import pandas
 
 # %% ../nbs/api/56_protocols.ipynb #bb4c9859
 _CUTS = {"random": stratified_split, "grouped": grouped_split}
-
-# %% ../nbs/api/56_protocols.ipynb #701cd051
-def _fit_and_score(a, b, seq, head, train, seed):
-    "Logits of the clips of table `b` from heads trained on table `a`"
-    from dataclasses import replace
-    rows = seq.of(a.index)
-    y = a["label"].reindex(range(seq.n_clips)).to_numpy()[seq.clip[rows]]
-    w = np.zeros(seq.n_clips)
-    w[a.index] = clip_weights(a["label"].to_numpy(), a["group"].to_numpy() if train.balance else None)
-    w = (w / np.maximum(np.bincount(seq.clip, minlength=seq.n_clips), 1))[seq.clip[rows]]
-    model, _ = train_heads(head, replace(train, seed=seed), seq.x[rows], y, w / w.mean())
-    judged = seq.of(b.index)
-    z = np.zeros(len(seq.x))
-    z[judged] = head_logits(model, seq.x[judged])
-    return seq.clip_logits(z)[b.index]
 
 # %% ../nbs/api/56_protocols.ipynb #10431272
 def mission_runs(
@@ -52,6 +41,21 @@ def mission_runs(
         if split == "grouped": check_leak(a, b)
         found.append(b.assign(probability=sigmoid(_fit_and_score(a, b, seq, head, train, seed)), seed=seed))
     return pd.concat(found, ignore_index=True)
+
+# %% ../nbs/api/56_protocols.ipynb #701cd051
+def _fit_and_score(a, b, seq, head, train, seed):
+    "Logits of the clips of table `b` from heads trained on table `a`"
+    from dataclasses import replace
+    rows = seq.of(a.index)
+    y = a["label"].reindex(range(seq.n_clips)).to_numpy()[seq.clip[rows]]
+    w = np.zeros(seq.n_clips)
+    w[a.index] = clip_weights(a["label"].to_numpy(), a["group"].to_numpy() if train.balance else None)
+    w = (w / np.maximum(np.bincount(seq.clip, minlength=seq.n_clips), 1))[seq.clip[rows]]
+    model, _ = train_heads(head, replace(train, seed=seed), seq.x[rows], y, w / w.mean())
+    judged = seq.of(b.index)
+    z = np.zeros(len(seq.x))
+    z[judged] = head_logits(model, seq.x[judged])
+    return seq.clip_logits(z)[b.index]
 
 # %% ../nbs/api/56_protocols.ipynb #e0d510ec
 def fast_logits(
@@ -115,24 +119,6 @@ def leave_out_table(
     mean = bootstrap_interval(lambda _, v: v.mean(), np.ones(len(t), int), t["auc"].to_numpy(), t["source"].to_numpy(), draws, seed)
     return t.sort_values("auc", ascending=False, ignore_index=True), mean
 
-# %% ../nbs/api/56_protocols.ipynb #2ef466f7
-def _folded(a, b):
-    "AUC between two sets of scores, at least one half"
-    v = auc(np.repeat([0, 1], [len(a), len(b)]), np.concatenate([a, b]))
-    return max(v, 1 - v)
-
-# %% ../nbs/api/56_protocols.ipynb #237c8475
-def _by_chance(n, m, shuffles, rng):
-    "Mean folded AUC of scores without meaning"
-    return float(np.mean([_folded(v[:n], v[n:]) for v in rng.normal(size=(shuffles, n + m))]))
-
-# %% ../nbs/api/56_protocols.ipynb #20159920
-def _over_families(t, names, rng, draws=500):
-    "95 % interval of the mean over pairs, families drawn with replacement; a family and itself are no pair"
-    at = {frozenset(p): v for *p, v in t[["a", "b", "auc"]].itertuples(index=False)}
-    picks = ([at[frozenset(p)] for p in combinations(rng.choice(names, len(names)), 2) if p[0] != p[1]] for _ in range(draws))
-    return tuple(map(float, np.quantile([np.mean(v) for v in picks if v], [.025, .975])))
-
 # %% ../nbs/api/56_protocols.ipynb #12516087
 def real_vs_real(
     scores, # of real clips that trained nothing
@@ -154,3 +140,21 @@ def real_vs_real(
         "chance": _by_chance(len(by[a]), len(by[b]), shuffles, rng)} for a, b in combinations(by, 2)]
     t = pd.DataFrame(rows).sort_values("auc", ascending=False, ignore_index=True)
     return t, Interval(float(t["auc"].mean()), *_over_families(t, list(by), rng)), float(t["chance"].mean())
+
+# %% ../nbs/api/56_protocols.ipynb #2ef466f7
+def _folded(a, b):
+    "AUC between two sets of scores, at least one half"
+    v = auc(np.repeat([0, 1], [len(a), len(b)]), np.concatenate([a, b]))
+    return max(v, 1 - v)
+
+# %% ../nbs/api/56_protocols.ipynb #237c8475
+def _by_chance(n, m, shuffles, rng):
+    "Mean folded AUC of scores without meaning"
+    return float(np.mean([_folded(v[:n], v[n:]) for v in rng.normal(size=(shuffles, n + m))]))
+
+# %% ../nbs/api/56_protocols.ipynb #20159920
+def _over_families(t, names, rng, draws=500):
+    "95 % interval of the mean over pairs, families drawn with replacement; a family and itself are no pair"
+    at = {frozenset(p): v for *p, v in t[["a", "b", "auc"]].itertuples(index=False)}
+    picks = ([at[frozenset(p)] for p in combinations(rng.choice(names, len(names)), 2) if p[0] != p[1]] for _ in range(draws))
+    return tuple(map(float, np.quantile([np.mean(v) for v in picks if v], [.025, .975])))

@@ -13,9 +13,8 @@ import re
 import stat
 import struct
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from html import unescape
-from pathlib import Path
 from .containers import HEAD, INSIDE, KINDS, Look, boxes, chunks, elements, sniff
 from .core import VideoError
 from .trust import find_trust
@@ -36,7 +35,7 @@ def _when(
     seconds, # since 1904
 ) -> str|None: # ISO 8601, UTC
     "A time of an MP4"
-    t = datetime(1904, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=min(seconds, 1 << 33))
+    t = datetime(1904, 1, 1, tzinfo=UTC) + timedelta(seconds=min(seconds, 1 << 33))
     return t.isoformat() if seconds and 1990 <= t.year < 2100 else None
 
 # %% ../nbs/api/38_provenance.ipynb #d2dd0214

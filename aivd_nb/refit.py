@@ -7,16 +7,18 @@ __all__ = ['window_scores', 'clips_of', 'refit_passages', 'measure_passages']
 
 # %% ../nbs/api/37_refit.ipynb #22a60925
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 import numpy as np
 from .bundle import Bundle, load_bundle, write_json
 from .cache import FeatureCache
-from .core import LabelsError, TrainError
+from .core import LabelsError
 from .featurizers import Featurizer
-from .labels import read_labels
 from .passages import Clips, PassageRule, draw_film, fit_passages, judge_film, see_film
 from .sampling import Look
 from .train import TrainConfig, extract, out_of_fold_windows, scored_clips, training_copies
+
+# %% ../nbs/api/37_refit.ipynb #cfca8f45
+if TYPE_CHECKING: import pandas
 
 # %% ../nbs/api/37_refit.ipynb #c7da4dc9
 def window_scores(
@@ -28,7 +30,6 @@ def window_scores(
     progress:bool=False, # show a bar
 ) -> "pandas.DataFrame": # one row a window: file_path, label, group, window, log_odds
     "Calibrated log-odds of every window of a collection, by heads that saw neither its clip nor the clip's source"
-    import pandas as pd
     if "group" not in df:
         raise LabelsError("labels", "has no column 'group', without which clips of one source stand on both sides",
             "Add a column that names each clip's source")

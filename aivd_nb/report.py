@@ -16,11 +16,15 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from typing import TYPE_CHECKING
 from .calibration import AI, INCONCLUSIVE, REAL, Band
 from .core import ConfigError
 from .evaluate import Evaluation
 from .metrics import confusion, risk_coverage
 from .plots import plot_confusion, plot_reliability, plot_risk_coverage, plot_roc, plot_scores
+
+# %% ../nbs/api/54_report.ipynb #a1b451e7
+if TYPE_CHECKING: import pandas
 
 # %% ../nbs/api/54_report.ipynb #e8ba3e4a
 MEANING = {
@@ -122,15 +126,14 @@ def _figures_table(e):
 # %% ../nbs/api/54_report.ipynb #1e91c7b4
 def _verdicts(t):
     "Clips by what they are and what they were called"
-    import pandas as pd
     t = t[t["probability"].notna()]
+    import pandas as pd
     c = pd.crosstab(t["label"].map({0: "real", 1: "AI-generated"}).rename("is"), t["verdict"])
     return c.reindex(columns=[REAL, INCONCLUSIVE, AI], fill_value=0).reset_index()
 
 # %% ../nbs/api/54_report.ipynb #fdd8a7a1
 def _sections(e):
     "(heading, HTML) of each part of the page that has something to say"
-    import pandas as pd
     yield "Figures", html_table(_figures_table(e))
     yield "Verdicts", html_table(_verdicts(e.table))
     yield "Pictures", "\n".join(f"<figure>{inline_png(ax, name)}<figcaption>{html.escape(name)}</figcaption></figure>"

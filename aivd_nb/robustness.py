@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
@@ -19,6 +20,9 @@ from .calibration import AI, INCONCLUSIVE
 from .core import ConfigError, SplitError
 from .evaluate import clip_sources, score_clips
 from .metrics import auc, bootstrap_interval, ece, paired_interval
+
+# %% ../nbs/api/51_robustness.ipynb #d3485e6f
+if TYPE_CHECKING: import pandas
 
 # %% ../nbs/api/51_robustness.ipynb #4944f87c
 @dataclass(frozen=True)

@@ -229,21 +229,6 @@ def list_videos(
     for p in paths: yield from _find(p)
     if manifest is not None: yield from _from_manifest(manifest)
 
-# %% ../nbs/api/43_scan_files.ipynb #64cb6406
-def _first(source):
-    "The first video of a source, or None; what a file system says against it as an error that helps"
-    try:
-        found = next(_find(source), None)
-    except ConfigError:
-        raise
-    except FileNotFoundError as e:
-        raise ConfigError(source, "is not there", "Check the address") from e
-    except Exception as e: # drivers of file systems raise whatever their libraries do
-        raise ConfigError(source, f"can't be listed ({type(e).__name__}: {e})",
-            "Check the address, the network and your credentials") from e
-    if found and found.problem and found.path == os.path.abspath(source): raise ConfigError(source, *found.problem[1:])
-    return found
-
 # %% ../nbs/api/43_scan_files.ipynb #c55e0b6d
 def check_sources(
     paths:Iterable, # as for `list_videos`
@@ -262,6 +247,21 @@ def check_sources(
                 f"Videos end in one of {' '.join(sorted(VIDEO_SUFFIXES))}")
     if manifest is not None and next(_from_manifest(manifest), None) is None:
         raise ConfigError(manifest, "names no video", "Add a row for each")
+
+# %% ../nbs/api/43_scan_files.ipynb #64cb6406
+def _first(source):
+    "The first video of a source, or None; what a file system says against it as an error that helps"
+    try:
+        found = next(_find(source), None)
+    except ConfigError:
+        raise
+    except FileNotFoundError as e:
+        raise ConfigError(source, "is not there", "Check the address") from e
+    except Exception as e: # drivers of file systems raise whatever their libraries do
+        raise ConfigError(source, f"can't be listed ({type(e).__name__}: {e})",
+            "Check the address, the network and your credentials") from e
+    if found and found.problem and found.path == os.path.abspath(source): raise ConfigError(source, *found.problem[1:])
+    return found
 
 # %% ../nbs/api/43_scan_files.ipynb #db5d1113
 def sample_videos(
@@ -301,7 +301,7 @@ def watch_videos(
         try:
             yield from _settled(look(), seen, settle_s)
         except (OSError, ConfigError) as e:
-            warnings.warn(f"this look at the folder failed, the next is in {every_s:g} s ({e})")
+            warnings.warn(f"this look at the folder failed, the next is in {every_s:g} s ({e})", stacklevel=2)
         until = time.monotonic() + every_s
         while not stopped() and time.monotonic() < until:
             yield None

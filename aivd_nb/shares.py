@@ -6,7 +6,6 @@
 __all__ = ['summary', 'Shares', 'Space', 'read_shares', 'linear_logit', 'family_of']
 
 # %% ../nbs/api/29_shares.ipynb #b63b8ebb
-from dataclasses import dataclass
 from typing import NamedTuple
 import numpy as np
 from .core import ConfigError, require

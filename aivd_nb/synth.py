@@ -10,7 +10,6 @@ __all__ = ['BROKEN', 'photo', 'camera_frames', 'generated_frames', 'draw_number'
 import shutil
 import struct
 import subprocess
-import tempfile
 import wave
 from pathlib import Path
 import numpy as np

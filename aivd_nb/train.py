@@ -20,7 +20,7 @@ from .calibration import Band, Calibrator, fit_band, fit_calibrator, fit_ood, gr
 from .core import AivdError, ConfigError, TrainError, cpu_count, import_keras
 from .featurizers import Featurizer
 from .heads import HeadConfig, average_heads, build_head, build_reader, build_stack, fit_projection
-from .metrics import evaluate_intervals, evaluate_scores
+from .metrics import evaluate_intervals
 from .passages import Clips, PassageRule, fit_passages
 from .pipeline import CnnThreads, video_features
 from .show import kind_name

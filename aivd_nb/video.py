@@ -17,7 +17,7 @@ import numpy as np
 from .containers import KINDS, sniff
 from .core import VideoError, cpu_count
 from .packets import Packets, borne_out, claimed_rate, decoded_packets, indexed_packets, read_packets
-from .tracks import AGAIN, CONVERT, Limits, Reading, Turn, check_file, check_pixels, describe_tracks, films, lacking, turn_of
+from .tracks import AGAIN, CONVERT, Limits, Reading, check_file, check_pixels, describe_tracks, films, lacking, turn_of
 
 # %% ../nbs/api/10_video.ipynb #df91c4d9
 _all_ = ["Limits", "Packets", "sniff"] # what a user of the reader needs besides
