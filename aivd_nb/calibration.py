@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REAL', 'AI', 'INCONCLUSIVE', 'sigmoid', 'logit', 'Calibrator', 'group_weights', 'fit_calibrator', 'Band', 'Decision',
-           'decide', 'fit_band', 'OodGate', 'ood_distance', 'is_ood', 'fit_ood']
+           'decide', 'fit_band', 'verdicts_by_kind', 'OodGate', 'ood_distance', 'is_ood', 'fit_ood']
 
 # %% ../nbs/api/32_calibration.ipynb #24fed3d4
 import base64
@@ -172,6 +172,19 @@ def fit_band(
     real = min(0.5, *(-_threshold_above(-p[y == 1], max_missed, w[y == 1]) for w in ways))
     counts = dict(false_alarms=int((p[y == 0] >= ai).sum()), missed=int(((p <= real) & (p < ai))[y == 1].sum()))
     return Band(ai, real, n_real=int((y == 0).sum()), n_ai=int(y.sum()), coverage=float(((p >= ai) | (p <= real)).mean()), **counts)
+
+# %% ../nbs/api/32_calibration.ipynb #7ce0d254
+def verdicts_by_kind(
+    p, # calibrated probabilities of AI clips that trained nothing
+    kinds, # the kind of each
+    band:Band,
+    least:int=20, # kinds with fewer clips are left out
+) -> dict: # kind → (clips, share called AI-Generated, share called Real); the most often called Real first
+    "What the band makes of each kind of AI clip"
+    p, kinds = np.asarray(p), np.asarray(kinds).astype(str)
+    rows = {k: p[kinds == k] for k, n in zip(*np.unique(kinds, return_counts=True)) if n >= least}
+    found = {k: (len(v), float((v >= band.ai).mean()), float((v <= band.real).mean())) for k, v in rows.items()}
+    return dict(sorted(found.items(), key=lambda item: -item[1][2]))
 
 # %% ../nbs/api/32_calibration.ipynb #70b12972
 @lru_cache(maxsize=8)

@@ -19,7 +19,6 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 import numpy as np
 import aivd_nb
-from fastcore.basics import patch
 from .core import ConfigError, FingerprintError, WeightsError, atomic_write, cache_dir, cpu_count, file_digest, import_keras, require, shared_data
 
 # %% ../nbs/api/20_featurizers.ipynb #e3625443
@@ -80,12 +79,10 @@ class FeatureSpec:
         if not self.views: raise ConfigError(self.backbone, "no view is named", "Name at least one, for example 'resized'")
         if b.size is None and self.taps: raise ConfigError(self.backbone, "has no taps to choose", "Leave taps empty: the ONNX file fixes its output")
 
-# %% ../nbs/api/20_featurizers.ipynb #bec33656
-@patch
-def layers(self:FeatureSpec) -> tuple[tuple[str, bool], ...]: # (layer, with standard deviation?)
-    "The taps taken apart; the last layer's mean where none is named"
-    taps = self.taps or (get_backbone(self.backbone).last + ":mean",)
-    return tuple((t.removesuffix(":mean"), not t.endswith(":mean")) for t in taps)
+    def layers(self) -> tuple[tuple[str, bool], ...]: # (layer, with standard deviation?)
+        "The taps taken apart; the last layer's mean where none is named"
+        taps = self.taps or (get_backbone(self.backbone).last + ":mean",)
+        return tuple((t.removesuffix(":mean"), not t.endswith(":mean")) for t in taps)
 
 # %% ../nbs/api/20_featurizers.ipynb #e75860fa
 def _keras_models(): return Path(os.environ.get("KERAS_HOME", Path.home()/".keras"))/"models"
@@ -274,16 +271,14 @@ class Featurizer:
         taps = self.taps or (("whole CNN", self.dim),)
         return tuple((view, layer, int(n)) for view in self.spec.views for layer, n in taps)
 
-# %% ../nbs/api/20_featurizers.ipynb #984b7998
-@patch
-def check_fingerprint(self:Featurizer,
-    wanted, # the 32 numbers of the features that a head was trained on
-    source:str="this bundle", # who asks
-):
-    "Refuse features that are not those a head was trained on"
-    if same_fingerprint(wanted, self.fingerprint): return
-    raise FingerprintError(source, f"was trained on other features than these weights of {self.spec.backbone} give",
-        f"Provide the ImageNet weights of {self.spec.backbone} (taps: {', '.join(self.spec.taps) or 'last layer'}) in AIVD_WEIGHTS, or train a head on yours")
+    def check_fingerprint(self,
+        wanted, # the 32 numbers of the features that a head was trained on
+        source:str="this bundle", # who asks
+    ):
+        "Refuse features that are not those a head was trained on"
+        if same_fingerprint(wanted, self.fingerprint): return
+        raise FingerprintError(source, f"was trained on other features than these weights of {self.spec.backbone} give",
+            f"Provide the ImageNet weights of {self.spec.backbone} (taps: {', '.join(self.spec.taps) or 'last layer'}) in AIVD_WEIGHTS, or train a head on yours")
 
 # %% ../nbs/api/20_featurizers.ipynb #c3a6c909
 def create(

@@ -16,13 +16,14 @@ from .ahead import in_order
 from .augment import draw_augment, draw_encoding, encoded
 from .bundle import Bundle, load_bundle, save_bundle, tool_versions
 from .cache import FeatureCache
-from .calibration import Band, Calibrator, fit_band, fit_calibrator, fit_ood, group_weights, logit
+from .calibration import Band, Calibrator, fit_band, fit_calibrator, fit_ood, group_weights, logit, verdicts_by_kind
 from .core import AivdError, ConfigError, TrainError, cpu_count, import_keras
 from .featurizers import Featurizer
 from .heads import HeadConfig, average_heads, build_head, build_reader, build_stack, fit_projection
 from .metrics import evaluate_intervals, evaluate_scores
 from .passages import Clips, PassageRule, fit_passages
 from .pipeline import CnnThreads, video_features
+from .show import kind_name
 from .shares import Space, family_of, read_shares, summary
 from .splits import grouped_folds, grouped_split, stratified_split
 from .sampling import Sampling
@@ -365,6 +366,14 @@ def fit_passages_of(df, seq:Sequences, z, calibrator:Calibrator, band:Band, samp
     if "group" not in df or df.loc[df["label"] == 0, "group"].nunique() < 20: return None
     return fit_passages(scored_clips(df, seq, z, calibrator), sampling, band, films)
 
+# %% ../nbs/api/34_train.ipynb #3e0db02a
+def _kinds(held, p, band):
+    "What is found and missed by kind, and in words the two kinds that are called Real most often"
+    if "kind" not in held: return {}
+    ai = (held["label"] == 1).to_numpy()
+    kinds = verdicts_by_kind(p[ai], held["kind"][ai], band)
+    return {"kinds": kinds, "missed_most": " and ".join(map(kind_name, list(kinds)[:2]))}
+
 # %% ../nbs/api/34_train.ipynb #cb95dffd
 def _calibrated(name, featurizer, sampling, head, seq, df, rows, z, all_rows):
     "The bundle's settings with calibration, band, gate, passages and figures from the held-out logits of windows"
@@ -379,6 +388,7 @@ def _calibrated(name, featurizer, sampling, head, seq, df, rows, z, all_rows):
         "generators": sorted(df["generator"].dropna().astype(str).unique().tolist()) if "generator" in df else []}
     metrics = {"on": "grouped folds" if all_rows else "held-out sources" if groups is not None else "held-out clips", "n": len(y), **_figures(y, p, groups)}
     band = fit_band(p, y, groups=groups)
+    metrics |= _kinds(held, p, band)
     passages = fit_passages_of(held, seq, windows, calibrator, band, sampling)
     bundle = Bundle(name, featurizer.spec, sampling, head, featurizer.columns, featurizer.identity, tuple(featurizer.fingerprint), calibrator, band, gate, passages, data, metrics, tool_versions())
     return bundle, held.assign(probability=p)[[c for c in ("file_path", "label", "group", "generator", "probability") if c in held or c == "probability"]]
