@@ -205,8 +205,9 @@ def explain(clip, bundle, weights, out, places):
 def _check_out(out):
     "Refuse a file that can't be written as asked before any work is done"
     from pathlib import Path
-    from aivd_nb.core import ConfigError
+    from aivd_nb.core import ConfigError, require
     if out and Path(out).suffix not in (".json", ".png", ".svg", ".pdf"): raise ConfigError(out, "is neither JSON nor a picture by its name", "Use .json, .png, .svg or .pdf")
+    if out and Path(out).suffix != ".json": require("matplotlib")
 
 # %% ../nbs/api/62_cli.ipynb #abfbc9d5
 def _keep_explanation(e, band, out):
@@ -311,9 +312,15 @@ def _scan_now(paths, out, fail_on, options):
 def _scan(paths, out, fail_on, report, **options):
     "The `scan` command's work; gives its exit code"
     if options["watch"] and fail_on: raise click.UsageError("--fail-on asks what there is in the end, and --watch has none")
+    if report: _check_report()
     code = _scan_now(paths, out, fail_on, options) if paths or options["manifest"] or not report else 0
     if report: say(str(_scan_report(out)))
     return code
+
+def _check_report():
+    "Refuse a page that can't be drawn before hours of scanning"
+    from aivd_nb.core import require
+    require("seaborn")
 
 def _scan_report(out):
     "The page"

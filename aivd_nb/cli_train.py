@@ -104,7 +104,7 @@ def _train(labels_csv, out, backbone, views, taps, weights, step, unit, length, 
     df = read_labels(labels_csv)
     cnn = weights if weights and Path(weights).suffix == ".onnx" else None
     f = create(FeatureSpec(backbone, tuple(views), tuple(taps)), weights)
-    result = fit(df, f, out, sampling, head, cfg, folds, FeatureCache(), cnn, overwrite=overwrite)
+    result = fit(df, f, out, sampling, head, cfg, folds, FeatureCache(), cnn, progress=sys.stderr.isatty(), overwrite=overwrite)
     save_figure(plot_history(result.history)[0], Path(out)/"history.png")
     m = result.bundle.metrics
     say(f"{out}: trained on {len(df) if folds else len(df) - m['n']} clips; scored on {m['n']} clips ({m['on']}): " + ", ".join(f"{k} {m[k][0]:.3f} ({m[k][1]:.3f}–{m[k][2]:.3f})" for k in ("accuracy", "auc") if len(m[k]) == 3))
@@ -129,13 +129,12 @@ def passages(**options):
 def _passages(labels_csv, bundle, weights, folds, scores, films):
     "The `passages` command's work"
     from pathlib import Path
-    import pandas as pd
     from aivd_nb.cache import FeatureCache
-    from aivd_nb.core import atomic_write
+    from aivd_nb.core import atomic_write, require
     from aivd_nb.detector import Detector
     from aivd_nb.labels import read_labels
     from aivd_nb.refit import refit_passages, window_scores
-    if scores and Path(scores).is_file(): table = pd.read_csv(scores)
+    if scores and Path(scores).is_file(): table = require("pandas").read_csv(scores)
     else:
         detector = Detector.load(bundle, weights)
         table = window_scores(detector.bundle, read_labels(labels_csv), detector.featurizer, folds, FeatureCache(), sys.stderr.isatty())

@@ -8,10 +8,8 @@ __all__ = ['ReportClip', 'few_windows', 'look_again', 'moment', 'quote', 'error_
 
 # %% ../nbs/api/59_clip_report.ipynb #b1389c73
 import base64
-import io
 import os
 import re
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -21,9 +19,8 @@ import aivd_nb
 from .calibration import Band
 from .core import AivdError, ConfigError, atomic_write, file_digest
 from .openapi import model_of
-from .plots import plot_timeline
 from .sandbox import describe, thumbnail
-from .show import SIGNS, clock, percent, stretch
+from .show import SIGNS, clock, percent, stretch, timeline_svg
 from .video import Limits, VideoReader
 from .words import phrase, said
 
@@ -139,18 +136,12 @@ def error_figures(
     return [(phrase(language, f"report.{k}"), phrase(language, "report.of", k=band[k], n=band[n], p=percent(band[k]/band[n]))) for k, n in rows if band.get(n)]
 
 # %% ../nbs/api/59_clip_report.ipynb #c4e1ce4f
-_DRAWING = threading.Lock()
-
 def _uri(kind, data): return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 def _plot(t, verdict, band):
     "The timeline as a picture inside the page"
-    out = io.BytesIO()
-    with _DRAWING:
-        ax = plot_timeline(verdict["timeline"], band, "", duration=verdict["duration_s"])
-        ax.set(xlabel=t("report.seconds") if verdict["duration_s"] <= 60 else "", ylabel=t("table.probability"), yticklabels=[f"0 {t('chart.real')}", "½", f"{t('chart.ai')} 1"])
-        ax.figure.savefig(out, format="png", dpi=110, metadata={"Software": None})
-    return _uri("png", out.getvalue())
+    drawn = timeline_svg(verdict["timeline"], band, verdict["duration_s"], (t("chart.real"), t("chart.ai")))
+    return _uri("svg+xml", drawn.encode())
 
 # %% ../nbs/api/59_clip_report.ipynb #bdedaf11
 def _captioned(t, c):

@@ -195,7 +195,8 @@ def _unheard():
 # %% ../nbs/api/00_core.ipynb #6fb6b1fb
 def import_keras() -> ModuleType: # `keras`, on TensorFlow
     "Keras without TensorFlow's greetings"
-    if "keras" in sys.modules: return sys.modules["keras"]
+    loaded = sys.modules.get("keras")
+    if loaded: return loaded
     if is_verbose():
         require("tensorflow")
         return require("keras")

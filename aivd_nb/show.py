@@ -175,7 +175,7 @@ def timeline_svg(
     told = "; ".join(f"{stretch(w['start_s'], w['end_s'], end)}: {percent(w['probability'])}" for w in rows)
     label = alt or f"Probability of AI over the clip. {told}"
     parts = [*_frame(band, end, sides), *_joints(rows, end), *(_segment(w, band, end) for w in rows)]
-    size = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" style="width:100%;max-width:{_WIDTH}px;height:auto"'
+    size = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" style="max-width:100%;height:auto"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(label)}" {size}>{"".join(parts)}</svg>'
 
 # %% ../nbs/api/02_show.ipynb #20cf97a4
