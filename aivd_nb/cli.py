@@ -204,7 +204,7 @@ def _probe(clip, as_json):
 def scan(**options):
     """Analyse a library of videos into a table, restartable.
 
-    PATHS are files, folders, globs and addresses (s3://…). The table is Parquet; started again, a scan goes on where it stopped.
+    PATHS are files, folders, globs and addresses such as s3://bucket/folder. The table is Parquet; started again, a scan goes on where it stopped.
     """
     sys.exit(_scan(**options))
 

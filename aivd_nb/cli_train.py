@@ -39,10 +39,10 @@ def labels(data, out):
 # %% ../nbs/api/61_cli_train.ipynb #db433a65
 @click.command(cls=Command, section="Train", example="aivd frames clip.mp4 --every 10 --out frames")
 @clips_argument
-@click.option("--out", default="frames", show_default=True, type=click.Path(), help="Folder that gets <video_name>/frame_0001.jpg …")
+@click.option("--out", default="frames", show_default=True, type=click.Path(), help="Folder that gets <video_name>/frame_0001.jpg and so on.")
 @click.option("--every", default=3, show_default=True, type=click.IntRange(1), help="Keep every n-th frame.")
 def frames(clips, out, every):
-    """Store frames of clips as 224×224 JPEGs.
+    """Store frames of clips as JPEGs of 224 by 224 pixels.
 
     CLIPS are files, folders with all videos below, or - for a list on standard input.
     """

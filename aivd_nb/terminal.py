@@ -85,13 +85,14 @@ def _part(part):
     text, style = (part, None) if isinstance(part, str) else part
     return click.style(spell(text), **STYLES[style]) if style else spell(text)
 
-# %% ../nbs/api/61_terminal.ipynb #0a6e5295
+# %% ../nbs/api/61_terminal.ipynb #9834b61c
 def say(
     *lines, # each a text, or a sequence of parts: texts and (text, a key of `STYLES`)
     err:bool=False, # on standard error
 ) -> None:
     "Print lines"
-    for line in lines: click.echo("".join(map(_part, [line] if isinstance(line, str) else line)), err=err, color=colour())
+    stream = sys.stderr if err else sys.stdout # click's own choice writes UTF-8 where ASCII was asked for
+    for line in lines: click.echo("".join(map(_part, [line] if isinstance(line, str) else line)), stream, color=colour())
 
 def complain(
     message:str, # of a failure
@@ -160,7 +161,7 @@ class Command(click.Command):
     def format_epilog(self, ctx, formatter):
         with formatter.section("Example"): formatter.write(f"  {self.example}\n")
 
-# %% ../nbs/api/61_terminal.ipynb #e4f6d3c9
+# %% ../nbs/api/61_terminal.ipynb #91114880
 class Group(click.Group):
     "Commands in sections, in which errors that a person can mend are told in one line"
     def format_commands(self, ctx, formatter):
@@ -179,21 +180,25 @@ class Group(click.Group):
     def invoke(self, ctx):
         try: return self._invoke_and_flush(ctx)
         except click.ClickException as e: raise _spelled_error(e)
-        except AivdError as e: _end(ctx, str(e), exit_code(e))
-        except KeyboardInterrupt: _end(ctx, "stopped", INTERRUPTED)
+        except AivdError as e: _end(ctx, _told(e), exit_code(e))
+        except KeyboardInterrupt: _end(ctx, ["stopped"], INTERRUPTED)
         except OSError as e:
             if e.errno not in _REFUSED: raise
-            _end(ctx, _write_trouble(e), WRONG_USE)
+            _end(ctx, [_write_trouble(e)], WRONG_USE)
 
     def _invoke_and_flush(self, ctx):
         try: return super().invoke(ctx)
         finally: sys.stdout.flush() # a full disk is told here and not while Python ends
 
-# %% ../nbs/api/61_terminal.ipynb #e8a8c83f
-def _end(ctx, text, code):
+# %% ../nbs/api/61_terminal.ipynb #6363fe7d
+def _told(error):
+    "An error in lines: one, unless it is of many clips"
+    text = f"{spell(error.file)}: {error.problem}. {error.remedy}"
+    return text.split("\n") if error.code == "clips" else [text]
+
+def _end(ctx, lines, code):
     "Say why, and end"
-    first, *more = text.splitlines()
-    say(f"aivd: {first}", *more, err=True)
+    say(f"aivd: {lines[0]}", *lines[1:], err=True)
     ctx.exit(code)
 
 def _spelled_error(e):
