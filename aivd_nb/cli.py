@@ -6,11 +6,11 @@
 __all__ = ['fail_on_option', 'main', 'predict', 'explain', 'provenance', 'probe', 'scan', 'hash_', 'card', 'doctor', 'serve',
            'mcp']
 
-# %% ../nbs/api/62_cli.ipynb #cdc6a5fa
+# %% ../nbs/api/62_cli.ipynb #3db9ac1b
 import sys
 import click
 from .answers import find_clips
-from .cli_train import bench, bundle_option, cache_option, clips_argument, evaluate, frames, json_option, labels, passages, train, weights_option
+from .cli_train import bench, bundle_option, cache_option, clips_argument, evaluate, frames, json_option, labels, out_file, out_folder, passages, train, weights_option
 from .core import VideoError
 from .terminal import EXIT_CODES, FOUND, INTERRUPTED, NOT_ANALYSED, Command, Group, complain, each, say, to_json
 
@@ -65,7 +65,7 @@ def _check_forms(clips, as_json, as_csv, shots):
     if as_json and as_csv: raise click.UsageError("Give --json or --csv, not both")
     if shots and any(map(is_link, clips)): raise click.UsageError("--shots cuts files; download what the link leads to first")
 
-# %% ../nbs/api/62_cli.ipynb #b7ea5deb
+# %% ../nbs/api/62_cli.ipynb #f00200fc
 def _predict(clips, bundle, weights, engine, as_json, as_csv, windows, shots, fail_on, cache):
     "The `predict` command's work; gives its exit code"
     from aivd_nb.answers import answers, csv_row, tally
@@ -82,7 +82,7 @@ def _predict(clips, bundle, weights, engine, as_json, as_csv, windows, shots, fa
         for r in found: show(r)
         results += found
     if not quiet and len(results) > 1: say(tally(results))
-    if not quiet: say(f"[{detector.bundle.name}] One signal, not proof.")
+    if not quiet and any(hasattr(r, "label") for r in results): say(f"[{detector.bundle.name}] One signal, not proof.")
     return _ending(results, fail_on)
 
 # %% ../nbs/api/62_cli.ipynb #1a00c23f
@@ -92,12 +92,12 @@ def _ending(results, fail_on):
     if any({"ai": "AI-Generated", "inconclusive": "Inconclusive"}.get(what, what) in labels for what in fail_on): return FOUND
     return NOT_ANALYSED if "error" in labels else 0
 
-# %% ../nbs/api/62_cli.ipynb #a0a652d9
+# %% ../nbs/api/62_cli.ipynb #b9f3eed7
 @main.command(cls=Command, section="Use", example="aivd explain clip.mp4 --out why.png")
 @click.argument("clip", type=click.Path())
 @bundle_option
 @weights_option
-@click.option("--out", type=click.Path(), help="Write all of it to a .json, or draw it: .png, .svg, .pdf.")
+@click.option("--out", type=out_file, help="Write all of it to a .json, or draw it: .png, .svg, .pdf.")
 @click.option("--places/--no-places", default=True, show_default=True, help="Map of the picture; takes most of the time.")
 def explain(clip, bundle, weights, out, places):
     """Say what in a clip spoke for its verdict.
@@ -185,19 +185,19 @@ def _probe(clip, as_json):
     info = look(clip)
     return [to_json(asdict(info))] if as_json else clip_lines(info)
 
-# %% ../nbs/api/62_cli.ipynb #9135131b
+# %% ../nbs/api/62_cli.ipynb #d0384f1c
 @main.command(cls=Command, section="Use", example="aivd scan videos/ --out results --report")
 @click.argument("paths", nargs=-1, type=click.Path())
-@click.option("--out", default="results", show_default=True, type=click.Path(), help="Folder of the table; a scan that stands there goes on.")
+@click.option("--out", default="results", show_default=True, type=out_folder, help="Folder of the table; a scan that stands there goes on.")
 @click.option("--manifest", type=click.Path(), help="CSV with a column path or file_path, relative to its folder.")
 @bundle_option
 @weights_option
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Workers of this machine, or of a Ray cluster.")
 @click.option("--address", help="Of a Ray cluster, such as auto; else one is started here.")
-@click.option("--workers", type=int, help="Videos analysed at once.  [default: one a processor]")
-@click.option("--sample", type=int, help="Look at so many videos only, drawn evenly.")
+@click.option("--workers", type=click.IntRange(1), help="Videos analysed at once.  [default: one a processor]")
+@click.option("--sample", type=click.IntRange(1), help="Look at so many videos only, drawn evenly.")
 @click.option("--watch", is_flag=True, help="Go on with what is put into the folders, until Ctrl-C.")
-@click.option("--timeout", "timeout_s", default=120.0, show_default=True, help="Seconds for a video.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(0, min_open=True), default=120.0, show_default=True, help="Seconds for a video.")
 @click.option("--known", metavar="CSV", type=click.Path(), help="List that `aivd hash` wrote: mark copies of these clips, and of one another, that were encoded again, cropped or given a logo.")
 @fail_on_option
 @click.option("--report", is_flag=True, help="Write a page and a CSV into OUT/_report, in the end; without PATHS, do only that.")
@@ -233,10 +233,10 @@ def _scan_report(out):
     from aivd_nb.scan_report import write_scan_report
     return write_scan_report(out)
 
-# %% ../nbs/api/62_cli.ipynb #06dd22cd
+# %% ../nbs/api/62_cli.ipynb #57487433
 @main.command("hash", cls=Command, section="Use", example="aivd hash known/ --out known.csv")
 @clips_argument
-@click.option("--out", required=True, type=click.Path(), help="CSV to write.")
+@click.option("--out", required=True, type=out_file, help="CSV to write.")
 def hash_(clips, out):
     """Write hashes by which `scan --known` finds copies of clips.
 
@@ -277,12 +277,12 @@ def doctor(as_json):
 # %% ../nbs/api/62_cli.ipynb #77ed0d57
 for _command in (labels, frames, train, passages, evaluate, bench): main.add_command(_command)
 
-# %% ../nbs/api/62_cli.ipynb #ff5785aa
+# %% ../nbs/api/62_cli.ipynb #75e61ca4
 @main.command(cls=Command, section="Serve", example="aivd serve --port 8080")
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
-@click.option("--port", type=int, help="Port to listen on.  [default: 8000]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.  [default: 8000]")
 @bundle_option
-@click.option("--data", type=click.Path(), help="Folder for uploads in work and results.  [default: aivd-serve in the user's state folder]")
+@click.option("--data", type=out_folder, help="Folder for uploads in work and results.  [default: aivd-serve in the user's state folder]")
 @click.option("--config", "file", type=click.Path(), help="Settings, a TOML file; else what AIVD_SERVE_CONFIG names.")
 @click.option("--dev", is_flag=True, help="Flask's own server with its debugger, for working on the page.")
 @click.option("--settings", is_flag=True, help="Print every setting with its name in the environment, and end.")
@@ -316,6 +316,6 @@ def mcp(bundle, weights):
     from aivd_nb.agents import Tools, mcp_server
     mcp_server(Tools(bundle, weights)).run()
 
-# %% ../nbs/api/62_cli.ipynb #f635c9bb
+# %% ../nbs/api/62_cli.ipynb #888616f4
 #| eval: false
-if __name__ == "__main__": main()
+if __name__ == "__main__": main(prog_name="aivd")

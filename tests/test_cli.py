@@ -104,7 +104,7 @@ def test_others_take_folders_too(library, tmp_path):
     (["predict", "{good}", "--json", "--csv"], 2), (["predict", "https://example.org/a.mp4", "--shots"], 2), (["predict"], 2), (["nonsense"], 2),
     (["predict", "{good}", "--fail-on", "inconclusive", "--fail-on", "ai"], 3), (["predict", "{broken}", "--fail-on", "error"], 3), (["predict", "{broken}", "--fail-on", "ai"], 1),
     (["explain", "{broken}"], 1), (["explain", "{good}", "--out", "x.txt"], 2), (["probe", "{broken}"], 1), (["probe", "{good}"], 0), (["provenance", "{missing}"], 1),
-    (["provenance", "{good}", "--trust", "{broken}"], 2), (["hash", "{broken}", "--out", "{tmp}/h.csv"], 1), (["hash", "{good}"], 2), (["frames", "{broken}", "--out", "{tmp}/f"], 1),
+    (["provenance", "{good}", "--trust", "{broken}"], 2), (["hash", "{broken}", "--out", "{tmp}/h.csv"], 1), (["hash", "{good}"], 2), (["hash", "{good}", "--out", "{tmp}"], 2), (["hash", "{good}", "--out", "{good}/h.csv"], 2), (["scan", "{good}", "--out", "{good}"], 2), (["scan", "{good}", "--workers", "0"], 2), (["labels", "{tmp}"], 2), (["frames", "{broken}", "--out", "{tmp}/f"], 1),
     (["frames", "{good}", "--every", "0"], 2), (["scan", "{broken}", "--out", "{tmp}/r", "--workers", "1"], 1), (["scan", "{missing}", "--out", "{tmp}/r2"], 2),
     (["serve", "--port", "99999"], 2), (["serve", "--port", "http"], 2), (["evaluate", "{missing}", "--out", "{tmp}/e"], 2), (["train", "{missing}", "--out", "{tmp}/t"], 2), (["card", "nobody"], 2)])
 def test_exit_codes(library, tmp_path, args, code):
@@ -119,6 +119,20 @@ def test_interrupted(library):
     child.send_signal(signal.SIGINT)
     _, said = child.communicate(timeout=30)
     assert (child.returncode, said) == (130, b"aivd: stopped\n")
+
+
+def test_every_row_that_is_wrong_has_its_line(library, tmp_path):
+    for label in ("real", "ai"):
+        (tmp_path/label).mkdir()
+        shutil.copy(library/"good.mp4", tmp_path/label)
+    assert aivd("labels", tmp_path).returncode == 0
+    done = aivd("evaluate", tmp_path/"labels.csv", "--out", tmp_path/"report")
+    assert done.returncode == 2 and [line.strip()[:5] for line in done.stderr.decode().splitlines()][1:] == ["row 3"], done.stderr
+
+
+def test_a_reader_that_leaves(library):
+    done = subprocess.run(["sh", "-c", '"$@" | true', "sh", *AIVD, "card"], capture_output=True, env=PLAIN)
+    assert done.stderr == b""
 
 
 # ---- encodings, colour, names
