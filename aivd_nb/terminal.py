@@ -62,13 +62,16 @@ def _open_streams():
         except OSError: os.open(os.devnull, os.O_RDWR) # the lowest free number, which is this one
         if getattr(sys, name) is None: setattr(sys, name, open(fd, "r" if fd == 0 else "w", closefd=False))
 
-# %% ../nbs/api/61_terminal.ipynb #2aaae3f4
+# %% ../nbs/api/61_terminal.ipynb #821df8e8
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
-def _write_trouble(error):
-    "A file or stream that takes nothing, in a line; whatever waits for standard output is dropped, so that ending doesn't fail anew"
+def _file_trouble(error):
+    "What a system says against a file or stream, in a line; whatever waits for standard output is dropped, so that ending doesn't fail anew"
     if sys.stdout is sys.__stdout__: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return f"{error.filename or 'the output'}: can't be written ({error.strerror}). Free some space, or name another place"
+    place = str(error.filename2 or error.filename or "the output")
+    if os.path.basename(place).startswith(".tmp-"): place = os.path.dirname(place) # `atomic_write` has its own names
+    if error.errno in _REFUSED: return f"{place}: can't be written ({error.strerror}). Free some space, or name another place"
+    return f"{place}: can't be used ({error.strerror}). Check the path"
 
 # %% ../nbs/api/61_terminal.ipynb #d18baf2b
 def colour() -> bool|None: # None: where a terminal shows it
@@ -85,13 +88,14 @@ def _part(part):
     text, style = (part, None) if isinstance(part, str) else part
     return click.style(spell(text), **STYLES[style]) if style else spell(text)
 
-# %% ../nbs/api/61_terminal.ipynb #0a6e5295
+# %% ../nbs/api/61_terminal.ipynb #9834b61c
 def say(
     *lines, # each a text, or a sequence of parts: texts and (text, a key of `STYLES`)
     err:bool=False, # on standard error
 ) -> None:
     "Print lines"
-    for line in lines: click.echo("".join(map(_part, [line] if isinstance(line, str) else line)), err=err, color=colour())
+    stream = sys.stderr if err else sys.stdout # click's own choice writes UTF-8 where ASCII was asked for
+    for line in lines: click.echo("".join(map(_part, [line] if isinstance(line, str) else line)), stream, color=colour())
 
 def complain(
     message:str, # of a failure
@@ -160,7 +164,7 @@ class Command(click.Command):
     def format_epilog(self, ctx, formatter):
         with formatter.section("Example"): formatter.write(f"  {self.example}\n")
 
-# %% ../nbs/api/61_terminal.ipynb #e4f6d3c9
+# %% ../nbs/api/61_terminal.ipynb #e5d1b1ff
 class Group(click.Group):
     "Commands in sections, in which errors that a person can mend are told in one line"
     def format_commands(self, ctx, formatter):
@@ -179,21 +183,25 @@ class Group(click.Group):
     def invoke(self, ctx):
         try: return self._invoke_and_flush(ctx)
         except click.ClickException as e: raise _spelled_error(e)
-        except AivdError as e: _end(ctx, str(e), exit_code(e))
-        except KeyboardInterrupt: _end(ctx, "stopped", INTERRUPTED)
+        except AivdError as e: _end(ctx, _told(e), exit_code(e))
+        except KeyboardInterrupt: _end(ctx, ["stopped"], INTERRUPTED)
         except OSError as e:
-            if e.errno not in _REFUSED: raise
-            _end(ctx, _write_trouble(e), WRONG_USE)
+            if e.errno not in _REFUSED and e.filename is None: raise # a reader that left, which click knows; a network
+            _end(ctx, [_file_trouble(e)], WRONG_USE)
 
     def _invoke_and_flush(self, ctx):
         try: return super().invoke(ctx)
         finally: sys.stdout.flush() # a full disk is told here and not while Python ends
 
-# %% ../nbs/api/61_terminal.ipynb #e8a8c83f
-def _end(ctx, text, code):
+# %% ../nbs/api/61_terminal.ipynb #1f7a315f
+def _told(error):
+    "An error in lines: one for a video; tables and trainings may have a line for each row that is wrong"
+    text = f"{spell(error.file)}: {error.problem}. {error.remedy}"
+    return [text] if isinstance(error, VideoError) else text.split("\n")
+
+def _end(ctx, lines, code):
     "Say why, and end"
-    first, *more = text.splitlines()
-    say(f"aivd: {first}", *more, err=True)
+    say(f"aivd: {lines[0]}", *lines[1:], err=True)
     ctx.exit(code)
 
 def _spelled_error(e):
