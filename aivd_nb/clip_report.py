@@ -71,7 +71,7 @@ def look_again(
 ) -> ReportClip: # a file that can't be looked at again has no facts and no frames
     "What a report says of a clip that was just analysed"
     path, name = _SHOT.sub("", result.file), os.path.basename(result.file).encode("utf-8", "replace").decode()
-    if not hasattr(result, "label"): return ReportClip(name, trouble=result.message.encode("utf-8", "replace").decode())
+    if not hasattr(result, "label"): return ReportClip(name, trouble=result.message.replace(result.file, name).encode("utf-8", "replace").decode()) # others need not know the folder
     found = ReportClip(name, result.to_dict(), when=time.time(), model=model)
     try:
         with VideoReader(path, limits) as video:

@@ -409,7 +409,7 @@ def test_german(browser, url, clip):
 
 
 OUTSIDE = """() => {
-  const bare = s => { for (let before; before !== s;) { before = s; s = s.replace(/⟦[^⟦⟧]*⟧/g, ''); } return s.replace(/\\b(s|B|[KM]iB|AM|PM)\\b/g, ''); };
+  const bare = s => { for (let before; before !== s;) { before = s; s = s.replace(/⟦[^⟦⟧]*⟧/g, ''); } return s.replace(/\\S+\\.mp4|\\b(s|B|[KM]iB)\\b/g, ''); };
   const data = e => e.closest('[lang=en], [translate=no], .facts dd, .record dd, noscript, script, style') !== null, found = [];
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walk.nextNode()) if (!data(walk.currentNode.parentElement) && /\\p{L}/u.test(bare(walk.currentNode.data))) found.push(walk.currentNode.data.trim());
