@@ -20,6 +20,7 @@ from pathlib import Path
 import aivd_nb
 from .calibration import Band
 from .core import AivdError, ConfigError, atomic_write, file_digest
+from .link import describe_link
 from .openapi import model_of
 from .plots import plot_timeline
 from .sandbox import describe, thumbnail
@@ -145,10 +146,11 @@ def _uri(kind, data): return f"data:image/{kind};base64,{base64.b64encode(data).
 
 def _plot(t, verdict, band):
     "The timeline as a picture inside the page"
-    out = io.BytesIO()
+    out, end = io.BytesIO(), max(w["end_s"] for w in verdict["timeline"])
+    duration = 0.0 if end > verdict["duration_s"] + 1 else verdict["duration_s"] # a shot's times are those of its clip
     with _DRAWING:
-        ax = plot_timeline(verdict["timeline"], band, "", duration=verdict["duration_s"])
-        ax.set(xlabel=t("report.seconds") if verdict["duration_s"] <= 60 else "", ylabel=t("table.probability"), yticklabels=[f"0 {t('chart.real')}", "½", f"{t('chart.ai')} 1"])
+        ax = plot_timeline(verdict["timeline"], band, "", duration=duration)
+        ax.set(xlabel=t("report.seconds") if max(end, duration) <= 60 else "", ylabel=t("table.probability"), yticklabels=[f"0 {t('chart.real')}", "½", f"{t('chart.ai')} 1"])
         ax.figure.savefig(out, format="png", dpi=110, metadata={"Software": None})
     return _uri("png", out.getvalue())
 
@@ -170,7 +172,12 @@ def _view(language, c, band):
     return {"name": c.name, "trouble": "", "kind": _KINDS[v["label"]], "sign": SIGNS[v["label"]], "label": _label(language, v["label"]), "p": percent(v["probability"]), "words": _words(language, v), "reason": _reason(language, v),
         "next": [said(language, "next", n) or n for n in v["what_next"]], "notes": v["warnings"], "looked": clock(min(v["looked_at_s"], length)), "length": clock(length), "plot": _plot(t, v, band) if v["timeline"] else "",
         "numbers": "; ".join(f"{stretch(w['start_s'], w['end_s'], length)} {percent(w['probability'])}" for w in v["timeline"]), "frames": list(_captioned(t, c)), "passages": _pieces(language, v),
-        "facts": list(_facts(t, c.facts)) if c.facts else [], "origin": c.origin(), "record": list(_record(language, c)), "wrong": v["how_often_wrong"]}
+        "facts": list(_facts(t, c.facts)) if c.facts else [], "origin": c.origin(), "link": _link(c.origin()), "record": list(_record(language, c)), "wrong": v["how_often_wrong"]}
+
+def _link(origin):
+    "Where a clip that was fetched came from"
+    text = describe_link(origin["link"]) if origin and "link" in origin else ""
+    return text[:1].upper() + text[1:]
 
 def _pieces(language, v):
     "The passages of a clip that is not of one piece, as (stretch, label, percent)"
