@@ -13,6 +13,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import sqlite3
 import sys
@@ -24,13 +25,14 @@ from functools import partial, wraps
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
-from .app_config import AppConfig, is_loopback, load_config
+from .app_config import AppConfig, is_loopback, load_config, names
 from .card import card
 from .clip_report import ReportClip, clip_report, few_windows
 from .containers import HEAD, sniff
-from .core import FULL, AivdError, ConfigError
+from .core import FULL, AivdError, ConfigError, VideoError
 from .detector import Detector, default_bundle
 from .intake import Hooks, Intake, Rate, Refused, Rules, Ticket, allow_descriptors, client_of, quiet_waitress
+from .link import LinkLimits, fetched
 from .jobs import FINISHED, Busy, DataFolder, Jobs, Stored
 from .observe import JsonLog, Metrics
 from .prefix import below
@@ -49,6 +51,7 @@ class Service:
     log: JsonLog
     streams: threading.BoundedSemaphore|None
     rate: Rate
+    fetching: threading.Semaphore # of links: one at a time
     bundle: str|None # folder or name; None: the detector is no bundle's
     def close(self):
         "Stop the workers, remove uploads; results stay"
@@ -74,7 +77,7 @@ def _service(detector, config, log_to):
     metrics, log, folder = Metrics(), JsonLog(log_to), DataFolder(config.folder())
     try:
         jobs = Jobs(_loader(detector, config), folder, config.workers, config.queue, config.limits(), 3600*config.retention_hours, config.store_mb, config.client_cpu_s, _hear(metrics, log))
-        s = Service(config, folder, jobs, metrics, log, threading.BoundedSemaphore(config.streams) if config.streams else None, Rate(config.rate), _bundle(detector, config))
+        s = Service(config, folder, jobs, metrics, log, threading.BoundedSemaphore(config.streams) if config.streams else None, Rate(config.rate), threading.Semaphore(1), _bundle(detector, config))
     except AivdError: folder.close(); raise
     try: jobs.wait_ready()
     except AivdError: s.close(); raise
@@ -142,8 +145,9 @@ def shown_name(
     name, # as the client gave it
 ) -> str:
     "A client's file name, fit to be shown"
-    name = (name or "").replace("\\", "/").rsplit("/", 1)[-1]
-    return "".join(c for c in name if c.isprintable())[:120] or "clip"
+    return _printable((name or "").replace("\\", "/").rsplit("/", 1)[-1]) or "clip"
+
+def _printable(text): return "".join(c for c in text if c.isprintable())[:120]
 
 # %% ../nbs/api/60_app.ipynb #a521966f
 def _problem(code, detail="", headers=(), **more):
@@ -260,10 +264,14 @@ def _received(s, request):
     if len(request.files.getlist("file")) > 1: return None, _problem("bad_request", "Send one file a request.")
     up = found.stream
     up.close()
-    if not up.size: return None, _problem("empty", "Copy or download it again.")
+    return up, _unfit(up)
+
+def _unfit(up):
+    "The problem with a file that is no video; None where it may be one"
+    if not up.size: return _problem("empty", "Copy or download it again.")
     kind = sniff(up.head[:HEAD])
-    if kind not in CONTAINERS: return None, _problem("not_a_video", f"{_NO_VIDEO.get(kind, _NO_VIDEO[None])} Give an mp4, mov, avi, mkv, webm, gif, wmv, flv, ogv or mpeg file.")
-    return up, None
+    if kind not in CONTAINERS: return _problem("not_a_video", f"{_NO_VIDEO.get(kind, _NO_VIDEO[None])} Give an mp4, mov, avi, mkv, webm, gif, wmv, flv, ogv or mpeg file.")
+    return None
 
 # %% ../nbs/api/60_app.ipynb #8d7c7bb9
 def _jobs_at():
@@ -294,9 +302,47 @@ def _create(s):
         up, refused = _received(s, request)
         if refused: return refused
         request.uploads.remove(up) # from here on the queue's
-        job = s.jobs.submit(up.path, up.digest(), shown_name(request.files["file"].filename), _client(request))
+        return _accepted(s, up, shown_name(request.files["file"].filename), _client(request))
+
+def _accepted(s, up, name, client):
+    "The job of a file that was received, as the answer"
+    job = s.jobs.submit(up.path, up.digest(), name, client)
     view = job_view(s.jobs.get(job), _jobs_at())
     return view, 202, {"Location": view["links"]["self"]}
+
+# %% ../nbs/api/60_app.ipynb #3d3e3384
+def _create_from_link(s):
+    from flask import request
+    url, hosts = _asked_link(request), names(s.config.link_hosts)
+    if not hosts: return _problem("links", "Its operator can name hosts in the setting 'link_hosts'. Download the clip and send the file.")
+    if url is None: return _problem("bad_request", 'Send JSON such as {"url": "https://example.org/clip.mp4"}.')
+    if refused := _too_often(s, request): return refused
+    if not s.fetching.acquire(blocking=False): raise Busy("the server", "fetches another link", "Try again in a little while")
+    try: return _fetch(s, url, hosts, _client(request))
+    finally: s.fetching.release()
+
+# %% ../nbs/api/60_app.ipynb #645dd41a
+def _asked_link(request):
+    "The address in a request's JSON; None where there is none"
+    found = request.get_json(silent=True)
+    url = found.get("url") if isinstance(found, dict) else None
+    return url[:2000] if isinstance(url, str) and url else None
+
+def _fetch(s, url, hosts, client):
+    "Fetch a clip and queue it"
+    from flask import request
+    limits = LinkLimits(s.config.max_mb, s.config.max_seconds, wall_s=s.config.wall_s)
+    try:
+        with s.jobs.place(client), fetched(url, limits, hosts) as clip:
+            up = Upload(s.folder.uploads)
+            request.uploads = [up]
+            with open(clip.file, "rb") as f: shutil.copyfileobj(f, up, 1 << 20)
+            up.close()
+            if refused := _unfit(up): return refused
+            request.uploads.remove(up)
+            return _accepted(s, up, _printable(clip.address), client)
+    except VideoError as e: return _problem("unreachable", f"It {e.problem}. {e.remedy}.")
+    except ConfigError as e: return _problem("links", f"The link {e.problem}. {e.remedy}.")
 
 # %% ../nbs/api/60_app.ipynb #dedf0195
 def _get(s, id):
@@ -419,7 +465,7 @@ def _blocks(text):
 def _card(s): return _shown(s, "card.html", blocks=list(_blocks(card(s.bundle))) if s.bundle else [])
 
 # %% ../nbs/api/60_app.ipynb #37e27455
-_ROUTES = (("/", "page", _page, "GET"), ("/api/v1/jobs", "create", _create, "POST"), ("/api/v1/jobs/<id>", "get", _get, "GET"), ("/api/v1/jobs/<id>", "delete", _delete, "DELETE"), ("/api/v1/jobs/<id>/events", "events", _events, "GET"),
+_ROUTES = (("/", "page", _page, "GET"), ("/api/v1/jobs", "create", _create, "POST"), ("/api/v1/links", "create_from_link", _create_from_link, "POST"), ("/api/v1/jobs/<id>", "get", _get, "GET"), ("/api/v1/jobs/<id>", "delete", _delete, "DELETE"), ("/api/v1/jobs/<id>/events", "events", _events, "GET"),
     ("/help", "help", _help, "GET"), ("/card", "card", _card, "GET"),
     ("/api/v1/jobs/<id>/frames/<int:n>", "frame", _frame, "GET"), ("/api/v1/jobs/<id>/report", "report", _report, "GET"), ("/api/v1/health", "health", _health, "GET"), ("/api/v1/version", "version", _version, "GET"), ("/api/v1/openapi.json", "openapi", _openapi, "GET"), ("/metrics", "metrics", _metrics, "GET"))
 

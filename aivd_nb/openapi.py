@@ -10,12 +10,13 @@ import re
 from .jobs import FINISHED
 from .origin import STRENGTHS
 from .provenance import STATES
+from .show import percent
 
 # %% ../nbs/api/58_openapi.ipynb #00888307
 PROBLEMS = {
     "bad_request": (400, "The request can't be understood"), "no_file": (400, "There is no file in the request"), "unauthorized": (401, "An API key is needed"),
-    "forbidden": (403, "Requests from other sites are refused"), "not_found": (404, "There is nothing here"), "method": (405, "This can't be done here"),
-    "slow": (408, "The request took too long"), "length": (411, "The size of the request is not told"), "too_large": (413, "The file is too large"), "media_type": (415, "The request is of another type than expected"), "empty": (422, "The file is empty"), "not_a_video": (422, "The file is no video"),
+    "forbidden": (403, "Requests from other sites are refused"), "links": (403, "This server fetches nothing from there"), "not_found": (404, "There is nothing here"), "method": (405, "This can't be done here"),
+    "slow": (408, "The request took too long"), "length": (411, "The size of the request is not told"), "too_large": (413, "The file is too large"), "media_type": (415, "The request is of another type than expected"), "empty": (422, "The file is empty"), "not_a_video": (422, "The file is no video"), "unreachable": (422, "There is no clip behind the link that can be had"),
     "rate": (429, "Too many requests"), "busy": (429, "The server is busy"), "internal": (500, "Something went wrong here"), "starting": (503, "The detector is being loaded"),
     "streams": (503, "No more status streams"), "storage": (507, "The server has no room")}
 
@@ -39,7 +40,7 @@ def status_message(
     "What is happening, in a sentence"
     if row["state"] == "queued": return f"Received. {row.get('before', 0)} before it" if row.get("before") else "Received. It is next"
     if row["state"] == "running":
-        share = f": {row['share']:.0%}" if row["stage"] in ("decoding", "features") and row.get("share") else ""
+        share = f": {percent(row['share'])}" if row["stage"] in ("decoding", "features") and row.get("share") else ""
         return _STAGES.get(row.get("stage"), "At work") + share
     return {"done": "Done", "interrupted": "Interrupted: the server was restarted"}.get(row["state"]) or f"The file {row['message']}"
 
@@ -126,6 +127,7 @@ def _operation(name, summary, responses, **more): return {"operationId": name, "
 # %% ../nbs/api/58_openapi.ipynb #2f1fc2d4
 _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z0-9_-]+$"}}
 _N = {"name": "n", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0, "maximum": 999}}
+_LINK = {"required": True, "content": {"application/json": {"schema": _obj("url", url={"type": "string", "format": "uri"})}}}
 _UPLOAD = {"required": True, "content": {"multipart/form-data": {"schema": _obj("file", file={"type": "string", "format": "binary"})}}}
 
 # %% ../nbs/api/58_openapi.ipynb #649c68b2
@@ -134,13 +136,15 @@ def _paths():
     jobs = {"post": _operation("createJob", "Have a clip analysed", _answers((202, "Accepted", _json("Job"), ["Location"]), "bad_request", "no_file", "slow", "too_large", "media_type", "empty", "not_a_video", "rate", "starting", "storage"), requestBody=_UPLOAD)}
     job = {"parameters": [_ID], "get": _operation("getJob", "State, progress and, when done, the verdict", _answers((200, "The job", _json("Job"), []), "not_found")),
         "delete": _operation("deleteJob", "Stop it where it runs, and forget its result", _answers((204, "Gone", None, []), "not_found", "rate"))}
+    links = {"post": _operation("createJobFromLink", "Have the clip behind a link analysed, where the operator allows its host",
+        _answers((202, "Accepted", _json("Job"), ["Location"]), "bad_request", "links", "length", "media_type", "too_large", "empty", "not_a_video", "unreachable", "rate", "starting", "storage"), requestBody=_LINK)}
     events = {"parameters": [_ID], "get": _operation("watchJob", "Status messages as server-sent events, until the job is finished", _answers((200, "Events named `job`, each with a Job as its data", {"text/event-stream": {"schema": _obj("data", event=_TEXT, data=_TEXT)}}, []), "not_found", "streams"))}
     frame = {"parameters": [_ID, _N], "get": _operation("getFrame", "The frame in the middle of a window of the timeline", _answers((200, "A small JPEG", {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}, []), "not_found"))}
     lang = {"name": "lang", "in": "query", "required": False, "description": "A language that ships; else what Accept-Language asks for", "schema": _TEXT}
     report = {"parameters": [_ID], "get": _operation("getReport", "The result as one self-contained HTML file, to keep or print", _answers((200, "A page", {"text/html": {"schema": _TEXT}}, []), "not_found", "rate"), parameters=[lang])}
     health = {"get": _operation("health", "Whether clips can be analysed", _answers((200, "Ready", _json("Health"), []), "starting", "storage"), security=[])}
     version = {"get": _operation("version", "Version, detector and limits", _answers((200, "Version", _json("Version"), []), "starting"), security=[])}
-    return {"/jobs": jobs, "/jobs/{id}": job, "/jobs/{id}/events": events, "/jobs/{id}/frames/{n}": frame, "/jobs/{id}/report": report, "/health": health, "/version": version}
+    return {"/jobs": jobs, "/links": links, "/jobs/{id}": job, "/jobs/{id}/events": events, "/jobs/{id}/frames/{n}": frame, "/jobs/{id}/report": report, "/health": health, "/version": version}
 
 # %% ../nbs/api/58_openapi.ipynb #30876c0b
 def openapi(
