@@ -364,7 +364,7 @@ def test_a_report_to_keep(page, url, clip, tmp_path, browser):
     text = kept.locator("main").inner_text()
     assert page.locator(".verdict").inner_text().split("\n")[-1] in text and re.search("SHA-256 [0-9a-f]{64}:", text) and "How often this model is wrong" in text and "digest" in text
     assert kept.locator("img").evaluate_all("all => Promise.all(all.map(e => e.decode().then(() => e.naturalWidth > 50)))") == [True]*kept.locator("img").count()
-    assert kept.locator("img").count() >= 2 and said == []
+    assert kept.locator("img").count() >= 2 and kept.locator(".plot svg").bounding_box()["height"] > 100 and said == []
     context.close()
 
 
