@@ -134,7 +134,7 @@ function card({ file = null, name = file.name, size = file.size, key = `${Date.n
   c.work = el("div", {}, el("div", { class: "work" }, c.message, c.cancel), c.bar, c.steps);
   c.body = el("div", { id: `body-${key}` }, c.work);
   c.chip = el("p", { class: "chip" });
-  c.folder = el("button", { class: "link", type: "button", "aria-controls": c.body.id, "aria-expanded": "true", hidden: true, onclick: () => fold(c, c.body.hidden) }, t("fold"));
+  c.folder = el("button", { class: "link", type: "button", "aria-controls": c.body.id, "aria-describedby": c.title.id, "aria-expanded": "true", hidden: true, onclick: () => fold(c, c.body.hidden) }, t("fold"));
   c.node = el("article", { class: "card", "aria-labelledby": c.title.id }, el("div", { class: "job-head" }, c.title, c.chip, el("p", { class: "hint" }, bytes(size)), c.folder), c.body);
   const link = el("a", { href: `#${c.title.id}`, translate: "no", onclick: e => { e.preventDefault(); fold(c, true); c.node.scrollIntoView(); c.title.focus({ preventScroll: true }); } }, name);
   c.cells = [el("td"), el("td"), el("td")];
@@ -197,6 +197,10 @@ function leave(c) {
   c.gone = true;
   forget(c);
   if (c.url) URL.revokeObjectURL(c.url);
+  off(c);
+}
+
+function off(c) {
   cards = cards.filter(x => x !== c);
   waiting = waiting.filter(x => x !== c);
   c.node.remove();
@@ -318,7 +322,9 @@ function restore() {
     $("rows").append(c.row);
     if (!m.href) trouble(c, t("trouble.reloaded"), t("trouble.reloaded.text"));
     else guarded(c, async () => {
-      const r = await ask(m.href);
+      const r = await ask(m.href).catch(() => null);
+      if (!r) throw new Error(t("trouble.unreachable"));
+      if (r.status === 401) { off(c); return askKey(t("key.wrong")); }
       if (!r.ok) return trouble(c, t("trouble.gone"), t("trouble.gone.text"));
       c.job = await r.json();
       await finish(c);
@@ -457,8 +463,8 @@ async function pictures(job) {
 // The clip itself, from the reader's own file; null after a reload, which leaves no file. Where the browser can't play it, the frames stay and a line says why.
 function player(c, figure) {
   if (!c.url) return null;
-  const video = el("video", { controls: true, preload: "auto", playsinline: true, "aria-label": t("over.player") });
-  video.addEventListener("loadeddata", () => { if (video.videoWidth) { figure.classList.add("plays"); figure.hidden = false; } });
+  const video = el("video", { controls: true, preload: "metadata", playsinline: true, "aria-label": t("over.player") });
+  video.addEventListener("loadedmetadata", () => { if (video.videoWidth) { figure.classList.add("plays"); figure.hidden = false; } });
   video.addEventListener("error", () => { video.remove(); figure.after(el("p", { class: "hint unplayable" }, t("over.unplayable"))); });
   video.src = c.url;
   figure.prepend(video);
@@ -494,7 +500,7 @@ function timeline(c, images) {
   const table = el("details", { class: "same" }, el("summary", {}, t("table.same")), el("table", {}, el("thead", {}, el("tr", {}, ["from", "to", "probability", "side"].map(k => el("th", { scope: "col" }, t(`table.${k}`))))),
     el("tbody", {}, rows.map(r => el("tr", {}, cells(r).map(text => el("td", {}, text)))))));
   choose(job.verdict.leans === "Real" ? low : top);
-  if (video) video.addEventListener("loadeddata", () => { video.currentTime = job.frames[buttons.findIndex(b => b.tabIndex === 0)]?.time_s ?? 0; }, { once: true });
+  if (video) video.addEventListener("loadedmetadata", () => { video.currentTime = job.frames[buttons.findIndex(b => b.tabIndex === 0)]?.time_s ?? 0; }, { once: true });
   const looked = t("over.looked", { seconds: seconds(Math.min(job.verdict.looked_at_s, length)), length: seconds(length) }), hint = video ? el("span", { class: "screen" }, ` ${t("over.hint")}`) : null;
   return el("div", { class: "block" }, el("h4", {}, t("over.title")), el("p", { class: "hint" }, looked, hint), el("div", { class: "look" }, el("div", {}, plot.box, strip), el("div", {}, figure)), table);
 }
