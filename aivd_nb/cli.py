@@ -8,6 +8,7 @@ __all__ = ['fail_on_option', 'main', 'predict', 'explain', 'provenance', 'probe'
 
 # %% ../nbs/api/62_cli.ipynb #3db9ac1b
 import sys
+from itertools import chain
 import click
 from .answers import find_clips
 from .cli_train import bench, bundle_option, cache_option, clips_argument, evaluate, frames, json_option, labels, out_file, out_folder, passages, train, weights_option
@@ -67,10 +68,11 @@ def _check_forms(clips, as_json, as_csv, shots):
     if shots and any(map(is_link, clips)): raise click.UsageError("--shots cuts files; download what the link leads to first")
 
 # %% ../nbs/api/62_cli.ipynb #f00200fc
-def _predict(clips, bundle, weights, engine, as_json, as_csv, windows, shots, fail_on, cache):
+def _predict(clips, bundle, weights, engine, as_json, as_csv, windows, shots, fail_on, cache, report):
     "The `predict` command's work; gives its exit code"
     from aivd_nb.answers import answers, csv_row, tally
     from aivd_nb.cache import FeatureCache
+    from aivd_nb.clip_report import reported
     from aivd_nb.detector import Detector
     from aivd_nb.sampling import Look
     from aivd_nb.terminal import with_names
@@ -79,9 +81,10 @@ def _predict(clips, bundle, weights, engine, as_json, as_csv, windows, shots, fa
     detector = Detector.load(bundle, weights, engine, FeatureCache() if cache else None, looking=Look(windows))
     show, quiet = _printer(as_json, as_csv), as_json or as_csv
     if as_csv: say(csv_row())
-    for found in with_names(answers(detector, clips, shots), [c.file if isinstance(c, VideoError) else c for c in clips]):
-        for r in found: show(r)
-        results += found
+    found = with_names(answers(detector, clips, shots), [c.file if isinstance(c, VideoError) else c for c in clips])
+    for r in reported(chain.from_iterable(found), report, detector):
+        show(r)
+        results.append(r)
     if not quiet and len(results) > 1: say(tally(results))
     if not quiet and any(hasattr(r, "label") for r in results): say(f"[{detector.bundle.name}] One signal, not proof.")
     return _ending(results, fail_on)
