@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .core import BundleError, ConfigError, TrainError
+from .core import BundleError, ConfigError, TrainError, require
 from .metrics import as_scores, reliability_table
 from .show import in_words
 
@@ -96,7 +96,7 @@ def fit_calibrator(
     ridge:float=1.0, # pull of the scale towards 1, in clips
 ) -> Calibrator: # finite, with a positive scale
     "Fit scale and bias on held-out clips"
-    from scipy.optimize import minimize
+    minimize = require("scipy.optimize").minimize
     y, z = as_scores(y, logits, probabilities=False)
     w = _fit_weights(y, groups, sample_weight)
     n1, n0 = w[y == 1].sum(), w[y == 0].sum()
@@ -287,7 +287,7 @@ def fit_ood(
     k:int=48, # size of the sketch; at most n/2 is used
 ) -> OodGate:
     "Fit the gate on training clips and read its threshold from held-out ones"
-    from sklearn.covariance import ledoit_wolf
+    ledoit_wolf = require("sklearn.covariance").ledoit_wolf
     x, held = (np.asarray(f, dtype=np.float32) for f in (features, held_out))
     _check_features(x, held)
     mean, std = x.mean(0), x.std(0)

@@ -6,6 +6,8 @@
 __all__ = ['record_test', 'record_kinds', 'card', 'card_page', 'write_cards']
 
 # %% ../nbs/api/36_card.ipynb #1d37d309
+import re
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from .calibration import verdicts_by_kind
 from .core import BundleError, atomic_write
 from .featurizers import get_backbone
 from .metrics import wilson_interval
-from .show import kind_name
+from .show import kind_name, percent
 
 # %% ../nbs/api/36_card.ipynb #fca1ff54
 def record_test(
@@ -50,7 +52,7 @@ _NAMES = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "accuracy": "a
     "verdict_accuracy": "right among the verdicts given", "called_ai": "real clips that got the verdict AI-Generated",
     "passed_as_real": "AI clips that got the verdict Real"}
 
-# %% ../nbs/api/36_card.ipynb #bc22ce51
+# %% ../nbs/api/36_card.ipynb #5c8696bc
 def _number(v):
     "A figure, with its interval where there is one"
     if not v or v[0] is None: return "–"
@@ -72,20 +74,20 @@ def _test_n(b): return (b.metrics.get("test") or {}).get("about", {}).get("score
 # %% ../nbs/api/36_card.ipynb #fce4ec4a
 def _kinds(b):
     "What is found and missed by kind of AI clip"
-    rows = [f"| {kind_name(k)} | {n} | {found:.0%} | {missed:.0%} |" for k, (n, found, missed) in b.metrics.get("kinds", {}).items()]
+    rows = [f"| {kind_name(k)} | {n} | {percent(found)} | {percent(missed)} |" for k, (n, found, missed) in b.metrics.get("kinds", {}).items()]
     if not rows: return ""
     head = ["| held-out AI clips, by kind | clips | called AI-Generated | called Real |", "|:--|:--|:--|:--|"]
     return "\n".join(["\n\nThe kinds that are called Real most often stand first.\n", *head, *rows])
 
-# %% ../nbs/api/36_card.ipynb #a8302a9c
+# %% ../nbs/api/36_card.ipynb #c8b1d536
 def _fitted(b):
     "False alarms where the band was fitted"
     k, n = b.band.false_alarms, b.band.n_real
     return (f"Of {n} real clips, each scored by a head that saw neither it nor its source, **{k} were called AI-Generated** "
         f"({_percent(wilson_interval(k, n))}); the band was chosen on these clips, at most 5 % with every source counting alike, "
-        f"so new clips do somewhat worse. {b.band.coverage:.0%} of all held-out clips got a verdict.")
+        f"so new clips do somewhat worse. {percent(b.band.coverage)} of all held-out clips got a verdict.")
 
-def _percent(i): return f"{i.value:.1%}, 95 % interval over clips {i.low:.1%} – {i.high:.1%}"
+def _percent(i): return f"{percent(i.value, 1)}, 95 % interval over clips {percent(i.low, 1)} – {percent(i.high, 1)}"
 
 # %% ../nbs/api/36_card.ipynb #6981804a
 def _false_alarms(b):
@@ -94,11 +96,11 @@ def _false_alarms(b):
     called = (b.metrics.get("test") or {}).get("figures", {}).get("called_ai")
     if not called: return f"{fitted} No test has been recorded."
     value, low, high, n = called
-    interval = f" (95 % interval over sources {low:.1%} – {high:.1%})" if None not in (low, high) else ""
-    return (f"{fitted} On the {n} real clips of the test, which chose nothing, **{value:.1%}** were called AI-Generated{interval}; "
-        f"a rate under {1/n:.1%} can't be seen on so few.")
+    interval = f" (95 % interval over sources {percent(low, 1)} – {percent(high, 1)})" if None not in (low, high) else ""
+    return (f"{fitted} On the {n} real clips of the test, which chose nothing, **{percent(value, 1)}** were called AI-Generated{interval}; "
+        f"a rate under {percent(1/n, 1)} can't be seen on so few.")
 
-# %% ../nbs/api/36_card.ipynb #681ca15c
+# %% ../nbs/api/36_card.ipynb #829aba35
 def _cnn(b):
     "What the features come from"
     ships = "which ship with the package, in 8-bit integers" if get_backbone(b.spec.backbone).network else "which do not ship with it"
@@ -140,6 +142,25 @@ def _data(b):
 _FOLDS = (" Calibration, band and gate were fitted on the scores of {} folds over whole sources, "
     "each clip scored by a head that saw neither it nor its source.")
 
+# %% ../nbs/api/36_card.ipynb #8ce9669b
+def _table(text):
+    "A Markdown table with its columns beneath one another"
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+    widths = [max(3, *map(len, column)) for column in zip(*rows)]
+    rows[1] = [":" + "-"*(w - 1) for w in widths]
+    return "\n".join("| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths)) + " |" for row in rows)
+
+# %% ../nbs/api/36_card.ipynb #65c32699
+def _wrapped(line):
+    "A paragraph or a point of a list in lines of at most 100 columns"
+    hang = "  " if line.startswith("- ") else ""
+    return textwrap.fill(line, 100, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False)
+
+def _readable(text):
+    "Markdown that reads well on a terminal, too"
+    blocks = text.split("\n\n")
+    return "\n\n".join(_table(b) if b.startswith("|") else "\n".join(map(_wrapped, b.splitlines())) for b in blocks)
+
 # %% ../nbs/api/36_card.ipynb #b06b45b8
 _USE = """For a first opinion on a short clip, by somebody who will look further: a score with its uncertainty, \
 one signal among others (where does it come from, who published it, what do its metadata say).
@@ -171,7 +192,7 @@ def card(
     versions = ", ".join(f"{k} {v}" for k, v in b.versions.items())
     parts = {"Intended use": _USE, "False alarms": _false_alarms(b), "What was measured": _figures(b) + _kinds(b),
         "How it decides": _pipeline(b), "Data and recipe": _data(b), "Limits": _limits(b), "Made with": f"{versions}."}
-    return f"# Model card: {b.name}\n\n" + "\n\n".join(f"## {title}\n\n{text}" for title, text in parts.items()) + "\n"
+    return f"# Model card: {b.name}\n\n" + "\n\n".join(f"## {title}\n\n{_readable(text)}" for title, text in parts.items()) + "\n"
 
 # %% ../nbs/api/36_card.ipynb #e97f8b37
 _GENERATED = "<!-- Generated from the bundle by `python -m aivd_nb.card`; a test compares the two. -->"

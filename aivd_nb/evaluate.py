@@ -15,6 +15,7 @@ from .calibration import AI, INCONCLUSIVE, REAL
 from .detector import Failure
 from .labels import read_labels
 from .metrics import Interval, auc, bootstrap_interval, evaluate_intervals, wilson_interval
+from .show import percent
 
 # %% ../nbs/api/50_evaluate.ipynb #552f9668
 _RESULT = ["probability", "verdict", "leans", "reason", "error", "message", "ms"]
@@ -191,7 +192,7 @@ def _notes(t):
     for c, name, lost in ((Label.REAL, "real", "false alarms"), (Label.AI, "AI-generated", "how many AI clips are found")):
         if not n[c]:
             found.append(f"There is no {name} clip: nothing can be said about {lost}, and no figure that needs both classes is defined.")
-    if n[Label.REAL]: found.append(f"{n[Label.REAL]} real clips can't resolve a false-alarm rate under {1/n[Label.REAL]:.1%}.")
+    if n[Label.REAL]: found.append(f"{n[Label.REAL]} real clips can't resolve a false-alarm rate under {percent(1/n[Label.REAL], 1)}.")
     return (*found, *_source_notes(t, ok, n))
 
 # %% ../nbs/api/50_evaluate.ipynb #0b1df2e1

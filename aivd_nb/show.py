@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['REAL_COLOR', 'AI_COLOR', 'FAINT', 'SIGNS', 'COLORS', 'KIND_NAMES', 'percent', 'clock', 'stretch', 'in_words',
-           'passages_in_words', 'looked_at', 'kind_name', 'how_often_wrong', 'what_next']
+           'passages_in_words', 'looked_at', 'kind_name', 'how_often_wrong', 'what_next', 'side', 'timeline_svg']
 
 # %% ../nbs/api/02_show.ipynb #9275da12
 from collections.abc import Sequence
+from html import escape
 
 # %% ../nbs/api/02_show.ipynb #5b6eb446
 REAL_COLOR, AI_COLOR, FAINT = "#0072B2", "#D55E00", "#9a9a9a"
@@ -17,9 +18,10 @@ COLORS = {"Real": REAL_COLOR, "AI-Generated": AI_COLOR, "Inconclusive": "#808080
 # %% ../nbs/api/02_show.ipynb #d7a0645d
 def percent(
     p:float, # share
+    digits:int=0, # behind the point
 ) -> str:
     "A share as people read it"
-    return f"{100*p:.0f} %"
+    return f"{100*p:.{digits}f} %"
 
 # %% ../nbs/api/02_show.ipynb #db3375e3
 def clock(
@@ -117,3 +119,75 @@ def what_next(
 ) -> tuple: # of sentences; none where there is a verdict
     "What to do where a detector can't tell"
     return tuple(_STEPS[i] for i in _LESS.get(reason_code, range(len(_STEPS)))) if label == "Inconclusive" else ()
+
+# %% ../nbs/api/02_show.ipynb #e4e5e9db
+_WIDTH, _HEIGHT = 700, 190
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 686, 14, 150
+
+def _x(seconds, end): return round(_LEFT + (_RIGHT - _LEFT)*seconds/(end or 1), 1)
+def _y(p): return round(_BOTTOM - (_BOTTOM - _TOP)*p, 1)
+
+# %% ../nbs/api/02_show.ipynb #f42ac2c7
+def _text(x, y, words, anchor="middle"):
+    return f'<text x="{x}" y="{y}" text-anchor="{anchor}" font-size="12" fill="currentColor">{escape(words)}</text>'
+
+def _line(x1, y1, x2, y2, color, width=1, more=""):
+    return f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="{color}" stroke-width="{width}"{more}/>'
+
+# %% ../nbs/api/02_show.ipynb #0d1a31b1
+def _frame(band, end, sides):
+    "The axes with their words, and the band in which nothing is said"
+    if band: yield f'<rect x="{_LEFT}" y="{_y(band.ai)}" width="{_RIGHT - _LEFT}" height="{_y(band.real) - _y(band.ai):.1f}" fill="{FAINT}" opacity=".2"/>'
+    for p, words in zip((0, .5, 1), (sides[0], "½", sides[1])):
+        yield _line(_LEFT, _y(p), _RIGHT, _y(p), FAINT, more=' opacity=".6"')
+        yield _text(_LEFT - 6, _y(p) + 4, words, "end")
+    for share, anchor in ((0, "start"), (.5, "middle"), (1, "end")): yield _text(_x(share*end, end), _BOTTOM + 24, clock(share*end, end), anchor)
+
+# %% ../nbs/api/02_show.ipynb #6c562898
+def _mark(x, y, label):
+    "The sign of a label: triangle, circle or square"
+    shape = {
+        "AI-Generated": f'<path d="M{x - 7} {y + 6}h14l-7 -13z"',
+        "Real": f'<circle cx="{x}" cy="{y}" r="6"',
+        "Inconclusive": f'<rect x="{x - 5}" y="{y - 5}" width="10" height="10"'}
+    return f'{shape[label]} fill="{COLORS[label]}" stroke="white"/>'
+
+# %% ../nbs/api/02_show.ipynb #1f151c30
+def side(
+    p:float, # probability of AI of a window
+    band=None, # of the bundle; None: half is the border
+) -> str: # a label
+    "What a window alone speaks for"
+    low, high = (band.real, band.ai) if band else (.5, .5)
+    return "AI-Generated" if p >= high else "Real" if p <= low else "Inconclusive"
+
+# %% ../nbs/api/02_show.ipynb #b5e0f490
+def timeline_svg(
+    timeline:Sequence, # of a verdict: {"start_s", "end_s", "probability"}
+    band=None, # of the bundle: shaded where given
+    duration:float=0.0, # of the clip, seconds; 0: as far as its windows reach
+    sides:tuple=("Real", "AI"), # what the ends of the scale are called
+    alt:str|None=None, # what it shows, for those who don't see it; None: its numbers
+) -> str: # <svg>
+    "The probability of AI over a clip's time"
+    rows = sorted(timeline, key=lambda w: w["start_s"])
+    end = duration or max((w["end_s"] for w in rows), default=0.0)
+    told = "; ".join(f"{stretch(w['start_s'], w['end_s'], end)}: {percent(w['probability'])}" for w in rows)
+    label = alt or f"Probability of AI over the clip. {told}"
+    parts = [*_frame(band, end, sides), *_joints(rows, end), *(_segment(w, band, end) for w in rows)]
+    size = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" style="width:100%;max-width:{_WIDTH}px;height:auto"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(label)}" {size}>{"".join(parts)}</svg>'
+
+# %% ../nbs/api/02_show.ipynb #20cf97a4
+def _segment(w, band, end):
+    "A window: its length as a line, its sign in the middle"
+    label = side(w["probability"], band)
+    y, x1, x2 = _y(w["probability"]), _x(w["start_s"], end), _x(w["end_s"], end)
+    return _line(x1, y, x2, y, COLORS[label], 3) + _mark(round((x1 + x2)/2, 1), y, label)
+
+def _joints(rows, end):
+    "Thin lines between windows that follow one another"
+    for a, b in zip(rows, rows[1:]):
+        if b["start_s"] - a["end_s"] > a["end_s"] - a["start_s"]: continue
+        ends = [(_x((w["start_s"] + w["end_s"])/2, end), _y(w["probability"])) for w in (a, b)]
+        yield _line(*ends[0], *ends[1], FAINT)
