@@ -74,7 +74,8 @@ def _test_n(b): return (b.metrics.get("test") or {}).get("about", {}).get("score
 # %% ../nbs/api/36_card.ipynb #fce4ec4a
 def _kinds(b):
     "What is found and missed by kind of AI clip"
-    rows = [f"| {kind_name(k)} | {n} | {percent(found)} | {percent(missed)} |" for k, (n, found, missed) in b.metrics.get("kinds", {}).items()]
+    kinds = b.metrics.get("kinds", {})
+    rows = [f"| {kind_name(k)} | {n} | {percent(found)} | {percent(missed)} |" for k, (n, found, missed) in kinds.items()]
     if not rows: return ""
     head = ["| held-out AI clips, by kind | clips | called AI-Generated | called Real |", "|:--|:--|:--|:--|"]
     return "\n".join(["\n\nThe kinds that are called Real most often stand first.\n", *head, *rows])
