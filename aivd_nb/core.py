@@ -103,7 +103,8 @@ def missing_extra(
     "The error that says which command brings a package"
     package = name.partition(".")[0]
     said = "is not installed" if importlib.util.find_spec(package) is None else f"can't be imported ({why})"
-    return ConfigError(package, f"is needed for this and {said}", f'Install it with: pip install "aivd-nb[{EXTRAS[package]}]"', code="extra")
+    return ConfigError(package, f"is needed for this and {said}",
+        f'Install it with: pip install "aivd-nb[{EXTRAS[package]}]"', code="extra")
 
 # %% ../nbs/api/00_core.ipynb #58f1e54f
 def require(

@@ -19,7 +19,9 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 import numpy as np
 import aivd_nb
-from .core import ConfigError, FingerprintError, WeightsError, atomic_write, cache_dir, cpu_count, file_digest, import_keras, require, shared_data
+from .core import (
+    ConfigError, FingerprintError, WeightsError, atomic_write, cache_dir, cpu_count,
+    file_digest, import_keras, require, shared_data)
 
 # %% ../nbs/api/20_featurizers.ipynb #e3625443
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ def register(
     _registry[backbone.name] = backbone
     return backbone
 
+# %% ../nbs/api/20_featurizers.ipynb #0385598c
 def list_featurizers() -> list[str]: # sorted names
     "The backbones that can be asked for"
     return sorted(_registry)
@@ -74,10 +77,12 @@ class FeatureSpec:
     views: tuple[str, ...] = ("resized",)
     taps: tuple[str, ...] = () # empty: global average pooling of the last layer
     def __post_init__(self):
-        object.__setattr__(self, "views", tuple(self.views)); object.__setattr__(self, "taps", tuple(self.taps))
+        object.__setattr__(self, "views", tuple(self.views))
+        object.__setattr__(self, "taps", tuple(self.taps))
         b = get_backbone(self.backbone)
         if not self.views: raise ConfigError(self.backbone, "no view is named", "Name at least one, for example 'resized'")
-        if b.size is None and self.taps: raise ConfigError(self.backbone, "has no taps to choose", "Leave taps empty: the ONNX file fixes its output")
+        if b.size is None and self.taps:
+            raise ConfigError(self.backbone, "has no taps to choose", "Leave taps empty: the ONNX file fixes its output")
 
     def layers(self) -> tuple[tuple[str, bool], ...]: # (layer, with standard deviation?)
         "The taps taken apart; the last layer's mean where none is named"
@@ -87,6 +92,7 @@ class FeatureSpec:
 # %% ../nbs/api/20_featurizers.ipynb #e75860fa
 def _keras_models(): return Path(os.environ.get("KERAS_HOME", Path.home()/".keras"))/"models"
 
+# %% ../nbs/api/20_featurizers.ipynb #8c959ae1
 def _weights_candidates(backbone, path):
     "Existing weight files as (file, last layer), best first"
     if path is not None and Path(path).is_file():
@@ -290,8 +296,9 @@ class Featurizer:
     ):
         "Refuse features that are not those a head was trained on"
         if same_fingerprint(wanted, self.fingerprint): return
+        taps = ", ".join(self.spec.taps) or "last layer"
         raise FingerprintError(source, f"was trained on other features than these weights of {self.spec.backbone} give",
-            f"Provide the ImageNet weights of {self.spec.backbone} (taps: {', '.join(self.spec.taps) or 'last layer'}) in AIVD_WEIGHTS, or train a head on yours")
+            f"Provide the ImageNet weights of {self.spec.backbone} (taps: {taps}) in AIVD_WEIGHTS, or train a head on yours")
 
 # %% ../nbs/api/20_featurizers.ipynb #c3a6c909
 def create(
@@ -317,8 +324,10 @@ def _from_onnx(spec, file, threads, identity=None):
     run = lambda x, how=None: session.run([o], {i.name: x}, how)[0].astype(np.float32, copy=False)
     release = partial(run, np.zeros((1, *i.shape[1:]), np.float32), _shrinking())
     taps = json.loads(session.get_modelmeta().custom_metadata_map.get("taps", "[]"))
-    return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", threads or cpu_count(), 2, release, tuple(map(tuple, taps)))
+    return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", threads or cpu_count(), 2,
+        release, tuple(map(tuple, taps)))
 
+# %% ../nbs/api/20_featurizers.ipynb #bb10bb32
 def _shrinking():
     "Options of an ONNX Runtime call after which its memory is given back"
     import onnxruntime as ort
@@ -326,6 +335,7 @@ def _shrinking():
     options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     return options
 
+# %% ../nbs/api/20_featurizers.ipynb #1689d249
 def _identity(spec, file): return f"{file_digest(file)}:{'+'.join(f'{n}:{s:d}' for n, s in spec.layers())}:centred:named"
 
 # %% ../nbs/api/20_featurizers.ipynb #4a12523f
@@ -351,10 +361,15 @@ def _cached_onnx(spec, weights, threads):
             export_onnx(model, onnx, _widths(model, spec))
         return _from_onnx(spec, onnx, threads, f"onnx:{identity}")
 
+# %% ../nbs/api/20_featurizers.ipynb #90242b86
 def _from_keras(spec, weights, threads):
     "Featurizer over the Keras model itself"
     file, _ = find_weights(spec.backbone, weights)
     model = keras_model(spec, file)
-    return Featurizer(spec, lambda x: model.predict_on_batch(x), model.input_shape[1], f"keras:{_identity(spec, file)}", taps=_widths(model, spec))
+    run = lambda x: model.predict_on_batch(x)
+    return Featurizer(spec, run, model.input_shape[1], f"keras:{_identity(spec, file)}", taps=_widths(model, spec))
 
-def _widths(model, spec): return tuple((layer, model.get_layer(f"{layer}_mean").output.shape[-1]*(1 + std)) for layer, std in spec.layers())
+# %% ../nbs/api/20_featurizers.ipynb #143362c4
+def _widths(model, spec):
+    width = lambda layer: model.get_layer(f"{layer}_mean").output.shape[-1]
+    return tuple((layer, width(layer)*(1 + std)) for layer, std in spec.layers())

@@ -135,7 +135,8 @@ def _without_comments(source): return "\n".join(l for l in source.splitlines() i
 def code_digest() -> str: # 64 hexadecimal digits
     "Digest of the code that features depend on; nbdev's cell marks don't count"
     here = Path(aivd_nb.__file__).parent
-    return cache_key(opencv=cv2.__version__, av=version("av"), **{m: _without_comments((here/f"{m}.py").read_text(encoding="utf-8")) for m in _CODE})
+    code = {m: _without_comments((here/f"{m}.py").read_text(encoding="utf-8")) for m in _CODE}
+    return cache_key(opencv=cv2.__version__, av=version("av"), **code)
 
 # %% ../nbs/api/23_pipeline.ipynb #e2d1a032
 def content_digest(
@@ -163,7 +164,8 @@ def features_key(
 ) -> str:
     "Cache key of the features of some windows of a clip"
     asked = [list(w.indices) for w in windows]
-    return cache_key(video=content, identity=featurizer.identity, spec=asdict(featurizer.spec), windows=asked, length=sampling.length, apart=sampling.apart, alter=repr(alter), code=code_digest())
+    return cache_key(video=content, identity=featurizer.identity, spec=asdict(featurizer.spec), windows=asked,
+        length=sampling.length, apart=sampling.apart, alter=repr(alter), code=code_digest())
 
 # %% ../nbs/api/23_pipeline.ipynb #0f70355f
 class OpenClip:
@@ -212,7 +214,9 @@ def _at_fault(path):
     "What goes wrong while a file is read is told as an error of the file's"
     try: yield
     except OSError as e: raise VideoError(path, f"can't be read to its end ({e})", "Copy it again", "unreadable") from e
-    except cv2.error as e: raise ConfigError("OpenCV", f"can't work on a picture of {path} ({e})", "Install it anew: pip install --force-reinstall opencv-python-headless") from e
+    except cv2.error as e:
+        raise ConfigError("OpenCV", f"can't work on a picture of {path} ({e})",
+            "Install it anew: pip install --force-reinstall opencv-python-headless") from e
     except (AivdError, Stopped, MemoryError): raise
     except Exception as e: # a file that makes the reader do what nobody foresaw is at fault itself
         raise VideoError(path, f"can't be read ({type(e).__name__}: {e})", "Copy it again, or convert it", "unreadable") from e
@@ -242,8 +246,10 @@ def _usable(hit, sampling):
     "What a cache gave, if it looks like what we put there; else None, and it is made again"
     try:
         rows, spans, windows, kinds = (hit[k] for k in ("sequences", "spans", "windows", "kinds"))
-        fits = rows.dtype == np.float32 and rows.ndim == 3 and rows.shape[:2] == (len(spans), sampling.length) and spans.shape == (len(spans), 2)
-        known = len(windows) == len(kinds) == len(rows) and windows.ndim == 2 and (windows[:, 0] >= 0).all() and np.isin(kinds, range(len(_KINDS))).all()
+        n = len(spans)
+        fits = rows.dtype == np.float32 and rows.ndim == 3 and rows.shape[:2] == (n, sampling.length) and spans.shape == (n, 2)
+        numbered = windows.ndim == 2 and (windows[:, 0] >= 0).all() and np.isin(kinds, range(len(_KINDS))).all()
+        known = len(windows) == len(kinds) == len(rows) and numbered
         return hit if fits and known and int(hit["frames"]) and np.isfinite(rows).all() and np.isfinite(spans).all() else None
     except (TypeError, KeyError, ValueError, IndexError, AttributeError): return None
 
@@ -344,7 +350,8 @@ def _measured(found, windows, length, info):
     there = [w for w in ([i for i in w.indices if i in rows] for w in windows) if w] # a video may end a little early
     seen = [shown([rows[i].small for i in w]) for w in there]
     used = [w[s.first:s.end] for w, s in zip(there, seen)]
-    sequences = np.array([to_sequence(np.stack([rows[i].features for i in w]), length) for w in used]).reshape(len(used), length, -1 if used else 0)
+    sequences = np.array([to_sequence(np.stack([rows[i].features for i in w]), length) for w in used])
+    sequences = sequences.reshape(len(used), length, -1 if used else 0)
     spans = np.array([(rows[w[0]].time_s, rows[w[-1]].time_s) for w in used]).reshape(-1, 2)
     timings = {"decode": 1000*decoded, "cnn": 1000*sum(r.seconds for r in rows.values())}
     return VideoFeatures(sequences, spans, len(rows), info, timings, windows=tuple(map(tuple, used)), kinds=tuple(s.kind for s in seen))
@@ -357,13 +364,16 @@ def _to_keep(v):
     "What the cache keeps of a look"
     numbers = np.full((len(v.windows), max(map(len, v.windows), default=0)), -1)
     for row, w in zip(numbers, v.windows): row[:len(w)] = w
-    return dict(sequences=v.sequences, spans=v.spans, frames=np.int64(v.frames), windows=numbers, kinds=np.array([_KINDS.index(k) for k in v.kinds]))
+    kinds = np.array([_KINDS.index(k) for k in v.kinds])
+    return dict(sequences=v.sequences, spans=v.spans, frames=np.int64(v.frames), windows=numbers, kinds=kinds)
 
 # %% ../nbs/api/23_pipeline.ipynb #8febd35e
 def _kept(hit, info):
     "A look as the cache kept it"
     windows = tuple(tuple(int(i) for i in w if i >= 0) for w in hit["windows"])
-    return VideoFeatures(hit["sequences"], hit["spans"], int(hit["frames"]), info, {"decode": 0.0, "cnn": 0.0}, True, (), windows, tuple(_KINDS[k] for k in hit["kinds"]))
+    kinds = tuple(_KINDS[k] for k in hit["kinds"])
+    spent = {"decode": 0.0, "cnn": 0.0}
+    return VideoFeatures(hit["sequences"], hit["spans"], int(hit["frames"]), info, spent, True, (), windows, kinds)
 
 # %% ../nbs/api/23_pipeline.ipynb #1ba682ae
 def video_features(
@@ -377,8 +387,9 @@ def video_features(
     alter=None, # RGB uint8 frame → frame before the views, such as an `Augment`; its `repr` must tell it whole, for the cache
     cnn:CnnThreads|None=None, # shared with other clips; None: threads of this clip's own
     threads:int|None=None, # of the decoder; None: as many as the process may use
-    watch=None, # stands between decoder and CNN: gets info, windows and an iterator of `Frame`s (blue first, where nothing is altered), gives those frames
+    watch=None, # stands between decoder and CNN: gets info, windows and `Frame`s (blue first, unless altered), gives those frames
 ) -> VideoFeatures:
     "Sequences of features of a clip, its sampling's windows"
-    with nullcontext(cnn) if cnn else CnnThreads(featurizer, batch) as cnn, OpenClip(path, cnn, cache, limits, alter, threads, watch) as clip:
-        return clip.look(plan_windows(clip.info.n_frames, clip.info.fps, sampling), sampling, progress)
+    with nullcontext(cnn) if cnn else CnnThreads(featurizer, batch) as cnn:
+        with OpenClip(path, cnn, cache, limits, alter, threads, watch) as clip:
+            return clip.look(plan_windows(clip.info.n_frames, clip.info.fps, sampling), sampling, progress)
