@@ -52,7 +52,7 @@ _NAMES = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "accuracy": "a
     "verdict_accuracy": "right among the verdicts given", "called_ai": "real clips that got the verdict AI-Generated",
     "passed_as_real": "AI clips that got the verdict Real"}
 
-# %% ../nbs/api/36_card.ipynb #bc22ce51
+# %% ../nbs/api/36_card.ipynb #5c8696bc
 def _number(v):
     "A figure, with its interval where there is one"
     if not v or v[0] is None: return "–"
@@ -74,12 +74,13 @@ def _test_n(b): return (b.metrics.get("test") or {}).get("about", {}).get("score
 # %% ../nbs/api/36_card.ipynb #fce4ec4a
 def _kinds(b):
     "What is found and missed by kind of AI clip"
-    rows = [f"| {kind_name(k)} | {n} | {percent(found)} | {percent(missed)} |" for k, (n, found, missed) in b.metrics.get("kinds", {}).items()]
+    kinds = b.metrics.get("kinds", {})
+    rows = [f"| {kind_name(k)} | {n} | {percent(found)} | {percent(missed)} |" for k, (n, found, missed) in kinds.items()]
     if not rows: return ""
     head = ["| held-out AI clips, by kind | clips | called AI-Generated | called Real |", "|:--|:--|:--|:--|"]
     return "\n".join(["\n\nThe kinds that are called Real most often stand first.\n", *head, *rows])
 
-# %% ../nbs/api/36_card.ipynb #a8302a9c
+# %% ../nbs/api/36_card.ipynb #c8b1d536
 def _fitted(b):
     "False alarms where the band was fitted"
     k, n = b.band.false_alarms, b.band.n_real
@@ -100,7 +101,7 @@ def _false_alarms(b):
     return (f"{fitted} On the {n} real clips of the test, which chose nothing, **{percent(value, 1)}** were called AI-Generated{interval}; "
         f"a rate under {percent(1/n, 1)} can't be seen on so few.")
 
-# %% ../nbs/api/36_card.ipynb #681ca15c
+# %% ../nbs/api/36_card.ipynb #829aba35
 def _cnn(b):
     "What the features come from"
     ships = "which ship with the package, in 8-bit integers" if get_backbone(b.spec.backbone).network else "which do not ship with it"

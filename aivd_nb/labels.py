@@ -30,18 +30,6 @@ def find_videos(
     "Files that end as videos do, whatever the case; hidden files (macOS leaves `._clip.mp4`) don't count"
     return sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith(".") and p.is_file())
 
-# %% ../nbs/api/12_labels.ipynb #cc26fda0
-def build_labels(
-    data_dir, # holds the folders `real` and `ai`
-) -> "pandas.DataFrame": # columns file_path, label, path
-    "A table of every video below `real/` (label 0) and `ai/` (label 1), paths relative to `data_dir`"
-    pd = require("pandas")
-    root = Path(os.path.abspath(data_dir))
-    if not root.is_dir(): raise LabelsError(data_dir, "is not a folder", "Give the folder that holds real/ and ai/")
-    found = [(p, int(label)) for name, label in _FOLDERS.items() for p in _class_videos(root, name)]
-    return pd.DataFrame({"file_path": [p.relative_to(root).as_posix() for p,_ in found],
-                         "label": [label for _,label in found], "path": [str(p) for p,_ in found]})
-
 # %% ../nbs/api/12_labels.ipynb #7eae07ef
 def _class_videos(root, name):
     "The videos of one class's folder; none at all is an error"
@@ -54,6 +42,27 @@ def _class_videos(root, name):
     odd = next((p for p in videos if str(p).encode("utf-8", "ignore").decode() != str(p)), None)
     if odd: raise LabelsError(odd, "has a name that is not valid UTF-8", "Rename that file")
     return videos
+
+# %% ../nbs/api/12_labels.ipynb #cc26fda0
+def build_labels(
+    data_dir, # holds the folders `real` and `ai`
+) -> "pandas.DataFrame": # columns file_path, label, path
+    "A table of every video below `real/` (label 0) and `ai/` (label 1), paths relative to `data_dir`"
+    pd = require("pandas")
+    root = Path(os.path.abspath(data_dir))
+    if not root.is_dir(): raise LabelsError(data_dir, "is not a folder", "Give the folder that holds real/ and ai/")
+    found = [(p, int(label)) for name, label in _FOLDERS.items() for p in _class_videos(root, name)]
+    return pd.DataFrame({"file_path": [p.relative_to(root).as_posix() for p,_ in found],
+                         "label": [label for _,label in found], "path": [str(p) for p,_ in found]})
+
+# %% ../nbs/api/12_labels.ipynb #6c07d03d
+def _seen_from(csv, file_path, path):
+    "`path` relative to the CSV's folder with `/`; it stays absolute where it was, or lies on another drive"
+    if Path(file_path).is_absolute(): return file_path
+    try:
+        return Path(os.path.relpath(path, os.path.abspath(csv.parent))).as_posix()
+    except ValueError:
+        return Path(path).as_posix()
 
 # %% ../nbs/api/12_labels.ipynb #7c6e8dd7
 def write_labels(
@@ -70,15 +79,6 @@ def write_labels(
     except OSError as e:
         raise LabelsError(csv, f"can't be written ({e.strerror})", "Name a file in a folder that can be written") from e
     return csv
-
-# %% ../nbs/api/12_labels.ipynb #6c07d03d
-def _seen_from(csv, file_path, path):
-    "`path` relative to the CSV's folder with `/`; it stays absolute where it was, or lies on another drive"
-    if Path(file_path).is_absolute(): return file_path
-    try:
-        return Path(os.path.relpath(path, os.path.abspath(csv.parent))).as_posix()
-    except ValueError:
-        return Path(path).as_posix()
 
 # %% ../nbs/api/12_labels.ipynb #b7f93517
 def _read_text(csv):

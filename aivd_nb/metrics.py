@@ -216,7 +216,7 @@ def wilson_interval(
     share, z = k/n, NormalDist().inv_cdf((1 + level)/2)
     middle = (share + z*z/(2*n))/(1 + z*z/n)
     half = z*math.sqrt(share*(1 - share)/n + z*z/(4*n*n))/(1 + z*z/n)
-    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
+    return Interval(share, min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))) # 0 and 1 but for rounding
 
 # %% ../nbs/api/31_metrics.ipynb #43daecdc
 def _draws(y, groups, n, seed):
