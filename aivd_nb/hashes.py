@@ -114,7 +114,7 @@ class HashIndex:
         self.paths, self._n = [], 0
         self._bits, self._owners = np.zeros((64, len(_CUTS), 2, _BYTES), np.uint8), np.zeros(64, int)
         for c in clips: self.add(c)
-    def add(self, clip:ClipHash):
+    def add(self, clip:ClipHash) -> None:
         "One more known clip"
         end = self._n + len(clip)
         while end > len(self._bits): self._bits, self._owners = (np.concatenate([a, np.zeros_like(a)]) for a in (self._bits, self._owners))
@@ -124,7 +124,7 @@ class HashIndex:
     def nearest(self, clip:ClipHash) -> Near|None:
         "The known clip in which at least half of a clip's frames are found; of several, that with most of them; never the clip itself"
         if not len(clip) or not self._n: return None
-        counts = sum(_owners_hit(frame, self._bits[:self._n], self._owners[:self._n], len(self.paths)) for frame in clip.bits)
+        counts = np.sum([_owners_hit(frame, self._bits[:self._n], self._owners[:self._n], len(self.paths)) for frame in clip.bits], axis=0)
         best = max((i for i in np.flatnonzero(2*counts >= len(clip)) if self.paths[i] != clip.path), key=lambda i: counts[i], default=None)
         return None if best is None else Near(self.paths[best], round(float(counts[best]/len(clip)), 3))
 

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from .core import ConfigError, VideoError
 
@@ -116,12 +117,12 @@ def _child_main():
     "The life of the process that fetches: a request on standard input, an answer on standard output"
     request = json.load(sys.stdin)
     limits, note = LinkLimits(**request["limits"]), {}
-    sys.modules["curl_cffi"] = None # native code connects without telling Python
+    sys.modules["curl_cffi"] = None # pyright: ignore[reportArgumentType] # native code connects without telling Python
     try:
         import yt_dlp
         _limit(limits)
         sys.addaudithook(_guard(limits.private))
-        with yt_dlp.YoutubeDL(_options(limits, request["folder"], note)) as y: y.extract_info(request["url"])
+        with yt_dlp.YoutubeDL(_options(limits, request["folder"], note)) as y: y.extract_info(request["url"]) # pyright: ignore[reportArgumentType]
     except Exception as e: return json.dump({"error": _reason(e, limits)}, sys.stdout) # whatever a stranger's page or a site's own extractor does
     json.dump({"published": note}, sys.stdout)
 
@@ -162,7 +163,7 @@ def _check_link(url, hosts):
     if not is_link(url) or not parts.hostname: raise ConfigError(url, "is no address of the web", "Give one that begins with https://")
     if parts.username or parts.password: raise ConfigError(f"{parts.scheme}://{parts.hostname}", "brings a name or a password", "Leave it out, or download the clip yourself")
     allowed = hosts is None or any(parts.hostname == h or parts.hostname.endswith(f".{h}") for h in hosts)
-    if not allowed: raise ConfigError(url, "lies on a host that is not allowed here", f"Allowed are: {', '.join(hosts) or 'none'}")
+    if not allowed: raise ConfigError(url, "lies on a host that is not allowed here", f"Allowed are: {', '.join(hosts or ()) or 'none'}")
 
 # %% ../nbs/api/17_link.ipynb #dd1a0811
 @contextmanager
@@ -179,7 +180,7 @@ def fetched(
         if "error" in said: raise VideoError(url, said["error"], "Open it in a browser, download the clip and give the file", "unreachable")
         files = [p for p in Path(folder).iterdir() if p.is_file() and p.stat().st_size]
         if not files: raise VideoError(url, f"gave no file of at most {limits.megabytes:g} MiB", "Download the clip yourself and give the file", "unreachable")
-        yield Fetched(str(url), max(files, key=lambda p: p.stat().st_size), time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), said["published"])
+        yield Fetched(str(url), max(files, key=lambda p: p.stat().st_size), time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), dict(said["published"]))
 
 # %% ../nbs/api/17_link.ipynb #8fa93693
 def _environment(folder):
@@ -190,7 +191,7 @@ def _environment(folder):
 # %% ../nbs/api/17_link.ipynb #f753fbc6
 _CHILD = [sys.executable, "-P", "-c", "from aivd_nb.link import _child_main; _child_main()"]
 
-def _run(url, limits, folder):
+def _run(url, limits, folder) -> dict[str, Any]:
     "Have the process fetch a link; gives its answer"
     from importlib.util import find_spec
     if find_spec("yt_dlp") is None: raise ConfigError(url, "needs yt-dlp, which is not installed", 'Install it with: pip install "aivd-nb[url]"')

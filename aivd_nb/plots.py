@@ -149,8 +149,8 @@ def plot_scores(
     import numpy as np
     (y, p), ax = as_scores(y, p), new_axes(ax, (5.4, 3.4))
     edges = np.linspace(0, 1, bins + 1)
-    if (y == 0).any(): ax.hist(p[y == 0], edges, color=REAL_COLOR, alpha=.45, hatch="///", edgecolor=REAL_COLOR, linewidth=.5, label=f"real, n={(y == 0).sum()}")
-    if (y == 1).any(): ax.hist(p[y == 1], edges, histtype="step", color=AI_COLOR, linewidth=2.2, label=f"AI, n={(y == 1).sum()}")
+    if (y == 0).any(): ax.hist(p[y == 0], edges, color=REAL_COLOR, alpha=.45, hatch="///", edgecolor=REAL_COLOR, linewidth=.5, label=f"real, n={(y == 0).sum()}") # pyright: ignore[reportArgumentType]
+    if (y == 1).any(): ax.hist(p[y == 1], edges, histtype="step", color=AI_COLOR, linewidth=2.2, label=f"AI, n={(y == 1).sum()}") # pyright: ignore[reportArgumentType]
     if band: _shade_band(ax.axvspan, ax.axvline, band)
     ax.set_xlim(0, 1)
     ax.legend(loc="upper center", frameon=False, fontsize=9)
@@ -309,7 +309,7 @@ def plot_explanation(
     "Timeline, frames, views, layers and places of an explanation on one page"
     from matplotlib.figure import Figure
     fig, v = Figure(figsize=(9.5, 8), layout="constrained"), e.verdict
-    top, middle, bottom = fig.subfigures(3, 1, height_ratios=[2.5, 1.7 + .12*len(e.taps), 2.9])
+    top, middle, bottom = fig.subfigures(3, 1, height_ratios=[2.5, 1.7 + .12*len(e.taps), 2.9]) # pyright: ignore[reportGeneralTypeIssues]
     plot_timeline(e.timeline, band, f"{v.label}, probability of AI {v.probability:.2f}. A closer look over the clip", top.subplots())
     left, right = middle.subplots(1, 2)
     plot_families(e.views, "Views", left)

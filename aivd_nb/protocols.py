@@ -129,12 +129,12 @@ def real_vs_real(
     "How well scores tell real sources from each other"
     import pandas as pd
     s, f = pd.Series(np.asarray(scores, float)), pd.Series(np.asarray(families, dtype=object).astype(str))
-    by = {k: s[f == k].to_numpy() for k, n in f.value_counts().items() if n >= min_clips}
+    by = {k: s[f == k].to_numpy() for k, n in f.value_counts().items() if n >= min_clips} # pyright: ignore[reportAttributeAccessIssue]
     if len(by) < 2: raise SplitError("labels", f"{len(by)} real sources have {min_clips} clips", "Ask for smaller families, or give real clips of more sources")
     rng = np.random.default_rng(seed)
     rows = [{"a": a, "b": b, "n_a": len(by[a]), "n_b": len(by[b]), "auc": _folded(by[a], by[b]), "chance": _by_chance(len(by[a]), len(by[b]), shuffles, rng)} for a, b in combinations(by, 2)]
     t = pd.DataFrame(rows).sort_values("auc", ascending=False, ignore_index=True)
-    return t, Interval(float(t["auc"].mean()), *_over_families(t, list(by), rng)), float(t["chance"].mean())
+    return t, Interval(float(t["auc"].mean()), *_over_families(t, list(by), rng)), float(t["chance"].mean()) # pyright: ignore[reportArgumentType]
 
 # %% ../nbs/api/56_protocols.ipynb #2ef466f7
 def _folded(a, b):

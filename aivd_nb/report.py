@@ -53,7 +53,7 @@ def report_plots(
 ) -> dict: # caption → axes
     "The pictures that an evaluation allows"
     t, name = e.table[e.table["probability"].notna()], e.about["bundle"] or "detector"
-    y, p, cut = t["label"].to_numpy(), t["probability"].to_numpy(), e.about["threshold"]
+    y, p, cut = t["label"].to_numpy(), t["probability"].to_numpy(), e.about["threshold"] # pyright: ignore[reportAttributeAccessIssue]
     band = Band(**e.about["band"]) if e.about["band"] else None
     found = {"Scores": plot_scores(y, p, band), "Reliability": plot_reliability(y, p), "Risk and coverage": plot_risk_coverage({name: (y, p)}, cut)}
     return {"ROC curve": plot_roc({name: (y, p)}), "Confusion matrix": plot_confusion(confusion(y, p, cut)), **found} if 0 < y.sum() < len(y) else found
@@ -161,7 +161,7 @@ def write_report(
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         tmp = Path(tempfile.mkdtemp(prefix=".report-", dir=out.parent))
-    except OSError as e: raise ConfigError(out, f"can't be made ({e.strerror})", "Name a folder that can be written") from e
+    except OSError as error: raise ConfigError(out, f"can't be made ({error.strerror})", "Name a folder that can be written") from error
     try:
         _write_files(e, tmp, title, command)
         _put(tmp, out)

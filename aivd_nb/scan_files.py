@@ -18,6 +18,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 from .core import ConfigError
@@ -127,7 +128,8 @@ def _installed(url):
 def _seconds(info):
     "When a file last changed, in seconds since 1970, however its file system puts it"
     found = next((info[k] for k in ("mtime", "LastModified", "last_modified", "updated", "created") if info.get(k) is not None), None)
-    return found.timestamp() if hasattr(found, "timestamp") else float(found) if isinstance(found, (int, float)) else None
+    if isinstance(found, datetime): return found.timestamp()
+    return float(found) if isinstance(found, (int, float)) else None
 
 # %% ../nbs/api/43_scan_files.ipynb #3f62d996
 def _remote(fs, info): return Entry(fs.unstrip_protocol(info["name"]), _token(info), _seconds(info))

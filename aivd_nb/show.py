@@ -104,4 +104,4 @@ def what_next(
     reason_code:str|None=None, # why it is inconclusive
 ) -> tuple: # of sentences; none where there is a verdict
     "What to do where a detector can't tell"
-    return tuple(_STEPS[i] for i in _LESS.get(reason_code, range(len(_STEPS)))) if label == "Inconclusive" else ()
+    return tuple(_STEPS[i] for i in _LESS.get(reason_code or "", range(len(_STEPS)))) if label == "Inconclusive" else ()

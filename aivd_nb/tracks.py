@@ -24,6 +24,7 @@ from .core import ConfigError, VideoError
 # %% ../nbs/api/08_tracks.ipynb #d90b7bc2
 try:
     import av
+    from av.error import FFmpegError
     from av.stream import Discard, Disposition
     from av.sidedata.sidedata import SideDataContainer
     from av.video.reformatter import VideoReformatter
@@ -117,7 +118,7 @@ def _options(kind, limits):
 def _open(path, kind, alive, options, waits):
     "An opened container, or the error that says why it can't be"
     try: return av.open(_File(path, alive), "r", KINDS[kind], options, metadata_errors="replace", buffer_size=1 << 18, timeout=waits, io_open=_no_other_file)
-    except (av.FFmpegError, PermissionError) as e: raise VideoError(path, f"can't be read as {kind}: it is damaged or cut off", f"{AGAIN}. {EXPORT}", "unreadable") from e
+    except (FFmpegError, PermissionError) as e: raise VideoError(path, f"can't be read as {kind}: it is damaged or cut off", f"{AGAIN}. {EXPORT}", "unreadable") from e
 
 # %% ../nbs/api/08_tracks.ipynb #699a8d85
 def _declared(path, kind, alive, options, waits):
@@ -269,7 +270,7 @@ def turn_of(
     frame, # of PyAV
 ) -> Turn:
     "How a frame asks to be turned"
-    try: matrix = SideDataContainer(frame)["DISPLAYMATRIX"] # `frame.side_data` would make a circle, and keep every picture until the next garbage collection
+    try: matrix = SideDataContainer(frame)["DISPLAYMATRIX"] # pyright: ignore[reportCallIssue] # `frame.side_data` would make a circle, and keep every picture until the next garbage collection
     except KeyError: return Turn()
     except ValueError: return _QUARTERS.get(frame.rotation, Turn()) # PyAV lists no side data beside a kind that it has no name for
     (a, b), (c, d) = np.frombuffer(bytes(matrix), np.int32)[:9].reshape(3, 3)[:2, :2].tolist()
@@ -324,7 +325,7 @@ class Reading:
 def _seek(reading, pts):
     "Go to the key frame at a time, or the one before it; whether FFmpeg can"
     try: reading.container.seek(pts, stream=reading.track)
-    except av.FFmpegError: return False
+    except FFmpegError: return False
     return True
 
 _PRIMARIES, _CURVES = {0, 1, 2, 4, 5, 6, 7}, {0, 1, 2, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15} # of ordinary screens, FFmpeg's numbers; 2: not told
@@ -341,7 +342,7 @@ def _picture(reading, frame):
     "A frame's picture, upright"
     asked = {"format": "bgr24", "interpolation": "BICUBIC", "threads": 1}
     try: bgr = reading.reformatter.reformat(frame, **asked, **_colours(frame))
-    except av.FFmpegError: bgr = _plainly(reading, frame, asked)
+    except FFmpegError: bgr = _plainly(reading, frame, asked)
     plane = bgr.planes[0]
     rows = np.frombuffer(plane, np.uint8).reshape(bgr.height, plane.line_size) # the picture's own memory: a copy would cost a tenth of decoding
     return turn_of(frame)(rows[:, :3*bgr.width].reshape(bgr.height, bgr.width, 3))
@@ -350,7 +351,7 @@ def _picture(reading, frame):
 def _plainly(reading, frame, asked):
     "A picture whose colours FFmpeg can't convert, without that conversion"
     try: return reading.reformatter.reformat(frame, **asked)
-    except av.FFmpegError as e: raise VideoError(reading.path, f"has a picture that can't be converted ({e.strerror})", EXPORT, "unreadable") from e
+    except FFmpegError as e: raise VideoError(reading.path, f"has a picture that can't be converted ({e.strerror})", EXPORT, "unreadable") from e
 
 # %% ../nbs/api/08_tracks.ipynb #4d2b1587
 def _prepare(reading, kind, limits, threads):
@@ -371,7 +372,7 @@ def _packets(reading):
         for packet in reading.container.demux(reading.track):
             reading.alive()
             if packet.size: yield packet
-    except av.FFmpegError as e: reading.error = e
+    except FFmpegError as e: reading.error = e
 
 # %% ../nbs/api/08_tracks.ipynb #ecb51077
 def _frames(reading, at_key, only):
@@ -390,7 +391,7 @@ def _decode(reading, packet):
     "Frames that come of a packet; what can't be decoded is noted and passed"
     try: return reading.codec.decode(packet)
     except MemoryError: raise
-    except av.FFmpegError as e: reading.error = e
+    except FFmpegError as e: reading.error = e
     return []
 
 # %% ../nbs/api/08_tracks.ipynb #19f88961

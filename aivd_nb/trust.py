@@ -113,4 +113,6 @@ def update_trust(
     try:
         with atomic_write(trust_file()) as tmp: tmp.write_text("\n".join(found) + "\n", encoding="ascii")
     except OSError as e: raise ConfigError(trust_file(), f"can't be written ({e.strerror})", "Free some space, or set AIVD_CACHE to a folder that can be written") from e
-    return _fetched_list()
+    fresh = _fetched_list()
+    assert fresh, "what was just written can be read"
+    return fresh

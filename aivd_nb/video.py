@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from .containers import KINDS, sniff
@@ -68,10 +68,13 @@ class VideoReader:
     ):
         self.path, self.limits, self.alive, self.threads = os.fsdecode(path), limits, alive, threads or min(16, 2*cpu_count())
         self.size, self.kind, self.missing = check_file(self.path)
-        self.table, self.jumps, self.passed, self.reading = None, True, (), None
+        self.table, self.jumps, self.passed = None, True, ()
+        self.reading: Any = None # of `open_reading`, by `_restart`
         _restart(self)
 
-    def close(self): self.reading.close()
+    def close(self) -> None:
+        "Let go of the file"
+        self.reading.close()
     def __enter__(self): return self
     def __exit__(self, *_): self.close()
 
