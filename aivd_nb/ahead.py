@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 # %% ../nbs/api/22_ahead.ipynb #cb38ee22
@@ -92,7 +92,7 @@ def prefetch(
     ahead:int=2, # items that may wait
     pulse:Pulse|None=None, # that the iterable beats, where it can
     patience:float=math.inf, # seconds without a beat after which `TimeoutError` is raised and the thread abandoned
-) -> Iterator:
+) -> Generator:
     "The same items in the same order, produced by a thread"
     q, pulse = queue.Queue(ahead), pulse or Pulse()
     thread = threading.Thread(target=_fill, args=(iterable, q, pulse), daemon=True, name="aivd-decode")
@@ -104,7 +104,7 @@ def in_order(
     items:Iterable, # asked for as they are needed
     workers:int, # threads
     stop:threading.Event, # set when nobody asks for results any more; `work` should then end
-) -> Iterator: # results, in the order of the items
+) -> Generator: # results, in the order of the items
     "Work on items in threads, a bounded number ahead of the one whose result is asked for"
     pool, pending = ThreadPoolExecutor(workers, "aivd-clip"), deque()
     try:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from functools import partial, wraps
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from .app_config import AppConfig, is_loopback, load_config, names
 from .card import card
@@ -126,7 +127,7 @@ class Upload(io.RawIOBase):
     def seek(self, *_):
         self._file.flush()
         return 0
-    def digest(self): return self._hash.hexdigest()
+    def digest(self) -> str: return self._hash.hexdigest()
     def close(self):
         if not self._file.closed: self._file.close()
         super().close()
@@ -309,7 +310,7 @@ def _create(s):
     if not isinstance(ticket, Ticket): return ticket
     with ticket:
         up, refused = _received(s, request)
-        if refused: return refused
+        if up is None: return refused
         request.uploads.remove(up) # from here on the queue's
         return _accepted(s, up, shown_name(request.files["file"].filename), _client(request))
 
@@ -486,7 +487,7 @@ def _blueprint(s):
     here = Path(aivd_nb.__file__).parent
     bp = Blueprint("aivd", "aivd_nb", template_folder=here/"templates", static_folder=here/"static", static_url_path="/static")
     for rule, name, f, method in _ROUTES:
-        bp.add_url_rule(rule, name, wraps(f)(partial(f, s)), methods=[method])
+        bp.add_url_rule(rule, name, wraps(f)(partial(f, s)), methods=[method]) # pyright: ignore[reportArgumentType]
     return bp
 
 # %% ../nbs/api/60_app.ipynb #fdd17e05
@@ -509,7 +510,8 @@ def create_app(
     s = app.extensions["aivd"] = _service(detector, config, log_to)
     app.request_class = _request_class(s.folder.uploads)
     app.config.update(MAX_CONTENT_LENGTH=(config.max_mb << 20) + (1 << 16), MAX_FORM_MEMORY_SIZE=1 << 18, MAX_FORM_PARTS=8)
-    app.json.sort_keys, app.json.ensure_ascii = False, False
+    json: Any = app.json # of the default provider
+    json.sort_keys = json.ensure_ascii = False
     app.register_blueprint(_blueprint(s))
     _wire(app, s)
     return app
@@ -538,7 +540,7 @@ def _wanted(s, small=1 << 16):
     "An upload needs a place, anything else is small"
     from flask import request
     if request.routing_exception: raise request.routing_exception
-    if request.endpoint.endswith(".create"): return _hold(s, request)
+    if (request.endpoint or "").endswith(".create"): return _hold(s, request)
     if request.content_length is None: return _problem("length", "Send a Content-Length.")
     return Ticket() if request.content_length <= small else _problem("too_large", "Nothing is expected in this request.")
 
@@ -586,7 +588,7 @@ def serve(
     try:
         if dev: return app.run(config.host, config.port, debug=True, use_reloader=False, threaded=True)
         server = make_server(app)
-        print(f"Serving on http://{f'[{config.host}]' if ':' in config.host else config.host}:{server.effective_port} with {app.extensions['aivd'].jobs.about['name']}. One signal, not proof. Ctrl-C stops it.", file=sys.stderr, flush=True)
+        print(f"Serving on http://{f'[{config.host}]' if ':' in config.host else config.host}:{server.effective_port} with {app.extensions['aivd'].jobs.about['name']}. One signal, not proof. Ctrl-C stops it.", file=sys.stderr, flush=True) # pyright: ignore[reportAttributeAccessIssue]
         if lacking := app.extensions["aivd"].jobs.held.missing(): print(f"This system has no {lacking}: a taken-over decoder could read what you can read. Serve nobody but yourself.", file=sys.stderr, flush=True)
         server.run()
     finally: app.extensions["aivd"].close()

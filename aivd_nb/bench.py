@@ -158,7 +158,8 @@ def straightforward(
                 cv2.imwrite(f"{folder}/frame_{f.index:06d}_{k}.jpg", cv2.cvtColor(v, cv2.COLOR_RGB2BGR))
         rows = []
         for p in sorted(Path(folder).iterdir()):
-            image = cv2.cvtColor(cv2.imread(str(p)), cv2.COLOR_BGR2RGB).astype(np.float32)/255
+            picture: Any = cv2.imread(str(p))
+            image = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.float32)/255
             rows.append(way.cnn.predict(image[None], verbose=0)[0])
     return way.score(np.stack(rows).reshape(-1, len(way.spec.views)*rows[0].size))
 
@@ -192,7 +193,7 @@ def _decode_all(
     work, # [(clip, indices), …]
 ):
     "Decoding of many clips, one on each processor"
-    with ThreadPoolExecutor(cpu_count()) as pool: list(pool.map(lambda w: _decode(*w, 1), work))
+    with ThreadPoolExecutor(cpu_count()) as pool: list(pool.map(lambda w: _decode(*w, 1), work)) # pyright: ignore[reportCallIssue]
 
 # %% ../nbs/api/53_bench.ipynb #88556236
 def ready(

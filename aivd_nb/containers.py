@@ -176,7 +176,7 @@ def elements(
         size, m = _vint(head, n)
         if not n or not m: return
         start = at + n + m
-        stop = None if size == (1 << 7*m) - 1 else start + size
+        stop = None if size is None or size == (1 << 7*m) - 1 else start + size
         yield name, start, stop
         at = end if stop is None else stop
 

@@ -130,17 +130,6 @@ class Near:
     path: str
     share: float # of the frames that were found in it
 
-# %% ../nbs/api/18_hashes.ipynb #0ceea4c0
-def _is_near(known, frame):
-    "Whether pairs of hashes, phash and dhash, are of one picture"
-    waves, edges = (np.bitwise_count(known[..., k, :] ^ frame[k]).sum(-1) for k in (0, 1))
-    return (waves <= _NEAR[0]) | (edges <= _NEAR[1]) & (waves <= _APART)
-
-def _owners_hit(frame, known, owners, n):
-    "Which clips have a frame that is near: this frame whole against their views, or its views against theirs whole"
-    hit = _is_near(known, frame[0]).any(1) | np.any([_is_near(known[:, 0], view) for view in frame[1:]], axis=0)
-    return np.bincount(np.unique(owners[hit]), minlength=n)
-
 # %% ../nbs/api/18_hashes.ipynb #3baaa3ba
 class HashIndex:
     "Known clips, and which of them another is a copy of"
@@ -151,7 +140,7 @@ class HashIndex:
         self._bits = np.zeros((64, len(_CUTS), 2, _BYTES), np.uint8)
         self._owners = np.zeros(64, int)
         for c in clips: self.add(c)
-    def add(self, clip:ClipHash):
+    def add(self, clip:ClipHash) -> None:
         "One more known clip"
         end = self._n + len(clip)
         while end > len(self._bits): self._bits, self._owners = (np.concatenate([a, np.zeros_like(a)]) for a in (self._bits, self._owners))
@@ -162,6 +151,17 @@ class HashIndex:
     def nearest(self, clip:ClipHash) -> Near|None:
         "The known clip in which at least half of a clip's frames are found; of several, that with most of them; never the clip itself"
         if not len(clip) or not self._n: return None
-        counts = sum(_owners_hit(frame, self._bits[:self._n], self._owners[:self._n], len(self.paths)) for frame in clip.bits)
+        counts = np.sum([_owners_hit(frame, self._bits[:self._n], self._owners[:self._n], len(self.paths)) for frame in clip.bits], axis=0)
         best = max((i for i in np.flatnonzero(2*counts >= len(clip)) if self.paths[i] != clip.path), key=lambda i: counts[i], default=None)
         return None if best is None else Near(self.paths[best], round(float(counts[best]/len(clip)), 3))
+
+# %% ../nbs/api/18_hashes.ipynb #0ceea4c0
+def _is_near(known, frame):
+    "Whether pairs of hashes, phash and dhash, are of one picture"
+    waves, edges = (np.bitwise_count(known[..., k, :] ^ frame[k]).sum(-1) for k in (0, 1))
+    return (waves <= _NEAR[0]) | (edges <= _NEAR[1]) & (waves <= _APART)
+
+def _owners_hit(frame, known, owners, n):
+    "Which clips have a frame that is near: this frame whole against their views, or its views against theirs whole"
+    hit = _is_near(known, frame[0]).any(1) | np.any([_is_near(known[:, 0], view) for view in frame[1:]], axis=0)
+    return np.bincount(np.unique(owners[hit]), minlength=n)

@@ -104,6 +104,7 @@ def _clipped(x, mean, scale, name):
     x = keras.layers.ReLU(max_value=12.0, name=f"clip_{name}")(keras.layers.Rescaling(1.0, 6.0)(x))
     return keras.layers.Rescaling(1.0, -6.0)(x)
 
+# %% ../nbs/api/30_heads.ipynb #bd870a41
 def _scaled(x, projection):
     "Standardise, clip and project with constants"
     keras = import_keras()

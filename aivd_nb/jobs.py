@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 from .confine import Held
 from .core import CODES, AivdError, ConfigError, Failure, cpu_count
 from .intake import Ticket
@@ -202,7 +203,7 @@ def _finish(self:_Answers, job, result):
     kept, now = json.dumps({k: result[k] for k in ("verdict", "facts", "provenance")}, ensure_ascii=False), time.time()
     with self._together() as run:
         row = run("update jobs set state='done', finished=?, took=?-started, result=? where id=? returning digest, model", (now, now, kept, job)).fetchone()
-        for n, (t, jpeg) in enumerate(result["frames"] if row else ()): run("insert or replace into frames values(?,?,?,?,?)", (*row, n, t, jpeg))
+        for n, (t, jpeg) in enumerate(result["frames"] if row else ()): run("insert or replace into frames values(?,?,?,?,?)", (*row, n, t, jpeg)) # pyright: ignore[reportGeneralTypeIssues]
 
 # %% ../nbs/api/56_jobs.ipynb #3f83a76c
 def _answer_again(self:_Answers, job, digest, model):
@@ -212,7 +213,7 @@ def _answer_again(self:_Answers, job, digest, model):
 def _row(self:_Answers, job):
     rows = self._run("select * from jobs where id=?", job)
     if not rows: return None
-    found = dict(rows[0]) | {"frames": []}
+    found: dict[str, Any] = dict(rows[0]) | {"frames": []}
     if found["state"] == "done": found["frames"] = [r["time_s"] for r in self._run("select time_s from frames where digest=? and model=? order by n", found["digest"], found["model"])]
     return found | (json.loads(found["result"]) if found["result"] else {})
 
@@ -461,7 +462,7 @@ def _submit(self:Jobs, path, digest, name, client):
     try:
         with self.changed: # nobody may take the job for one without an owner meanwhile
             job = self.store.create(digest, model, name, path.stat().st_size, known=True)
-            if self.store.get(job)["state"] != "queued": return job
+            if (self.store.get(job) or {}).get("state") != "queued": return job
             self.live[job], keep = _Live(path, digest, client), True
             self.queue.append(job)
             self.changed.notify_all()

@@ -177,4 +177,4 @@ def read_labels(
     folder = os.path.dirname(os.path.abspath(csv))
     df["path"] = [os.path.normpath(os.path.join(folder, f)) for f in df.file_path]
     _raise_problems(csv, _row_problems(df) + (_copy_problems(df) if check_digests else []))
-    return df.apply(_typed).astype({"label": int}).reset_index(drop=True)
+    return df.apply(_typed).astype({"label": int}).reset_index(drop=True) # pyright: ignore[reportReturnType]

@@ -318,4 +318,4 @@ def risk_coverage(
     wrong = (called != y)[order].cumsum()
     k = np.arange(1, len(y) + 1)
     last = np.append(sure[1:] != sure[:-1], True)
-    return pd.DataFrame({"confidence": sure, "coverage": k/len(y), "risk": wrong/k})[last].reset_index(drop=True)
+    return pd.DataFrame({"confidence": sure, "coverage": k/len(y), "risk": wrong/k})[last].reset_index(drop=True) # pyright: ignore[reportReturnType]

@@ -43,7 +43,7 @@ def status_message(
     if row["state"] == "queued": return f"Received. {row.get('before', 0)} before it" if row.get("before") else "Received. It is next"
     if row["state"] == "running":
         share = f": {percent(row['share'])}" if row["stage"] in ("decoding", "features") and row.get("share") else ""
-        return _STAGES.get(row.get("stage"), "At work") + share
+        return _STAGES.get(row.get("stage", ""), "At work") + share
     return {"done": "Done", "interrupted": "Interrupted: the server was restarted"}.get(row["state"]) or f"The file {row['problem']}"
 
 # %% ../nbs/api/58_openapi.ipynb #5494926d
@@ -54,7 +54,7 @@ def status_share(
     if row["state"] == "queued": return 0.0
     if row["state"] != "running": return 1.0
     share = row.get("share") or 0.0
-    return round({"probing": 0.05, "decoding": 0.1 + 0.6*share, "features": 0.7 + 0.25*share, "verdict": 0.97}.get(row.get("stage"), 0.05), 3)
+    return round({"probing": 0.05, "decoding": 0.1 + 0.6*share, "features": 0.7 + 0.25*share, "verdict": 0.97}.get(row.get("stage", ""), 0.05), 3)
 
 # %% ../nbs/api/58_openapi.ipynb #81c5bb61
 def model_of(

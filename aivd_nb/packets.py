@@ -115,9 +115,9 @@ def borne_out(
     "The packets from the first decoded frame on, where the first frames are theirs; else None"
     if table is None or len(table.times) < len(first): return None
     at = [table.find(f.pts, i) for i, f in enumerate(first)]
-    if None in at or any(b != a + 1 for a, b in zip(at, at[1:])): return None
+    if None in at or any(b != a + 1 for a, b in zip(at, at[1:])): return None # pyright: ignore[reportOptionalOperand]
     k = at[0]
-    return table._replace(times=table.times[k:] - table.times[k], keys=table.keys[table.keys >= k] - k, pts=table.pts[k:])
+    return table._replace(times=table.times[k:] - table.times[k], keys=table.keys[table.keys >= k] - k, pts=table.pts[k:]) # pyright: ignore[reportOptionalSubscript]
 
 # %% ../nbs/api/09_packets.ipynb #d80e96ec
 def claimed_rate(

@@ -199,13 +199,14 @@ class OpenClip:
         fresh:bool=False, # whatever the cache holds
     ) -> VideoFeatures: # of those windows of which the clip has frames, in the order asked
         "Sequences of features of some windows"
-        key = features_key(self.content, self.cnn.featurizer, windows, sampling, self.alter) if self.cache else None
-        hit = _usable(self.cache.get(key), sampling) if key and not fresh else None
+        cache = self.cache
+        key = features_key(self.content, self.cnn.featurizer, windows, sampling, self.alter) if cache else ""
+        hit = _usable(cache.get(key), sampling) if cache and not fresh else None
         if hit: return _kept(hit, self.info)
         pairs = _pairs(windows, self.info, self.cnn.featurizer, sampling)
         self.asked.put((windows, {*pairs, *pairs.values()}))
         found = _measured(_rows(_frames(self), self.cnn, pairs, self.alter, progress), windows, sampling.length, self.info)
-        if problem := self.cache.put(key, **_to_keep(found)) if key else None: found.warnings = (problem,)
+        if problem := cache.put(key, **_to_keep(found)) if cache else None: found.warnings = (problem,)
         return found
 
 # %% ../nbs/api/23_pipeline.ipynb #5d81e0b7

@@ -138,12 +138,6 @@ def plot_risk_coverage(
     ax.legend(loc="upper left", frameon=False, fontsize=9)
     return _dress(ax, title, "clips answered, the surest first", "wrong among them")
 
-# %% ../nbs/api/52_plots.ipynb #2db7e734
-def _shade_band(span, line, band):
-    "The band where no verdict is given, along either axis"
-    span(max(band.real, 0), min(band.ai, 1), color="#000000", alpha=.07, linewidth=0, label="inconclusive")
-    for at in {band.real, band.ai}: line(at, color="#666666", linewidth=1, linestyle="--")
-
 # %% ../nbs/api/52_plots.ipynb #72d6689c
 def plot_scores(
     y, # labels
@@ -166,6 +160,12 @@ def plot_scores(
     ax.legend(loc="upper center", frameon=False, fontsize=9)
     return _dress(ax, title, "probability of AI", "clips")
 
+# %% ../nbs/api/52_plots.ipynb #2db7e734
+def _shade_band(span, line, band):
+    "The band where no verdict is given, along either axis"
+    span(max(band.real, 0), min(band.ai, 1), color="#000000", alpha=.07, linewidth=0, label="inconclusive")
+    for at in {band.real, band.ai}: line(at, color="#666666", linewidth=1, linestyle="--")
+
 # %% ../nbs/api/52_plots.ipynb #151c09c2
 def plot_history(
     history:dict, # Keras' `History.history`: name → one value an epoch, `val_name` beside it
@@ -187,26 +187,6 @@ def plot_history(
         ax.legend(frameon=False, fontsize=9)
         _dress(ax, f"{title}: {m}", "epoch", m)
     return axes
-
-# %% ../nbs/api/52_plots.ipynb #390b7a72
-def _window(w):
-    "(start, end, probability) of a window, whether it is a mapping (JSON) or an object"
-    get = w.__getitem__ if hasattr(w, "keys") else lambda name: getattr(w, name)
-    return tuple(float(get(name)) for name in ("start_s", "end_s", "probability"))
-
-# %% ../nbs/api/52_plots.ipynb #4369f237
-def _side(p, band):
-    "Colour and marker: triangle up for AI, circle for Real, square for neither"
-    low, high = (band.real, band.ai) if band else (.5, .5)
-    if p >= high: return AI_COLOR, "^"
-    return (REAL_COLOR, "o") if p <= low else ("#555555", "s")
-
-# %% ../nbs/api/52_plots.ipynb #6af985bf
-def _span(rows, duration=0.0):
-    "Limits of the time axis, with some room even for a clip of one instant"
-    start, end = (0.0, duration) if duration else (min(r[0] for r in rows), max(r[1] for r in rows))
-    room = .02*(end - start) or .5
-    return start - room, end + room
 
 # %% ../nbs/api/52_plots.ipynb #5586be06
 def plot_timeline(
@@ -232,14 +212,28 @@ def plot_timeline(
     if high > 60: ax.xaxis.set_major_formatter(lambda t, _: clock(t, high) if t >= 0 else "")
     return _dress(ax, title, "minutes" if high > 60 else "seconds", "probability of AI")
 
+# %% ../nbs/api/52_plots.ipynb #390b7a72
+def _window(w):
+    "(start, end, probability) of a window, whether it is a mapping (JSON) or an object"
+    get = w.__getitem__ if hasattr(w, "keys") else lambda name: getattr(w, name)
+    return tuple(float(get(name)) for name in ("start_s", "end_s", "probability"))
+
+# %% ../nbs/api/52_plots.ipynb #4369f237
+def _side(p, band):
+    "Colour and marker: triangle up for AI, circle for Real, square for neither"
+    low, high = (band.real, band.ai) if band else (.5, .5)
+    if p >= high: return AI_COLOR, "^"
+    return (REAL_COLOR, "o") if p <= low else ("#555555", "s")
+
+# %% ../nbs/api/52_plots.ipynb #6af985bf
+def _span(rows, duration=0.0):
+    "Limits of the time axis, with some room even for a clip of one instant"
+    start, end = (0.0, duration) if duration else (min(r[0] for r in rows), max(r[1] for r in rows))
+    room = .02*(end - start) or .5
+    return start - room, end + room
+
 # %% ../nbs/api/52_plots.ipynb #43624c97
 _FOR = {"AI": (AI_COLOR, "^"), "real": (REAL_COLOR, "o"), "neither": ("#777777", "s")}
-
-# %% ../nbs/api/52_plots.ipynb #cd0e9704
-def _even(line, limit, most):
-    "A line where odds don't change, and equal room on both sides"
-    line(0, color=_INK, linewidth=1)
-    limit(-1.15*most, 1.15*most)
 
 # %% ../nbs/api/52_plots.ipynb #adb5c63a
 def plot_families(
@@ -258,6 +252,12 @@ def plot_families(
     ax.invert_yaxis()
     return _dress(ax, title, "← for real     log-odds     for AI →", "")
 
+# %% ../nbs/api/52_plots.ipynb #cd0e9704
+def _even(line, limit, most):
+    "A line where odds don't change, and equal room on both sides"
+    line(0, color=_INK, linewidth=1)
+    limit(-1.15*most, 1.15*most)
+
 # %% ../nbs/api/52_plots.ipynb #8358114d
 def plot_frames(
     rows, # of an explanation: {"time_s", "log_odds", "spoke_for"}
@@ -272,6 +272,19 @@ def plot_frames(
         ax.plot([r["time_s"]], [r["log_odds"]], marker, color=color, markeredgecolor="white", markersize=9)
     _even(ax.axhline, ax.set_ylim, max([abs(r["log_odds"]) for r in rows] + [.02]))
     return _dress(ax, title, "seconds", "real ←  log-odds  → AI")
+
+# %% ../nbs/api/52_plots.ipynb #caf90df7
+def plot_regions(
+    regions:dict, # of an explanation
+    pictures, # of the same explanation, RGB
+    title:str="Which places spoke for it",
+): # array of axes
+    "The map of places over its frames: orange for AI, blue for real"
+    Figure = require("matplotlib.figure").Figure
+    axes = Figure(figsize=(2.5*len(pictures), 2.9), layout="constrained").subplots(1, len(pictures), squeeze=False)[0]
+    for ax, picture, number in zip(axes, pictures, regions["frames"]): _overlay(ax, regions, picture, f"frame {number}")
+    axes[0].set_title(_map_title(regions, title), loc="left", fontsize=11, color=_INK)
+    return axes
 
 # %% ../nbs/api/52_plots.ipynb #8b99e18b
 def _map_title(regions, title): return title if regions["held"] else "No place mattered more than others"
@@ -299,19 +312,6 @@ def _signs(ax, grid, strength, w, h):
         ax.text((c + .5)*w/columns, (r + .5)*h/rows, "+" if grid[r, c] > 0 else "−", ha="center", va="center", color="white",
             fontsize=6 + 9*strength[r, c], fontweight="bold")
 
-# %% ../nbs/api/52_plots.ipynb #caf90df7
-def plot_regions(
-    regions:dict, # of an explanation
-    pictures, # of the same explanation, RGB
-    title:str="Which places spoke for it",
-): # array of axes
-    "The map of places over its frames: orange for AI, blue for real"
-    Figure = require("matplotlib.figure").Figure
-    axes = Figure(figsize=(2.5*len(pictures), 2.9), layout="constrained").subplots(1, len(pictures), squeeze=False)[0]
-    for ax, picture, number in zip(axes, pictures, regions["frames"]): _overlay(ax, regions, picture, f"frame {number}")
-    axes[0].set_title(_map_title(regions, title), loc="left", fontsize=11, color=_INK)
-    return axes
-
 # %% ../nbs/api/52_plots.ipynb #c5486bb7
 def plot_explanation(
     e, # `Explanation`
@@ -320,7 +320,7 @@ def plot_explanation(
     "Timeline, frames, views, layers and places of an explanation on one page"
     Figure = require("matplotlib.figure").Figure
     fig, v = Figure(figsize=(9.5, 8), layout="constrained"), e.verdict
-    top, middle, bottom = fig.subfigures(3, 1, height_ratios=[2.5, 1.7 + .12*len(e.taps), 2.9])
+    top, middle, bottom = fig.subfigures(3, 1, height_ratios=[2.5, 1.7 + .12*len(e.taps), 2.9]) # pyright: ignore[reportGeneralTypeIssues]
     plot_timeline(e.timeline, band, f"{v.label}, probability of AI {v.probability:.2f}. A closer look over the clip", top.subplots())
     left, right = middle.subplots(1, 2)
     plot_families(e.views, "Views", left)

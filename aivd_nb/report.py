@@ -183,25 +183,6 @@ def check_report_folder(
         raise ConfigError(out, f"can't be made, because {above} can't be written", "Name a folder that can be written")
     return out
 
-# %% ../nbs/api/54_report.ipynb #7a5e792a
-def _write_files(e, folder, title, command):
-    "All files of a report"
-    t = e.table[e.table["probability"].notna()]
-    tables = {"clips": e.table, "figures": e.figures.reset_index(),
-        "risk_coverage": risk_coverage(t["label"], t["probability"], e.about["threshold"]), **{f"by_{k}": v for k, v in e.parts.items()}}
-    for name, df in tables.items(): df.to_csv(folder/f"{name}.csv", index=False, lineterminator="\n", encoding="utf-8")
-    (folder/"evaluation.json").write_text(json.dumps(e.to_dict(), indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
-    (folder/"report.html").write_text(report_html(e, title, command), encoding="utf-8")
-
-# %% ../nbs/api/54_report.ipynb #f80d3036
-def _put(tmp, out):
-    "Move the finished folder to its place; what stood there goes last"
-    os.chmod(tmp, 0o755)
-    old = out.with_name(f".{out.name}-old-{os.getpid()}")
-    if out.exists(): os.replace(out, old)
-    os.replace(tmp, out)
-    shutil.rmtree(old, ignore_errors=True)
-
 # %% ../nbs/api/54_report.ipynb #9f8a3112
 def write_report(
     e:Evaluation,
@@ -222,3 +203,22 @@ def write_report(
     finally:
         shutil.rmtree(tmp, ignore_errors=True)
     return out/"report.html"
+
+# %% ../nbs/api/54_report.ipynb #7a5e792a
+def _write_files(e, folder, title, command):
+    "All files of a report"
+    t = e.table[e.table["probability"].notna()]
+    tables = {"clips": e.table, "figures": e.figures.reset_index(),
+        "risk_coverage": risk_coverage(t["label"], t["probability"], e.about["threshold"]), **{f"by_{k}": v for k, v in e.parts.items()}}
+    for name, df in tables.items(): df.to_csv(folder/f"{name}.csv", index=False, lineterminator="\n", encoding="utf-8")
+    (folder/"evaluation.json").write_text(json.dumps(e.to_dict(), indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    (folder/"report.html").write_text(report_html(e, title, command), encoding="utf-8")
+
+# %% ../nbs/api/54_report.ipynb #f80d3036
+def _put(tmp, out):
+    "Move the finished folder to its place; what stood there goes last"
+    os.chmod(tmp, 0o755)
+    old = out.with_name(f".{out.name}-old-{os.getpid()}")
+    if out.exists(): os.replace(out, old)
+    os.replace(tmp, out)
+    shutil.rmtree(old, ignore_errors=True)

@@ -39,7 +39,7 @@ class JpegChain:
     "One JPEG compression after the other"
     qualities: tuple = (85, 65, 45)
     def __call__(self, image): # RGB uint8 → same shape
-        for q in self.qualities: image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, q])[1], cv2.IMREAD_COLOR)
+        for q in self.qualities: image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, q])[1], cv2.IMREAD_COLOR) # pyright: ignore[reportCallIssue, reportArgumentType]
         return image
 
 # %% ../nbs/api/51_robustness.ipynb #458785a7

@@ -76,7 +76,7 @@ def plan_windows(
 ) -> tuple: # of `Window`
     "The windows of a clip: indices of frames, no file touched"
     s = sampling
-    grid = every_nth(n_frames, s.step) if s.unit == "frames" else every_seconds(n_frames, fps, s.step)
+    grid = every_nth(n_frames, int(s.step)) if s.unit == "frames" else every_seconds(n_frames, fps, s.step)
     return tuple(Window(tuple(grid[i:i+s.length])) for i in _starts(len(grid), s.length, s.windows)) if grid else ()
 
 # %% ../nbs/api/06_sampling.ipynb #5e0b214e
@@ -125,11 +125,11 @@ def spread_windows(
     plan = plan_windows(n_frames, fps, sampling)
     count = spread_count(n_frames/fps, sampling, look)
     if count <= sampling.windows: return plan
-    shape, keys = plan[0].indices, np.asarray(keys, int)
+    shape, known = plan[0].indices, np.asarray(keys, int)
     last = n_frames - 1 - shape[-1]
     edges = np.linspace(0, n_frames, count + 1)
     aims = [min(max(0, int((a + b - shape[-1])/2)), last) for a, b in zip(edges, edges[1:])]
-    starts = [_key_near(keys, a, min(b - shape[-1] - 1, last), aim) for a, b, aim in zip(edges, edges[1:], aims)]
+    starts = [_key_near(known, a, min(b - shape[-1] - 1, last), aim) for a, b, aim in zip(edges, edges[1:], aims)]
     return tuple(_moved(shape, i) for i in sorted(set(starts)))
 
 # %% ../nbs/api/06_sampling.ipynb #c78a686e

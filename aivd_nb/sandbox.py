@@ -76,7 +76,9 @@ class Watch:
     "Sees every frame on its way to the CNN: tells how far the work is, keeps the middle frame of each window"
     def __init__(self,
         say, # called with stage and share
-    ): self.say, self.info, self.kept, self.done = say, None, {}, False
+    ):
+        self.say, self.kept, self.done = say, {}, False
+        self.info: Any = None # `VideoInfo`, once it is known
     def __call__(self, info, windows, frames):
         if not self.done: self.say(stage="decoding", share=0, pixels=info.width*info.height*info.n_frames)
         self.info, middles = info, {w.indices[len(w.indices)//2] for w in windows}
@@ -136,9 +138,10 @@ def analyse(
 ) -> dict: # verdict, facts, provenance, frames
     "What the fork does with one file"
     say(stage="probing")
-    watch, own, asked = Watch(say), isinstance(detector, Detector), clip_limits(limits)
-    info = None if own else probe(path, limits=asked)
-    verdict = replace(detector, limits=asked).predict(path, watch.progress, watch=watch, threads=1) if own else detector.predict(path, progress=watch.progress)
+    watch, asked = Watch(say), clip_limits(limits)
+    info = None if isinstance(detector, Detector) else probe(path, limits=asked)
+    if isinstance(detector, Detector): verdict = replace(detector, limits=asked).predict(path, watch.progress, watch=watch, threads=1)
+    else: verdict = detector.predict(path, progress=watch.progress)
     say(stage="verdict")
     facts = {k: v for k, v in asdict(info or watch.info).items() if k != "path"}
     return {"verdict": verdict.to_dict(), "facts": facts, "provenance": getattr(verdict, "origin", None) or origin(path), "frames": watch.frames(verdict.to_dict()["timeline"])}
@@ -329,7 +332,8 @@ class Sandbox:
         if sys.platform == "win32": raise ConfigError("this system", "can't limit a child process", "Serve from Linux or macOS, or from WSL")
         self.loader, self.folder, self.limits = loader, Path(folder), limits
         self.proc: Any = None # the keeper, a `Popen` with two pipes
-        self.about, self.held, self._buffer = {}, Held(), b""
+        self.about: dict = {} # what `describe` says
+        self.held, self._buffer = Held(), b""
         self.cost, self.spent = 0.0, None # of the last clip: a guess in processor seconds, and what it did cost
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     def __enter__(self): return self
@@ -404,13 +408,14 @@ def _line(self:Sandbox, deadline, cancelled, most=33 << 20):
     return line
 
 # %% ../nbs/api/55_sandbox.ipynb #c3fa4e8b
-def _receive(self:Sandbox, deadline, cancelled=None):
+def _receive(self:Sandbox, deadline, cancelled=None) -> tuple[bool, dict[str, Any]]:
     "(whether a fork said it, the message); a loss is a message, too"
     line = _line(self, deadline, cancelled)
     if isinstance(line, str): return False, {"lost": line}
     forked = line.startswith(b"|")
+    message: Any = {}
     try: message = json.loads(line[forked:])
-    except ValueError: message = {}
+    except ValueError: pass # no line of ours
     return forked, message if isinstance(message, dict) else {}
 
 # %% ../nbs/api/55_sandbox.ipynb #4658c6f3

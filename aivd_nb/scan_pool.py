@@ -223,11 +223,11 @@ class Pool:
         self.workers, self.claim, self.folder = [make() for _ in range(workers)], claim, folder
         self.answers, self.lock, self.stop = queue.Queue(4*workers), threading.Lock(), threading.Event()
         self.entries: Iterator = iter(())
-    def _mine(self):
+    def _mine(self) -> Iterator[Entry]:
         "Videos for one worker"
         while not self.stop.is_set():
             with self.lock: e = next(self.entries, self)
-            if e is self: return
+            if isinstance(e, Pool): return
             if e is None: time.sleep(.1)
             else: yield e
 

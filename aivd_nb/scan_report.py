@@ -116,7 +116,7 @@ def plot_scan_scores(
         below = below + n
     ax.set(xlabel="probability of AI", ylabel="videos", xlim=(0, 1))
     ax.spines[["top", "right"]].set_visible(False)
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.yaxis.get_major_locator().set_params(integer=True) # pyright: ignore[reportCallIssue]
     if below.any(): ax.legend(frameon=False)
     return ax
 

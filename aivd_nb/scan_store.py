@@ -187,6 +187,7 @@ def _database(file):
             db.close()
             if attempt or _code(e) in _NO_ROOM: raise
             file.unlink()
+    raise AssertionError("the second attempt returns or raises")
 
 # %% ../nbs/api/44_scan_store.ipynb #4fb0438c
 _ALWAYS = ("path", "digest", "label", "bundle", "code") # columns of every version
@@ -210,7 +211,7 @@ def _read(self:_Parts, name, columns=None):
     import pyarrow as pa
     import pyarrow.parquet as pq
     file = self.out/name
-    try: table = pq.read_table(file, columns=columns, partitioning=None)
+    try: table = pq.read_table(file, columns=columns, partitioning=None) # pyright: ignore[reportArgumentType]
     except (pa.ArrowException, OSError) as e: raise ConfigError(file, f"can't be read ({str(e).splitlines()[0]})", "Delete it; the same command then analyses its videos again") from e
     return table if columns else _grown(table, file)
 

@@ -118,7 +118,7 @@ def what_next(
     reason_code:str|None=None, # why it is inconclusive
 ) -> tuple: # of sentences; none where there is a verdict
     "What to do where a detector can't tell"
-    return tuple(_STEPS[i] for i in _LESS.get(reason_code, range(len(_STEPS)))) if label == "Inconclusive" else ()
+    return tuple(_STEPS[i] for i in _LESS.get(reason_code or "", range(len(_STEPS)))) if label == "Inconclusive" else ()
 
 # %% ../nbs/api/02_show.ipynb #e4e5e9db
 _WIDTH, _HEIGHT = 700, 190

@@ -50,7 +50,7 @@ def stratified_split(
         raise SplitError("labels", f"{len(df)} clips can't be split with test_size={test_size} ({e})",
             "Choose a share between 0 and 1 that leaves both classes on both sides") from e
     _need_clips(test, 1)
-    return train, test
+    return train, test # pyright: ignore[reportReturnType]
 
 # %% ../nbs/api/13_splits.ipynb #8501fa30
 def balanced_sample(

@@ -129,7 +129,7 @@ def write_clip(
     frames = iter(frames)
     first = next(frames)
     with atomic_write(path) as tmp:
-        out = cv2.VideoWriter(str(tmp), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*codec), fps, first.shape[1::-1])
+        out = cv2.VideoWriter(str(tmp), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*codec), fps, first.shape[1::-1]) # pyright: ignore[reportAttributeAccessIssue]
         if not out.isOpened():
             raise ConfigError(path, f"OpenCV can't write {codec} here", "Use mp4v for .mp4 and MJPG for .avi, or encode with ffmpeg")
         for f in (first, *frames): out.write(cv2.cvtColor(f, cv2.COLOR_RGB2BGR))

@@ -24,6 +24,7 @@ from .core import ConfigError, VideoError
 # %% ../nbs/api/08_tracks.ipynb #d90b7bc2
 try:
     import av
+    from av.error import FFmpegError
     from av.stream import Discard, Disposition
     from av.sidedata.sidedata import SideDataContainer
     from av.video.reformatter import VideoReformatter
@@ -126,7 +127,7 @@ def _open(path, kind, alive, options, waits):
     try:
         return av.open(_File(path, alive), "r", KINDS[kind], options, metadata_errors="replace", buffer_size=1 << 18,
             timeout=waits, io_open=_no_other_file)
-    except (av.FFmpegError, PermissionError) as e:
+    except (FFmpegError, PermissionError) as e:
         raise VideoError(path, f"can't be read as {kind}: it is damaged or cut off", f"{AGAIN}. {EXPORT}", "unreadable") from e
 
 # %% ../nbs/api/08_tracks.ipynb #699a8d85
@@ -201,19 +202,19 @@ def _codec(stream):
     "FFmpeg's name for a track's codec"
     return stream.codec.canonical_name if stream.codec_context else "unknown"
 
-# %% ../nbs/api/08_tracks.ipynb #900d21e6
-def _described(s, shown):
-    "What a person should know of a track"
-    size = (s.codec_context.width, s.codec_context.height) if s.type == "video" and s.codec_context else (0, 0)
-    return Track(s.type, _codec(s), *size, bool(s.disposition & Disposition.default),
-        bool(s.disposition & _COVER) or s.frames == 1, s is shown)
-
 # %% ../nbs/api/08_tracks.ipynb #6a49f95c
 def describe_tracks(
     reading, # a `Reading`
 ) -> tuple: # of `Track`
     "The tracks of a file, in its order, 32 at most"
     return tuple(_described(s, reading.track) for s in islice(reading.container.streams, 32))
+
+# %% ../nbs/api/08_tracks.ipynb #900d21e6
+def _described(s, shown):
+    "What a person should know of a track"
+    size = (s.codec_context.width, s.codec_context.height) if s.type == "video" and s.codec_context else (0, 0)
+    return Track(s.type, _codec(s), *size, bool(s.disposition & Disposition.default),
+        bool(s.disposition & _COVER) or s.frames == 1, s is shown)
 
 # %% ../nbs/api/08_tracks.ipynb #7c7309f4
 def films(
@@ -295,126 +296,6 @@ def turn_of(
     if 100*max(abs(a), abs(d)) < min(abs(b), abs(c)): return Turn(True, c < 0, b < 0)
     return Turn()
 
-# %% ../nbs/api/08_tracks.ipynb #7204a2cc
-def _seek(reading, pts):
-    "Go to the key frame at a time, or the one before it; whether FFmpeg can"
-    try:
-        reading.container.seek(pts, stream=reading.track)
-    except av.FFmpegError:
-        return False
-    return True
-
-# of ordinary screens, FFmpeg's numbers; 2: not told
-_PRIMARIES, _CURVES = {0, 1, 2, 4, 5, 6, 7}, {0, 1, 2, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15}
-
-# %% ../nbs/api/08_tracks.ipynb #95ccf459
-def _colours(frame):
-    "How a picture for other screens, such as a phone's HDR, is brought to BT.709; nothing for an ordinary one"
-    primaries, curve = frame.color_primaries, frame.color_trc
-    if primaries in _PRIMARIES and curve in _CURVES: return {}
-    return {"dst_color_primaries": primaries if primaries in _PRIMARIES - {0, 2} else 1,
-        "dst_color_trc": curve if curve in _CURVES - {0, 2} else 1}
-
-# %% ../nbs/api/08_tracks.ipynb #a547d493
-def _picture(reading, frame):
-    "A frame's picture, upright"
-    asked = {"format": "bgr24", "interpolation": "BICUBIC", "threads": 1}
-    try:
-        bgr = reading.reformatter.reformat(frame, **asked, **_colours(frame))
-    except av.FFmpegError:
-        bgr = _plainly(reading, frame, asked)
-    plane = bgr.planes[0]
-    # the picture's own memory: a copy would cost a tenth of decoding
-    rows = np.frombuffer(plane, np.uint8).reshape(bgr.height, plane.line_size)
-    return turn_of(frame)(rows[:, :3*bgr.width].reshape(bgr.height, bgr.width, 3))
-
-# %% ../nbs/api/08_tracks.ipynb #d35fa0b3
-def _plainly(reading, frame, asked):
-    "A picture whose colours FFmpeg can't convert, without that conversion"
-    try:
-        return reading.reformatter.reformat(frame, **asked)
-    except av.FFmpegError as e:
-        raise VideoError(reading.path, f"has a picture that can't be converted ({e.strerror})", EXPORT, "unreadable") from e
-
-# %% ../nbs/api/08_tracks.ipynb #4d2b1587
-def _prepare(reading, kind, limits, threads):
-    "Check what a track asks for, and set up its decoder"
-    codec = reading.codec
-    _check_codec(reading.path, reading.name, limits)
-    size = (codec.width, codec.height) if codec.width else _declared(reading.path, kind, reading.alive, reading.options, reading.waits)
-    check_pixels(reading.path, *size, limits) # a size over the limit comes out as 0
-    for s in reading.container.streams:
-        if s is not reading.track: s.discard = Discard.all
-    codec.options = {k: v for k, v in reading.options.items() if k in ("max_pixels", "codec_whitelist")}
-    codec.thread_type, codec.thread_count = "AUTO", threads
-
-# %% ../nbs/api/08_tracks.ipynb #7f53eedb
-def _packets(reading):
-    "Packets that hold something, to the end of what can be read"
-    try:
-        for packet in reading.container.demux(reading.track):
-            reading.alive()
-            if packet.size: yield packet
-    except av.FFmpegError as e:
-        reading.error = e
-
-# %% ../nbs/api/08_tracks.ipynb #ecb51077
-def _frames(reading, at_key, only):
-    "Decoded frames"
-    prefix = _prefix(reading.codec, reading.name)
-    for packet in reading.packets():
-        if only is not None and packet.pts != only or at_key and not packet.is_keyframe: continue
-        at_key = False
-        _check_packet(reading, packet, prefix)
-        yield from _decode(reading, packet)
-        if only is not None: break
-    yield from _decode(reading, None)
-
-# %% ../nbs/api/08_tracks.ipynb #02e259ea
-def _decode(reading, packet):
-    "Frames that come of a packet; what can't be decoded is noted and passed"
-    try:
-        return reading.codec.decode(packet)
-    except MemoryError:
-        raise
-    except av.FFmpegError as e:
-        reading.error = e
-    return []
-
-# %% ../nbs/api/08_tracks.ipynb #19f88961
-_ESCAPED = re.compile(rb"\0\0[\0-\2]")
-
-# %% ../nbs/api/08_tracks.ipynb #c4ab6b04
-def _whole(
-    data:bytes, # a packet of H.264 or HEVC
-    prefix:int, # bytes of its lengths
-) -> bool:
-    "Whether a packet is a chain of lengths and contents from its first byte to its last"
-    if prefix == 4 and data[:4] == b"\0\0\0\1": return True # start codes in place of lengths
-    at = 0
-    while at + prefix <= len(data):
-        length, at = int.from_bytes(data[at:at+prefix], "big"), at + prefix
-        if not length or _ESCAPED.search(data, at, at + length): return False
-        at += length
-    return at <= len(data)
-
-# %% ../nbs/api/08_tracks.ipynb #6c48da77
-def _prefix(codec, name):
-    "Bytes of a length inside the packets of H.264 and HEVC; 0 where they have none"
-    data = codec.extradata or b""
-    at = {"h264": 4, "hevc": 21}.get(name, 0)
-    return (data[at] & 3) + 1 if at and len(data) > at and data[0] == 1 else 0
-
-# %% ../nbs/api/08_tracks.ipynb #a6066386
-def _check_packet(reading, packet, prefix):
-    "Refuse a packet that is encrypted, or holds something else than its codec wrote"
-    if packet.has_sidedata("encryption_info") or "enc_key_id" in reading.track.metadata:
-        raise VideoError(reading.path, "is encrypted (protected against copying)",
-            "Give a copy without protection, from whoever made it", "unreadable")
-    if prefix and not _whole(bytes(packet), prefix):
-        at = (packet.pts or 0) - (reading.track.start_time or 0)
-        raise VideoError(reading.path, f"is damaged {at*reading.tick:.1f} s after its start", AGAIN, "damaged")
-
 # %% ../nbs/api/08_tracks.ipynb #c7a73972
 class Reading:
     "An opened file and its track"
@@ -460,3 +341,123 @@ class Reading:
     def picture(self, frame) -> np.ndarray: # uint8 (height, width, 3), blue first
         "A frame's picture, upright"
         return _picture(self, frame)
+
+# %% ../nbs/api/08_tracks.ipynb #7204a2cc
+def _seek(reading, pts):
+    "Go to the key frame at a time, or the one before it; whether FFmpeg can"
+    try:
+        reading.container.seek(pts, stream=reading.track)
+    except FFmpegError:
+        return False
+    return True
+
+# of ordinary screens, FFmpeg's numbers; 2: not told
+_PRIMARIES, _CURVES = {0, 1, 2, 4, 5, 6, 7}, {0, 1, 2, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15}
+
+# %% ../nbs/api/08_tracks.ipynb #95ccf459
+def _colours(frame):
+    "How a picture for other screens, such as a phone's HDR, is brought to BT.709; nothing for an ordinary one"
+    primaries, curve = frame.color_primaries, frame.color_trc
+    if primaries in _PRIMARIES and curve in _CURVES: return {}
+    return {"dst_color_primaries": primaries if primaries in _PRIMARIES - {0, 2} else 1,
+        "dst_color_trc": curve if curve in _CURVES - {0, 2} else 1}
+
+# %% ../nbs/api/08_tracks.ipynb #a547d493
+def _picture(reading, frame):
+    "A frame's picture, upright"
+    asked = {"format": "bgr24", "interpolation": "BICUBIC", "threads": 1}
+    try:
+        bgr = reading.reformatter.reformat(frame, **asked, **_colours(frame))
+    except FFmpegError:
+        bgr = _plainly(reading, frame, asked)
+    plane = bgr.planes[0]
+    # the picture's own memory: a copy would cost a tenth of decoding
+    rows = np.frombuffer(plane, np.uint8).reshape(bgr.height, plane.line_size)
+    return turn_of(frame)(rows[:, :3*bgr.width].reshape(bgr.height, bgr.width, 3))
+
+# %% ../nbs/api/08_tracks.ipynb #d35fa0b3
+def _plainly(reading, frame, asked):
+    "A picture whose colours FFmpeg can't convert, without that conversion"
+    try:
+        return reading.reformatter.reformat(frame, **asked)
+    except FFmpegError as e:
+        raise VideoError(reading.path, f"has a picture that can't be converted ({e.strerror})", EXPORT, "unreadable") from e
+
+# %% ../nbs/api/08_tracks.ipynb #4d2b1587
+def _prepare(reading, kind, limits, threads):
+    "Check what a track asks for, and set up its decoder"
+    codec = reading.codec
+    _check_codec(reading.path, reading.name, limits)
+    size = (codec.width, codec.height) if codec.width else _declared(reading.path, kind, reading.alive, reading.options, reading.waits)
+    check_pixels(reading.path, *size, limits) # a size over the limit comes out as 0
+    for s in reading.container.streams:
+        if s is not reading.track: s.discard = Discard.all
+    codec.options = {k: v for k, v in reading.options.items() if k in ("max_pixels", "codec_whitelist")}
+    codec.thread_type, codec.thread_count = "AUTO", threads
+
+# %% ../nbs/api/08_tracks.ipynb #7f53eedb
+def _packets(reading):
+    "Packets that hold something, to the end of what can be read"
+    try:
+        for packet in reading.container.demux(reading.track):
+            reading.alive()
+            if packet.size: yield packet
+    except FFmpegError as e:
+        reading.error = e
+
+# %% ../nbs/api/08_tracks.ipynb #ecb51077
+def _frames(reading, at_key, only):
+    "Decoded frames"
+    prefix = _prefix(reading.codec, reading.name)
+    for packet in reading.packets():
+        if only is not None and packet.pts != only or at_key and not packet.is_keyframe: continue
+        at_key = False
+        _check_packet(reading, packet, prefix)
+        yield from _decode(reading, packet)
+        if only is not None: break
+    yield from _decode(reading, None)
+
+# %% ../nbs/api/08_tracks.ipynb #02e259ea
+def _decode(reading, packet):
+    "Frames that come of a packet; what can't be decoded is noted and passed"
+    try:
+        return reading.codec.decode(packet)
+    except MemoryError:
+        raise
+    except FFmpegError as e:
+        reading.error = e
+    return []
+
+# %% ../nbs/api/08_tracks.ipynb #19f88961
+_ESCAPED = re.compile(rb"\0\0[\0-\2]")
+
+# %% ../nbs/api/08_tracks.ipynb #c4ab6b04
+def _whole(
+    data:bytes, # a packet of H.264 or HEVC
+    prefix:int, # bytes of its lengths
+) -> bool:
+    "Whether a packet is a chain of lengths and contents from its first byte to its last"
+    if prefix == 4 and data[:4] == b"\0\0\0\1": return True # start codes in place of lengths
+    at = 0
+    while at + prefix <= len(data):
+        length, at = int.from_bytes(data[at:at+prefix], "big"), at + prefix
+        if not length or _ESCAPED.search(data, at, at + length): return False
+        at += length
+    return at <= len(data)
+
+# %% ../nbs/api/08_tracks.ipynb #6c48da77
+def _prefix(codec, name):
+    "Bytes of a length inside the packets of H.264 and HEVC; 0 where they have none"
+    data = codec.extradata or b""
+    at = {"h264": 4, "hevc": 21}.get(name, 0)
+    return (data[at] & 3) + 1 if at and len(data) > at and data[0] == 1 else 0
+
+# %% ../nbs/api/08_tracks.ipynb #a6066386
+def _check_packet(reading, packet, prefix):
+    "Refuse a packet that is encrypted, or holds something else than its codec wrote"
+    if packet.has_sidedata("encryption_info") or "enc_key_id" in reading.track.metadata:
+        raise VideoError(reading.path, "is encrypted (protected against copying)",
+            "Give a copy without protection, from whoever made it", "unreadable")
+    if prefix and not _whole(bytes(packet), prefix):
+        at = (packet.pts or 0) - (reading.track.start_time or 0)
+        raise VideoError(reading.path, f"is damaged {at*reading.tick:.1f} s after its start", AGAIN, "damaged")

@@ -185,8 +185,8 @@ def as_failure(
     file:str, # the clip's name, as its owner knows it
 ) -> Failure:
     "Why there is no verdict: the clip's fault, or that of a bundle, a setting or weights, which the error names"
-    own = isinstance(error, AivdError) and not isinstance(error, VideoError)
-    return Failure.of(error.file if own else file, error)
+    if isinstance(error, AivdError) and not isinstance(error, VideoError): return Failure.of(error.file, error)
+    return Failure.of(file, error)
 
 # %% ../nbs/api/61_widget.ipynb #e7552552
 _ACCEPT = "video/*,.mp4,.m4v,.mov,.avi,.mkv,.webm,.gif,.wmv,.flv,.ogv,.mpg,.mpeg,.ts"
@@ -402,7 +402,7 @@ def _analyse(self:DetectorWidget, job):
     try:
         detector = _loaded(self, job)
         verdict, frames = _look_at(detector, job, lambda **told: self._say(job, **told))
-        _answered(self, replace(verdict, file=job.name), frames)
+        _answered(self, detector, replace(verdict, file=job.name), frames)
     except _Cancelled: _say_text(self, f"{escape(shown_name(job.name))}: cancelled")
     except Exception as e: _failed(self, as_failure(e, job.name))
     finally: _forget(self, job)
@@ -424,9 +424,9 @@ def _say_text(self:DetectorWidget, html):
     self.message.value = f'<div role="status" aria-live="polite" style="{_BOX}">{html}</div>'
 
 # %% ../nbs/api/61_widget.ipynb #bbf53395
-def _answered(self:DetectorWidget, verdict, frames):
+def _answered(self:DetectorWidget, detector, verdict, frames):
     "Keep and show a verdict"
-    _show(self, verdict, verdict_html(verdict, frames, self.detector.bundle))
+    _show(self, verdict, verdict_html(verdict, frames, detector.bundle))
     _say_text(self, f"{escape(shown_name(verdict.file))}: {verdict.label}. {percent(verdict.probability)} probability of AI")
 
 # %% ../nbs/api/61_widget.ipynb #8d662ed9
