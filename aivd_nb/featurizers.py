@@ -53,11 +53,6 @@ def list_featurizers() -> list[str]: # sorted names
     "The backbones that can be asked for"
     return sorted(_registry)
 
-# %% ../nbs/api/20_featurizers.ipynb #0385598c
-def list_featurizers() -> list[str]: # sorted names
-    "The backbones that can be asked for"
-    return sorted(_registry)
-
 # %% ../nbs/api/20_featurizers.ipynb #b29915fc
 register(Backbone("mobilenetv2", 224, "out_relu", "MobileNetV2", (
     ("mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5", "out_relu"),

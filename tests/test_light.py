@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from conftest import BIN, ROOT
 
-pytestmark = pytest.mark.slow
 MOST = 800 # MiB of the whole environment, pip included
 SAMPLE = "animated_photograph.mp4"
 UNREACHABLE = "NewConnectionError|NameResolutionError|Temporary failure in name resolution|Network is unreachable"

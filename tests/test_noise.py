@@ -6,7 +6,6 @@ import pytest
 from check_site import NOISE
 from conftest import ROOT, run
 
-pytestmark = pytest.mark.slow
 PLAIN = {k: v for k, v in os.environ.items() if not k.startswith(("TF_", "AIVD_VERBOSE"))}
 KERAS = "from aivd_nb.core import import_keras; print(import_keras().__name__)"
 

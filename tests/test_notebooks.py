@@ -21,7 +21,7 @@ def named(path): return str(path.relative_to(NBS))
 def marked(path): return pytest.param(path, id=named(path), marks=[pytest.mark.slow] if path.name in SLOW else [])
 
 
-@pytest.mark.parametrize("path", map(marked, NOTEBOOKS))
+@pytest.mark.parametrize("path", [marked(p) for p in NOTEBOOKS])
 def test_runs(path):
     done = run("nbdev_test", "--path", path.relative_to(ROOT), cwd=ROOT, timeout=900)
     assert "Success." in done.stdout, f"nbdev_test ran nothing: {done.stdout}"

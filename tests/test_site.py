@@ -12,7 +12,7 @@ from test_browser import CONTRAST as OPAQUE, browser, pytestmark as needs_browse
 @pytest.fixture(scope="module")
 def site(copy):
     "Built in a copy, whose package is the one that is described"
-    done = run(sys.executable, "tests/build_site.py", "--out", copy/"_docs", cwd=copy, env={"PYTHONPATH": str(copy)} | os.environ, check=False)
+    done = run(sys.executable, "tools/build_site.py", "--out", copy/"_docs", cwd=copy, env={"PYTHONPATH": str(copy)} | os.environ, check=False)
     assert (copy/"_docs/index.html").is_file(), done.stderr[-4000:]
     return copy/"_docs", done
 

@@ -1,4 +1,4 @@
-"""The site without quarto: `python tests/build_site.py [--out _docs]`. nbdev makes `_proc/`, pandoc (Quarto's own engine) renders it.
+"""The site without quarto: `python tools/build_site.py [--out _docs]`. nbdev makes `_proc/`, pandoc (Quarto's own engine) renders it.
 
 The published site is made by `quarto render` from the very same `_proc/`; this one needs no program that pip can't install, so tests can look at every page."""
 import argparse, base64, json, os, re, shutil, sys
