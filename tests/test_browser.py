@@ -2,7 +2,9 @@
 
 Where there is no chromium these tests are skipped; `.ci/run` installs it and sets AIVD_NEED_BROWSER, and then its absence is a failure."""
 import csv, io, os, re, shutil, threading
+from contextlib import nullcontext
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -333,6 +335,18 @@ def test_a_dropped_link_gets_an_answer(page, url, clip, kind, text, told):
     assert told in answer.inner_text() and page.locator("article").count() == 0
     page.set_input_files("#file", str(clip))
     answer.wait_for(state="hidden")
+
+
+def test_a_dropped_link_is_fetched_where_the_operator_allows_its_host(page, serving, tmp_path, monkeypatch):
+    "From that host and those below it, no other"
+    monkeypatch.setattr("aivd_nb.app.fetched", lambda url, *_: nullcontext(SimpleNamespace(file=SAMPLE, address=url)))
+    give(page, serving(tmp_path, link_hosts="example.org"))
+    assert "Links to clips on example.org" in page.locator("#drop").inner_text()
+    page.evaluate(DROP, ["text/uri-list", "https://badexample.org/clip"])
+    page.locator("#answer", has_text="That is a link").wait_for()
+    page.evaluate(DROP, ["text/uri-list", "https://video.example.org/clip"])
+    card = check_result(page)
+    assert card.locator("h2").inner_text() == "https://video.example.org/clip" and card.locator("video").count() == 0
 
 
 def test_a_reload_while_sending_keeps_the_card(page, url, clip, tmp_path):
