@@ -103,15 +103,6 @@ def _weights_candidates(backbone, path):
     folders = [path] if path is not None else [os.environ.get("AIVD_WEIGHTS"), _keras_models()]
     return [(Path(d)/n, last) for d in folders if d for n, last in backbone.files if (Path(d)/n).is_file()]
 
-# %% ../nbs/api/20_featurizers.ipynb #8c959ae1
-def _weights_candidates(backbone, path):
-    "Existing weight files as (file, last layer), best first"
-    if path is not None and Path(path).is_file():
-        names = dict(backbone.files)
-        return [(Path(path), names.get(Path(path).name, backbone.last))]
-    folders = [path] if path is not None else [os.environ.get("AIVD_WEIGHTS"), _keras_models()]
-    return [(Path(d)/n, last) for d in folders if d for n, last in backbone.files if (Path(d)/n).is_file()]
-
 # %% ../nbs/api/20_featurizers.ipynb #f9d7f832
 def _no_weights(backbone, why, path=None):
     "The error that says which file to put where"
@@ -349,17 +340,6 @@ def _shrinking():
     return options
 
 # %% ../nbs/api/20_featurizers.ipynb #0056b274
-def _identity(spec, file): return f"{file_digest(file)}:{'+'.join(f'{n}:{s:d}' for n, s in spec.layers())}:centred:named"
-
-# %% ../nbs/api/20_featurizers.ipynb #bb10bb32
-def _shrinking():
-    "Options of an ONNX Runtime call after which its memory is given back"
-    import onnxruntime as ort
-    options = ort.RunOptions()
-    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-    return options
-
-# %% ../nbs/api/20_featurizers.ipynb #1689d249
 def _identity(spec, file): return f"{file_digest(file)}:{'+'.join(f'{n}:{s:d}' for n, s in spec.layers())}:centred:named"
 
 # %% ../nbs/api/20_featurizers.ipynb #4a12523f
