@@ -365,16 +365,6 @@ def _cached_onnx(spec, weights, threads):
             export_onnx(model, onnx, _widths(model, spec))
         return _from_onnx(spec, onnx, threads, f"onnx:{identity}")
 
-# %% ../nbs/api/20_featurizers.ipynb #94046666
-def _from_keras(spec, weights, threads):
-    "Featurizer over the Keras model itself"
-    file, _ = find_weights(spec.backbone, weights)
-    model = keras_model(spec, file)
-    return Featurizer(spec, lambda x: model.predict_on_batch(x), model.input_shape[1], f"keras:{_identity(spec, file)}", taps=_widths(model, spec))
-
-# %% ../nbs/api/20_featurizers.ipynb #c892b29d
-def _widths(model, spec): return tuple((layer, model.get_layer(f"{layer}_mean").output.shape[-1]*(1 + std)) for layer, std in spec.layers())
-
 # %% ../nbs/api/20_featurizers.ipynb #90242b86
 def _from_keras(spec, weights, threads):
     "Featurizer over the Keras model itself"
