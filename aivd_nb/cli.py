@@ -6,11 +6,13 @@
 __all__ = ['fail_on_option', 'main', 'predict', 'explain', 'provenance', 'probe', 'scan', 'hash_', 'card', 'doctor', 'serve',
            'mcp']
 
-# %% ../nbs/api/62_cli.ipynb #3db9ac1b
+# %% ../nbs/api/62_cli.ipynb #957f0bfa
 import sys
+from itertools import chain
 import click
 from .answers import find_clips
-from .cli_train import bench, bundle_option, cache_option, clips_argument, evaluate, frames, json_option, labels, out_file, out_folder, passages, train, weights_option
+from .cli_train import bench, evaluate, frames, labels, passages, train
+from .cli_train import bundle_option, cache_option, clips_argument, json_option, out_file, out_folder, weights_option
 from .core import VideoError
 from .terminal import EXIT_CODES, FOUND, INTERRUPTED, NOT_ANALYSED, Command, Group, complain, each, say, to_json
 
@@ -27,21 +29,27 @@ Completion, for the start-up file of your shell (or zsh_source, fish_source):
 def main():
     "Is this video real or AI-generated, and how sure can I be?"
 
-# %% ../nbs/api/62_cli.ipynb #f87d78e9
-fail_on_option = click.option("--fail-on", multiple=True, type=click.Choice(["ai", "inconclusive", "error"]), help=f"End with exit code {FOUND} if there is such a video. May be given several times.")
+# %% ../nbs/api/62_cli.ipynb #901a7d7e
+_found = f"End with exit code {FOUND} if there is such a video. May be given several times."
+fail_on_option = click.option("--fail-on", multiple=True, type=click.Choice(["ai", "inconclusive", "error"]), help=_found)
 
-# %% ../nbs/api/62_cli.ipynb #e3ed3278
+# %% ../nbs/api/62_cli.ipynb #aa5522e8
+_RUNS = "What runs the networks; keras needs TensorFlow."
+_KEEPS = "Keep all of it in one HTML file: verdicts, frames, SHA-256, model, how often it is wrong. An earlier report is replaced."
+
+# %% ../nbs/api/62_cli.ipynb #1a9f5b01
 @main.command(cls=Command, section="Use", example="aivd predict clip.mp4 holiday/ --csv > verdicts.csv")
 @clips_argument
 @bundle_option
 @weights_option
-@click.option("--engine", type=click.Choice(["onnx", "keras"]), default="onnx", show_default=True, help="What runs the networks; keras needs TensorFlow.")
+@click.option("--engine", type=click.Choice(["onnx", "keras"]), default="onnx", show_default=True, help=_RUNS)
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="A table: one row a clip, the names of the columns first.")
 @click.option("--windows", type=click.IntRange(1), default=24, show_default=True, help="Places of a long clip that are looked at, at most.")
 @click.option("--shots", is_flag=True, help="A verdict for each shot: cut at scene changes, which takes a pass over the whole file.")
 @fail_on_option
 @cache_option
+@click.option("--report", metavar="FILE.html", type=out_file, help=_KEEPS)
 def predict(**options):
     """Say of clips whether they are real or AI-generated.
 
@@ -65,25 +73,37 @@ def _check_forms(clips, as_json, as_csv, shots):
     if as_json and as_csv: raise click.UsageError("Give --json or --csv, not both")
     if shots and any(map(is_link, clips)): raise click.UsageError("--shots cuts files; download what the link leads to first")
 
-# %% ../nbs/api/62_cli.ipynb #f00200fc
-def _predict(clips, bundle, weights, engine, as_json, as_csv, windows, shots, fail_on, cache):
+# %% ../nbs/api/62_cli.ipynb #2036aa85
+def _predict(clips, as_json, as_csv, shots, fail_on, report, **how):
     "The `predict` command's work; gives its exit code"
-    from aivd_nb.answers import answers, csv_row, tally
-    from aivd_nb.cache import FeatureCache
-    from aivd_nb.detector import Detector
-    from aivd_nb.sampling import Look
+    from aivd_nb.answers import answers, csv_row
+    from aivd_nb.clip_report import reported
     from aivd_nb.terminal import with_names
     clips, results = find_clips(clips), []
     _check_forms(clips, as_json, as_csv, shots)
-    detector = Detector.load(bundle, weights, engine, FeatureCache() if cache else None, looking=Look(windows))
-    show, quiet = _printer(as_json, as_csv), as_json or as_csv
+    detector, show = _detector(**how), _printer(as_json, as_csv)
     if as_csv: say(csv_row())
-    for found in with_names(answers(detector, clips, shots), [c.file if isinstance(c, VideoError) else c for c in clips]):
-        for r in found: show(r)
-        results += found
-    if not quiet and len(results) > 1: say(tally(results))
-    if not quiet and any(hasattr(r, "label") for r in results): say(f"[{detector.bundle.name}] One signal, not proof.")
+    found = with_names(answers(detector, clips, shots), [c.file if isinstance(c, VideoError) else c for c in clips])
+    for r in reported(chain.from_iterable(found), report, detector):
+        show(r)
+        results.append(r)
+    if not (as_json or as_csv): _conclude(results, detector.bundle.name)
     return _ending(results, fail_on)
+
+# %% ../nbs/api/62_cli.ipynb #d75c4827
+def _detector(bundle, weights, engine, windows, cache):
+    "The detector that the options describe"
+    from aivd_nb.cache import FeatureCache
+    from aivd_nb.detector import Detector
+    from aivd_nb.sampling import Look
+    return Detector.load(bundle, weights, engine, FeatureCache() if cache else None, looking=Look(windows))
+
+# %% ../nbs/api/62_cli.ipynb #65f295bb
+def _conclude(results, bundle):
+    "What is said below all answers"
+    from aivd_nb.answers import tally
+    if len(results) > 1: say(tally(results))
+    if any(hasattr(r, "label") for r in results): say(f"[{bundle}] One signal, not proof.")
 
 # %% ../nbs/api/62_cli.ipynb #1a00c23f
 def _ending(results, fail_on):
@@ -114,12 +134,13 @@ def explain(clip, bundle, weights, out, places):
     if out: say(str(_keep_explanation(e, detector.bundle.band, out)))
     say(f"[{detector.bundle.name}] What spoke for it, to this detector; right or wrong.")
 
-# %% ../nbs/api/62_cli.ipynb #613cfb6d
+# %% ../nbs/api/62_cli.ipynb #b7b4e956
 def _check_out(out):
     "Refuse a file that can't be written as asked before any work is done"
     from pathlib import Path
     from aivd_nb.core import ConfigError
-    if out and Path(out).suffix not in (".json", ".png", ".svg", ".pdf"): raise ConfigError(out, "is neither JSON nor a picture by its name", "Use .json, .png, .svg or .pdf")
+    if not out or Path(out).suffix in (".json", ".png", ".svg", ".pdf"): return
+    raise ConfigError(out, "is neither JSON nor a picture by its name", "Use .json, .png, .svg or .pdf")
 
 # %% ../nbs/api/62_cli.ipynb #abfbc9d5
 def _keep_explanation(e, band, out):
@@ -132,12 +153,17 @@ def _keep_explanation(e, band, out):
     with atomic_write(out) as tmp: tmp.write_text(dumps(e.to_dict(), indent=1, ensure_ascii=False), encoding="utf-8")
     return out
 
-# %% ../nbs/api/62_cli.ipynb #2f29065e
+# %% ../nbs/api/62_cli.ipynb #18c014ec
+_TRUSTED = "PEM file with the certificates of the signers that you trust; else AIVD_C2PA_TRUST, else the list that was fetched."
+_PUBLISHED = "Fetch the list of signers that the C2PA publishes, and use it from now on."
+_ELSEWHERE = "With --update-trust: fetch the list from here instead. May be given several times."
+
+# %% ../nbs/api/62_cli.ipynb #b6c64653
 @main.command(cls=Command, section="Use", example="aivd provenance clip.mp4")
 @click.argument("clips", nargs=-1, type=click.Path())
-@click.option("--trust", type=click.Path(), help="PEM file with the certificates of the signers that you trust; else AIVD_C2PA_TRUST, else the list that was fetched.")
-@click.option("--update-trust", is_flag=True, help="Fetch the list of signers that the C2PA publishes, and use it from now on.")
-@click.option("--from", "addresses", multiple=True, metavar="ADDRESS", help="With --update-trust: fetch the list from here instead. May be given several times.")
+@click.option("--trust", type=click.Path(), help=_TRUSTED)
+@click.option("--update-trust", is_flag=True, help=_PUBLISHED)
+@click.option("--from", "addresses", multiple=True, metavar="ADDRESS", help=_ELSEWHERE)
 @json_option
 def provenance(clips, trust, update_trust, addresses, as_json):
     """Say what a file tells of its own origin.
@@ -150,13 +176,14 @@ def provenance(clips, trust, update_trust, addresses, as_json):
     if update_trust: say(_update_trust(addresses), err=True)
     sys.exit(each(find_clips(clips), lambda clip: say(*_provenance(clip, trust, as_json))))
 
-# %% ../nbs/api/62_cli.ipynb #0399b3a7
+# %% ../nbs/api/62_cli.ipynb #79604bf3
 def _update_trust(addresses):
     "Fetch the list; gives a line about it"
     from aivd_nb.trust import TRUST_LISTS, update_trust
     found = update_trust(addresses or TRUST_LISTS)
     return f"{found}: {len(found)} certificates"
 
+# %% ../nbs/api/62_cli.ipynb #ec1c3fb6
 def _provenance(clip, trust, as_json):
     "What one file says, in lines"
     from aivd_nb.origin import summary
@@ -165,7 +192,7 @@ def _provenance(clip, trust, as_json):
     if as_json: return [to_json(p.to_dict() | {"origin": summary(p)})]
     return [p.file, f"  {summary(p)['sentence']}", *(f"  {l}" for l in describe_provenance(p))]
 
-# %% ../nbs/api/62_cli.ipynb #f2c55375
+# %% ../nbs/api/62_cli.ipynb #8716f47d
 @main.command(cls=Command, section="Use", example="aivd probe clip.mp4")
 @clips_argument
 @json_option
@@ -177,6 +204,7 @@ def probe(clips, as_json):
     """
     sys.exit(each(find_clips(clips), lambda clip: say(*_probe(clip, as_json))))
 
+# %% ../nbs/api/62_cli.ipynb #e1e96ca2
 def _probe(clip, as_json):
     "What one file is, in lines"
     from dataclasses import asdict
@@ -185,26 +213,33 @@ def _probe(clip, as_json):
     info = look(clip)
     return [to_json(asdict(info))] if as_json else clip_lines(info)
 
-# %% ../nbs/api/62_cli.ipynb #d0384f1c
+# %% ../nbs/api/62_cli.ipynb #c9325562
+_WORKERS = "Workers of this machine, or of a Ray cluster."
+_COPIES = "List that `aivd hash` wrote: mark copies of these clips, and of one another, that were encoded again, cropped or given a logo."
+_most = click.FloatRange(0, min_open=True)
+_timeout_option = click.option("--timeout", "timeout_s", type=_most, default=120.0, show_default=True, help="Seconds for a video.")
+
+# %% ../nbs/api/62_cli.ipynb #cd8784df
 @main.command(cls=Command, section="Use", example="aivd scan videos/ --out results --report")
 @click.argument("paths", nargs=-1, type=click.Path())
 @click.option("--out", default="results", show_default=True, type=out_folder, help="Folder of the table; a scan that stands there goes on.")
 @click.option("--manifest", type=click.Path(), help="CSV with a column path or file_path, relative to its folder.")
 @bundle_option
 @weights_option
-@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Workers of this machine, or of a Ray cluster.")
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help=_WORKERS)
 @click.option("--address", help="Of a Ray cluster, such as auto; else one is started here.")
 @click.option("--workers", type=click.IntRange(1), help="Videos analysed at once.  [default: one a processor]")
 @click.option("--sample", type=click.IntRange(1), help="Look at so many videos only, drawn evenly.")
 @click.option("--watch", is_flag=True, help="Go on with what is put into the folders, until Ctrl-C.")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(0, min_open=True), default=120.0, show_default=True, help="Seconds for a video.")
-@click.option("--known", metavar="CSV", type=click.Path(), help="List that `aivd hash` wrote: mark copies of these clips, and of one another, that were encoded again, cropped or given a logo.")
+@_timeout_option
+@click.option("--known", metavar="CSV", type=click.Path(), help=_COPIES)
 @fail_on_option
 @click.option("--report", is_flag=True, help="Write a page and a CSV into OUT/_report, in the end; without PATHS, do only that.")
 def scan(**options):
     """Analyse a library of videos into a table, restartable.
 
-    PATHS are files, folders, globs and addresses such as s3://bucket/folder. The table is Parquet; started again, a scan goes on where it stopped.
+    PATHS are files, folders, globs and addresses such as s3://bucket/folder.
+    The table is Parquet; started again, a scan goes on where it stopped.
     """
     sys.exit(_scan(**options))
 
@@ -220,20 +255,21 @@ def _scan_now(paths, out, fail_on, options):
     if any(summary.counted(what) for what in fail_on): return FOUND
     return NOT_ANALYSED if summary.failed else 0
 
-# %% ../nbs/api/62_cli.ipynb #904cb7b9
+# %% ../nbs/api/62_cli.ipynb #3c0cff5d
 def _scan(paths, out, fail_on, report, **options):
     "The `scan` command's work; gives its exit code"
     if options["watch"] and fail_on: raise click.UsageError("--fail-on asks what there is in the end, and --watch has none")
     code = _scan_now(paths, out, fail_on, options) if paths or options["manifest"] or not report else 0
-    if report: say(str(_scan_report(out)))
+    if report: _scan_report(out)
     return code
 
+# %% ../nbs/api/62_cli.ipynb #4432149e
 def _scan_report(out):
-    "The page"
+    "Write the page, and say where it is"
     from aivd_nb.scan_report import write_scan_report
-    return write_scan_report(out)
+    say(str(write_scan_report(out)))
 
-# %% ../nbs/api/62_cli.ipynb #57487433
+# %% ../nbs/api/62_cli.ipynb #2a4e235d
 @main.command("hash", cls=Command, section="Use", example="aivd hash known/ --out known.csv")
 @clips_argument
 @click.option("--out", required=True, type=out_file, help="CSV to write.")
@@ -243,11 +279,16 @@ def hash_(clips, out):
     Of the pictures, not of the files: a copy that was encoded again or cropped has nearly the same.
     CLIPS are files, folders with all videos below, or - for a list on standard input.
     """
+    sys.exit(_hash(find_clips(clips), out))
+
+# %% ../nbs/api/62_cli.ipynb #cde03a76
+def _hash(clips, out):
+    "The `hash` command's work; gives its exit code"
     from aivd_nb.hashes import hash_clip, write_hashes
     found = []
-    code = each(find_clips(clips), lambda clip: found.append(hash_clip(clip)))
+    code = each(clips, lambda clip: found.append(hash_clip(clip)))
     say(f"{out}: {write_hashes(found, out)} clip{'s'[:len(found) != 1]}")
-    sys.exit(code)
+    return code
 
 # %% ../nbs/api/62_cli.ipynb #de58c17d
 @main.command(cls=Command, section="Use", example="aivd card efficientnet_lite0")
@@ -296,12 +337,13 @@ def serve(host, port, bundle, data, file, dev, settings):
     from aivd_nb.app import serve as run
     run(load_config(file, host=host, port=port, bundle=bundle, data=data), dev)
 
-# %% ../nbs/api/62_cli.ipynb #05497943
+# %% ../nbs/api/62_cli.ipynb #2c6c1d1f
 def _settings():
     "Every setting of a server, in lines"
     from aivd_nb.app_config import config_rows
     formatter = click.HelpFormatter(width=click.get_current_context().terminal_width or 100)
-    formatter.write_dl([(name, f"{doc}  [{variable}; default: {'empty' if default == '' else default}]") for name, variable, default, doc in config_rows()])
+    shown = lambda default: "empty" if default == "" else default
+    formatter.write_dl([(name, f"{doc}  [{variable}; default: {shown(default)}]") for name, variable, default, doc in config_rows()])
     return formatter.getvalue().splitlines()
 
 # %% ../nbs/api/62_cli.ipynb #00607ff5

@@ -4,17 +4,16 @@
 
 # %% auto #0
 __all__ = ['MIN_SIDE', 'MIN_SECONDS', 'MIN_BITS', 'REASONS', 'Verdict', 'Failure', 'bits_per_pixel', 'Reason', 'decline_reason',
-           'default_bundle', 'Detector', 'Seen']
+           'default_bundle', 'Seen', 'Detector']
 
 # %% ../nbs/api/40_detector.ipynb #b73ce86c
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, Self
 import numpy as np
-from fastcore.basics import patch
 from .bundle import Bundle, load_bundle
 from .cache import FeatureCache
 from .calibration import AI, INCONCLUSIVE, REAL, decide, is_ood, logit, sigmoid
@@ -108,54 +107,6 @@ def default_bundle() -> str: # folder or name of a bundle
     "The bundle that `AIVD_BUNDLE` names, else the best one that needs no download"
     return os.environ.get("AIVD_BUNDLE") or "efficientnet_lite0"
 
-# %% ../nbs/api/40_detector.ipynb #64096a6b
-@dataclass
-class Detector:
-    "A bundle ready to answer; make it with `Detector.load`"
-    bundle: Bundle
-    featurizer: Featurizer
-    head: object = field(repr=False) # (n, length, dim) → (n,) probabilities
-    cache: FeatureCache|None = None
-    limits: Limits = Limits()
-    looking: Look = Look() # how much of a long clip is looked at
-
-    @classmethod
-    def load(cls,
-        bundle=None, # folder or name of a shipped bundle; None: `default_bundle()`
-        weights=None, # CNN weights: file or folder; None: `AIVD_WEIGHTS`, Keras' folder, Keras' download
-        engine:str="onnx", # "onnx" or "keras"
-        cache:FeatureCache|None=None, # None: features are not kept
-        threads:int|None=None, # of the ONNX engine; None: what the process may use
-        looking:Look=Look(), # how much of a long clip is looked at
-    ):
-        "Load a bundle and its CNN, and check that they belong together"
-        for place in (weights, os.environ.get("AIVD_WEIGHTS")):
-            if place and not os.path.exists(place): raise WeightsError(place, "is not there", "Correct the path of the CNN weights, or leave it away")
-        b = load_bundle(bundle or default_bundle())
-        own = b.folder/"cnn.onnx"
-        featurizer = create(b.spec, own if own.is_file() else weights, engine="onnx" if own.is_file() else engine, threads=threads)
-        featurizer.check_fingerprint(b.fingerprint, b.name)
-        if get_backbone(b.spec.backbone).network: _check_identity(b, featurizer)
-        return cls(b, featurizer, _head(b, engine), cache, looking=looking)
-
-# %% ../nbs/api/40_detector.ipynb #08e187a3
-def _check_identity(bundle, featurizer):
-    "Refuse a CNN file other than the one that the head was trained on: in 8-bit integers, nearly the same is not the same"
-    if bundle.identity == featurizer.identity: return
-    raise BundleError(bundle.name, "was trained on another version of the CNN that ships with aivd-nb", "Use the version that made it, or train it again")
-
-# %% ../nbs/api/40_detector.ipynb #d140fd24
-def _head(bundle, engine):
-    "The head as a function, in the engine asked for"
-    if engine == "keras":
-        from aivd_nb.heads import load_head
-        model = load_head(bundle.folder/"head.h5")
-        return lambda x: model.predict_on_batch(x)[:, 0]
-    if engine != "onnx": raise ConfigError(engine, "is no known engine", "Choose 'onnx' or 'keras'")
-    session = onnx_session(bundle.folder/"head.onnx", threads=1)
-    name = session.get_inputs()[0].name
-    return lambda x: session.run(None, {name: x})[0][:, 0]
-
 # %% ../nbs/api/40_detector.ipynb #0603ea3c
 @dataclass
 class Seen:
@@ -177,28 +128,120 @@ class Seen:
         "Calibrated log-odds of the whole clip"
         return float(self.scores[self.whole].mean())
 
-# %% ../nbs/api/40_detector.ipynb #a8683827
-@patch
-def log_odds(self:Detector,
-    sequences, # (n, length, dim)
-) -> np.ndarray: # (n,) calibrated
-    "Logarithm of the odds of AI of each sequence"
-    c = self.bundle.calibrator
-    return c.scale*logit(self.head(sequences)) + c.bias if len(sequences) else np.zeros(0)
+# %% ../nbs/api/40_detector.ipynb #64096a6b
+@dataclass
+class _Steps:
+    "A bundle with its CNN, and the steps of an answer"
+    bundle: Bundle
+    featurizer: Featurizer
+    head: Callable[[np.ndarray], np.ndarray] = field(repr=False) # (n, length, dim) → (n,) probabilities
+    cache: FeatureCache|None = None
+    limits: Limits = Limits()
+    looking: Look = Look() # how much of a long clip is looked at
+
+    def see(self,
+        path:str|os.PathLike, # the clip
+        progress:Callable[[float], object]|None=None, # called with the share of the work that is done
+        alter:Callable|None=None, # alteration of each frame, for tests of robustness
+        cnn:CnnThreads|None=None, # shared with other clips; None: threads of this clip's own
+        batch:int|None=None, # squares a CNN call; None: what the featurizer likes
+        threads:int|None=None, # of the decoder; None: as many as the process may use
+        watch:Callable|None=None, # sees the frames, as `video_features` has it
+        shot:Shot|None=None, # the part of the clip that is looked at; None: all
+    ) -> Seen:
+        "Look at a clip; raises `VideoError` where it can't be analysed"
+        return _see(self, path, progress, alter, cnn, batch, threads, watch, shot)
+
+    def verdict(self,
+        path:str|os.PathLike, # the clip
+        seen:Seen, # of it
+        timings:dict[str, float]|None=None, # milliseconds
+        part:tuple[float, float]|None=None, # (start, end) in seconds of the shot that was looked at; None: the whole clip
+    ) -> Verdict:
+        "What is said of a clip that was looked at"
+        return _verdict(self, path, seen, timings, part)
+
+    def log_odds(self,
+        sequences:np.ndarray, # (n, length, dim)
+    ) -> np.ndarray: # (n,) calibrated
+        "Logarithm of the odds of AI of each sequence"
+        c = self.bundle.calibrator
+        return c.scale*logit(self.head(sequences)) + c.bias if len(sequences) else np.zeros(0)
+
+# %% ../nbs/api/40_detector.ipynb #831b8817
+@dataclass
+class Detector(_Steps):
+    "A bundle ready to answer; make it with `Detector.load`"
+    @classmethod
+    def load(cls,
+        bundle:str|os.PathLike|None=None, # folder or name of a shipped bundle; None: `default_bundle()`
+        weights:str|os.PathLike|None=None, # CNN weights: file or folder; None: `AIVD_WEIGHTS`, Keras' folder, Keras' download
+        engine:str="onnx", # "onnx" or "keras"
+        cache:FeatureCache|None=None, # None: features are not kept
+        threads:int|None=None, # of the ONNX engine; None: what the process may use
+        looking:Look=Look(), # how much of a long clip is looked at
+    ) -> Self:
+        "Load a bundle and its CNN, and check that they belong together"
+        b, featurizer = _loaded(bundle or default_bundle(), weights, engine, threads)
+        return cls(b, featurizer, _head(b, engine), cache, looking=looking)
+
+    def predict(self,
+        path:str|os.PathLike, # the clip
+        progress:Callable[[float], object]|None=None, # called with the share of the work that is done
+        alter:Callable|None=None, # alteration of each frame, for tests of robustness
+        cnn:CnnThreads|None=None, # shared with other clips; None: threads of this clip's own
+        batch:int|None=None, # squares a CNN call; None: what the featurizer likes
+        threads:int|None=None, # of the decoder; None: as many as the process may use
+        watch:Callable|None=None, # sees the frames, as `video_features` has it
+    ) -> Verdict:
+        "The verdict on one clip; raises `VideoError` where it can't be analysed"
+        return _predict(self, path, progress=progress, alter=alter, cnn=cnn, batch=batch, threads=threads, watch=watch)
+
+    def predict_many(self,
+        paths:Iterable[str|os.PathLike], # clips; asked for as they are needed
+    ) -> Iterator[Verdict|Failure]: # in order
+        "Verdicts on many clips; a clip that can't be analysed gives a `Failure`"
+        return _predict_many(self, _several(paths))
+
+    def predict_shots(self,
+        path:str|os.PathLike, # the clip
+        least_s:float=1.0, # seconds of a shot; a shorter one belongs to the one before it
+    ) -> list[Verdict]: # one for each shot, in order; its times are those of the clip, and its file ends in #t=START,END (a media fragment)
+        "The verdict on each shot of a clip"
+        return _predict_shots(self, path, least_s)
+
+# %% ../nbs/api/40_detector.ipynb #689be01d
+def _loaded(bundle, weights, engine, threads):
+    "A bundle and the CNN that belongs to it"
+    for place in (weights, os.environ.get("AIVD_WEIGHTS")):
+        if place and not os.path.exists(place): raise WeightsError(place, "is not there", "Correct the path of the CNN weights, or omit it")
+    b = load_bundle(bundle)
+    own = b.folder/"cnn.onnx"
+    featurizer = create(b.spec, own if own.is_file() else weights, engine="onnx" if own.is_file() else engine, threads=threads)
+    featurizer.check_fingerprint(b.fingerprint, b.name)
+    if get_backbone(b.spec.backbone).network: _check_identity(b, featurizer)
+    return b, featurizer
+
+# %% ../nbs/api/40_detector.ipynb #08e187a3
+def _check_identity(bundle, featurizer):
+    "Refuse a CNN file other than the one that the head was trained on: in 8-bit integers, nearly the same is not the same"
+    if bundle.identity == featurizer.identity: return
+    raise BundleError(bundle.name, "was trained on another version of the CNN that ships with aivd-nb", "Use the version that made it, or train it again")
+
+# %% ../nbs/api/40_detector.ipynb #d140fd24
+def _head(bundle, engine):
+    "The head as a function, in the engine asked for"
+    if engine == "keras":
+        from aivd_nb.heads import load_head
+        model = load_head(bundle.folder/"head.h5")
+        return lambda x: model.predict_on_batch(x)[:, 0]
+    if engine != "onnx": raise ConfigError(engine, "is no known engine", "Choose 'onnx' or 'keras'")
+    session = onnx_session(bundle.folder/"head.onnx", threads=1)
+    name = session.get_inputs()[0].name
+    return lambda x: session.run(None, {name: x})[0][:, 0]
 
 # %% ../nbs/api/40_detector.ipynb #c3b215a6
-@patch
-def see(self:Detector,
-    path, # the clip
-    progress=None, # called with the share of the work that is done
-    alter=None, # alteration of each frame, for tests of robustness
-    cnn=None, # `CnnThreads` shared with other clips; None: threads of this clip's own
-    batch:int|None=None, # squares a CNN call; None: what the featurizer likes
-    threads:int|None=None, # of the decoder; None: as many as the process may use
-    watch=None, # sees the frames, as `video_features` has it
-    shot:Shot|None=None, # the part of the clip that is looked at; None: all
-) -> Seen:
-    "Look at a clip; raises `VideoError` where it can't be analysed"
+def _see(self:Detector, path, progress, alter, cnn, batch, threads, watch, shot):
     s = self.bundle.sampling
     with nullcontext(cnn) if cnn else CnnThreads(self.featurizer, batch) as cnn, OpenClip(path, cnn, self.cache, self.limits, alter, threads, watch) as clip:
         reading = _Reading(self, clip, progress, shot.first if shot else 0)
@@ -206,7 +249,7 @@ def see(self:Detector,
         keys = [k - part.first for k in clip.keys if part.first <= k < part.end]
         looked = look_over(part.end - part.first, clip.info.fps, s, reading, self.looking, keys)
     if progress: progress(1.0)
-    return reading.seen(looked)
+    return _seen_by(reading, looked)
 
 # %% ../nbs/api/40_detector.ipynb #e8d8ae38
 class _Reading:
@@ -243,8 +286,7 @@ class _Reading:
         return score if kind == "picture" else np.nan
 
 # %% ../nbs/api/40_detector.ipynb #f443afb6
-@patch
-def seen(self:_Reading, looked):
+def _seen_by(self:_Reading, looked):
     "What came of all windows"
     moved = [tuple(self.offset + i for i in w.indices) for w in looked.windows]
     kept = [(w, spread) for w, spread in zip(moved, looked.spread) if w in self.rows]
@@ -262,36 +304,22 @@ def _not_judged(judged):
     empty = int((~judged).sum())
     return (f"{empty} of {len(judged)} places show one colour, a title or a picture that doesn't move, and were not judged",) if 0 < empty < len(judged) else ()
 
-# %% ../nbs/api/40_detector.ipynb #d4fadfbc
-@patch
-def predict(self:Detector,
-    path, # the clip
-    progress=None, # called with the share of the work that is done
-    alter=None, # alteration of each frame, for tests of robustness
-    **more, # `cnn`, `batch`, `threads` and `watch` of `see`
-) -> Verdict:
-    "The verdict on one clip; raises `VideoError` where it can't be analysed"
+# %% ../nbs/api/40_detector.ipynb #c70b4a6b
+def _predict(self:Detector, path, **how):
     start = time.perf_counter()
-    seen = self.see(path, progress, alter, **more)
+    seen = self.see(path, **how)
     timings = seen.features.timings_ms | {"total": 1000*(time.perf_counter() - start)}
     verdict = self.verdict(path, seen, {k: round(t, 1) for k, t in timings.items()})
     return replace(verdict, origin=origin(path))
 
 # %% ../nbs/api/40_detector.ipynb #3c1f2955
-@patch
-def verdict(self:Detector,
-    path, # the clip
-    seen:Seen, # of it
-    timings:dict|None=None, # milliseconds
-    part:tuple|None=None, # (start, end) in seconds of the shot that was looked at; None: the whole clip
-) -> Verdict:
-    "What is said of a clip that was looked at"
+def _verdict(self:Detector, path, seen, timings, part):
     b, v = self.bundle, seen.features
     spans, (begin, end) = v.spans[seen.judged], part or (0.0, v.info.duration_s)
     duration = end - begin
     passages = () if part else find_passages(spans, seen.scores[seen.judged], duration, b.band, b.passages)
     p, mixed = weigh(seen.mean, passages, b.band)
-    reason = self._declined(seen)
+    reason = _declined(self, seen)
     decision = decide(p, b.band, declined=mixed or reason is not None)
     if not reason and decision.label == INCONCLUSIVE: reason = _undecided(b.band, passages if mixed else (), duration)
     pieces = _pieces(passages or (Passage(begin, end, decision.label, p),)) if not reason or reason.code in ("band", "mixed") else ()
@@ -301,7 +329,6 @@ def verdict(self:Detector,
         reason and reason.code, round(duration, 3), round(looked, 3), pieces, passages_in_words(pieces, duration) or decision.words, _wrong(b, decision.label, passages), what_next(decision.label, reason and reason.code))
 
 # %% ../nbs/api/40_detector.ipynb #abe5f107
-@patch
 def _declined(self:Detector, seen):
     "Why a clip allows no verdict, or None"
     v, b = seen.features, self.bundle
@@ -336,7 +363,7 @@ def _wrong(bundle, label, passages):
     m, r = bundle.metrics, bundle.passages
     if label == AI and passages and r.n_real:
         return f"Of {r.n_real} long videos put together of real clips of {r.sources} sources that it had not been trained on, it called {r.called_ai} AI-generated ({percent(r.called_ai/r.n_real)})."
-    return how_often_wrong(label, bundle.band, m.get("on") != "held-out clips", m.get("missed_most", "talking heads"))
+    return how_often_wrong(label, bundle.band, m.get("on") != "held-out clips", m.get("missed_most", ""))
 
 # %% ../nbs/api/40_detector.ipynb #464f2d19
 def _warnings(v, sampling):
@@ -346,12 +373,7 @@ def _warnings(v, sampling):
     return (*found, *v.info.notes, *v.warnings)
 
 # %% ../nbs/api/40_detector.ipynb #7dffdf54
-@patch
-def predict_shots(self:Detector,
-    path, # the clip
-    least_s:float=1.0, # seconds of a shot; a shorter one belongs to the one before it
-) -> list[Verdict]: # one for each shot, in order; its times are those of the clip, and its file ends in #t=START,END (a media fragment)
-    "The verdict on each shot of a clip"
+def _predict_shots(self:Detector, path, least_s):
     with VideoReader(path, self.limits) as video:
         info = video.info()
         every = range(0, info.n_frames, max(1, round(info.fps/5)))
@@ -361,18 +383,19 @@ def predict_shots(self:Detector,
     parts = [(s.first/info.fps, s.end/info.fps) for s in shots]
     return [self.verdict(f"{os.fspath(path)}#t={a:.2f},{b:.2f}", x, x.features.timings_ms, (a, b)) for x, (a, b) in zip(seen, parts)]
 
+# %% ../nbs/api/40_detector.ipynb #014f5664
+def _several(paths):
+    "Refuse one path where many are asked for: its letters would be taken for files"
+    if not isinstance(paths, (str, bytes, os.PathLike)): return paths
+    raise ConfigError(os.fspath(paths), "is one path, where many are asked for", "Give a list, such as [path], or ask `predict` for the one")
+
 # %% ../nbs/api/40_detector.ipynb #13626688
-@patch
-def predict_many(self:Detector,
-    paths:Iterable, # clips; asked for as they are needed
-) -> Iterator: # `Verdict` or `Failure`, in order
-    "Verdicts on many clips; a clip that can't be analysed gives a `Failure`"
+def _predict_many(self:Detector, paths):
     threads = max(1, cpu_count()//max(1, len(paths))) if hasattr(paths, "__len__") else 1
     with CnnThreads(self.featurizer) as cnn:
-        yield from in_order(lambda p: self._answer(p, cnn, threads), paths, cpu_count() + 1, cnn.stop)
+        yield from in_order(lambda p: _answer(self, p, cnn, threads), paths, cpu_count() + 1, cnn.stop)
 
 # %% ../nbs/api/40_detector.ipynb #3044022d
-@patch
 def _answer(self:Detector, path, cnn, threads):
     try: return self.predict(path, cnn=cnn, threads=threads)
     except AivdError as e: return Failure(os.fspath(path), e.code, str(e))

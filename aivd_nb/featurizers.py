@@ -19,8 +19,7 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 import numpy as np
 import aivd_nb
-from fastcore.basics import patch
-from .core import ConfigError, FingerprintError, WeightsError, atomic_write, cache_dir, cpu_count, file_digest, shared_data
+from .core import ConfigError, FingerprintError, WeightsError, atomic_write, cache_dir, cpu_count, file_digest, import_keras, require, shared_data
 
 # %% ../nbs/api/20_featurizers.ipynb #e3625443
 @dataclass(frozen=True)
@@ -80,12 +79,10 @@ class FeatureSpec:
         if not self.views: raise ConfigError(self.backbone, "no view is named", "Name at least one, for example 'resized'")
         if b.size is None and self.taps: raise ConfigError(self.backbone, "has no taps to choose", "Leave taps empty: the ONNX file fixes its output")
 
-# %% ../nbs/api/20_featurizers.ipynb #bec33656
-@patch
-def layers(self:FeatureSpec) -> tuple[tuple[str, bool], ...]: # (layer, with standard deviation?)
-    "The taps taken apart; the last layer's mean where none is named"
-    taps = self.taps or (get_backbone(self.backbone).last + ":mean",)
-    return tuple((t.removesuffix(":mean"), not t.endswith(":mean")) for t in taps)
+    def layers(self) -> tuple[tuple[str, bool], ...]: # (layer, with standard deviation?)
+        "The taps taken apart; the last layer's mean where none is named"
+        taps = self.taps or (get_backbone(self.backbone).last + ":mean",)
+        return tuple((t.removesuffix(":mean"), not t.endswith(":mean")) for t in taps)
 
 # %% ../nbs/api/20_featurizers.ipynb #e75860fa
 def _keras_models(): return Path(os.environ.get("KERAS_HOME", Path.home()/".keras"))/"models"
@@ -124,8 +121,7 @@ def find_weights(
 def _download(backbone):
     "Let Keras fetch its own ImageNet weights into its own folder"
     if not backbone.application: return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
+    keras = import_keras()
     make = getattr(keras.applications, backbone.application)
     try:
         with redirect_stdout(sys.stderr): make(weights="imagenet", include_top=False, input_shape=(backbone.size, backbone.size, 3)) # its progress is no result
@@ -134,7 +130,7 @@ def _download(backbone):
 # %% ../nbs/api/20_featurizers.ipynb #6c40add1
 def _pool(x, with_std, name):
     "Mean over the picture, and the standard deviation where asked: (n, h, w, c) → (n, c or 2c)"
-    import keras
+    keras = import_keras()
     mean = keras.layers.GlobalAveragePooling2D(name=f"{name}_mean")(x)
     if not with_std: return [mean]
     ops = keras.ops
@@ -147,8 +143,7 @@ def keras_model(
     weights=None, # file or folder, as for `find_weights`; "random" for tests
 ):
     "The frozen Keras model (n, s, s, 3) in [0, 1] → (n, dim)"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
+    keras = import_keras()
     b = get_backbone(spec.backbone)
     if not b.application: raise ConfigError(b.name, "is not a Keras application", "Use engine='onnx' with its ONNX file")
     cnn = _load_cnn(b, weights)
@@ -161,7 +156,7 @@ def keras_model(
 # %% ../nbs/api/20_featurizers.ipynb #195ec92a
 def _load_cnn(b, weights):
     "The Keras application, cut at the last layer that the weights file holds, with the weights in"
-    import keras
+    keras = import_keras()
     cnn = getattr(keras.applications, b.application)(weights=None, include_top=False, input_shape=(b.size, b.size, 3))
     if weights == "random": return cnn
     file, last = find_weights(b.name, weights)
@@ -173,7 +168,7 @@ def _load_cnn(b, weights):
 # %% ../nbs/api/20_featurizers.ipynb #2556e587
 def _tapped(cnn, spec):
     "The CNN with the tapped layers as its outputs"
-    import keras
+    keras = import_keras()
     missing = [n for n, _ in spec.layers() if n not in {l.name for l in cnn.layers}]
     if missing:
         raise WeightsError(spec.backbone, f"layer {missing[0]} is not in the weights at hand, which end at {cnn.layers[-1].name}",
@@ -187,8 +182,8 @@ def export_onnx(
     widths:tuple=(), # ((tap, columns), …) of its output, kept in the file
 ):
     "Write a Keras model as ONNX with a free batch size"
-    import tensorflow as tf
-    import tf2onnx
+    tf = require("tensorflow")
+    tf2onnx = require("tf2onnx")
     logging.getLogger("tf2onnx").setLevel(logging.ERROR) # its warnings on the way sound like failures
     spec = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="frames")]
     fn = tf.function(lambda x: model(x, training=False))
@@ -276,16 +271,14 @@ class Featurizer:
         taps = self.taps or (("whole CNN", self.dim),)
         return tuple((view, layer, int(n)) for view in self.spec.views for layer, n in taps)
 
-# %% ../nbs/api/20_featurizers.ipynb #984b7998
-@patch
-def check_fingerprint(self:Featurizer,
-    wanted, # the 32 numbers of the features that a head was trained on
-    source:str="this bundle", # who asks
-):
-    "Refuse features that are not those a head was trained on"
-    if same_fingerprint(wanted, self.fingerprint): return
-    raise FingerprintError(source, f"was trained on other features than these weights of {self.spec.backbone} give",
-        f"Provide the ImageNet weights of {self.spec.backbone} (taps: {', '.join(self.spec.taps) or 'last layer'}) in AIVD_WEIGHTS, or train a head on yours")
+    def check_fingerprint(self,
+        wanted, # the 32 numbers of the features that a head was trained on
+        source:str="this bundle", # who asks
+    ):
+        "Refuse features that are not those a head was trained on"
+        if same_fingerprint(wanted, self.fingerprint): return
+        raise FingerprintError(source, f"was trained on other features than these weights of {self.spec.backbone} give",
+            f"Provide the ImageNet weights of {self.spec.backbone} (taps: {', '.join(self.spec.taps) or 'last layer'}) in AIVD_WEIGHTS, or train a head on yours")
 
 # %% ../nbs/api/20_featurizers.ipynb #c3a6c909
 def create(

@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from fastcore.basics import patch
 from waitress.adjustments import Adjustments
 from waitress.buffers import OverflowableBuffer, TempfileBasedBuffer
 from waitress.channel import HTTPChannel
@@ -155,36 +154,34 @@ class _Parser(HTTPRequestParser):
         self.channel, self.begun, self.ticket = channel, time.monotonic(), None
         self.announced, self.arrived, self.counts_for = 0, 0, ""
 
-# %% ../nbs/api/49_intake.ipynb #7dac34ec
-@patch
-def received(self:_Parser, data):
-    "Take bytes in; how many of them belong to this request"
-    in_body = self.headers_finished
-    try: taken = HTTPRequestParser.received(self, data)
-    except OSError as e: taken = self._full(e, len(data))
-    if self.error: self.expect_continue = False # or Waitress would ask for the body nevertheless
-    elif self.headers_finished and not in_body and not self.completed: self._ask()
-    elif in_body: self._count(taken)
-    return taken
+    def received(self, data):
+        "Take bytes in; how many of them belong to this request"
+        in_body = self.headers_finished
+        try: taken = HTTPRequestParser.received(self, data)
+        except OSError as e: taken = _full(self, e, len(data))
+        if self.error: self.expect_continue = False # or Waitress would ask for the body nevertheless
+        elif self.headers_finished and not in_body and not self.completed: _ask(self)
+        elif in_body: _count(self, taken)
+        return taken
 
-# %% ../nbs/api/49_intake.ipynb #10e95c32
-@patch
-def close(self:_Parser):
-    "Give back what was granted and what was counted"
-    try: HTTPRequestParser.close(self)
-    except OSError: pass # what a full disk could not take can't be flushed either
-    self.channel.server.traffic.leave(self.counts_for, self.announced, self.arrived)
-    self.announced = self.arrived = 0
-    if self.ticket: self.ticket.release()
+    def close(self):
+        "Give back what was granted and what was counted"
+        try: HTTPRequestParser.close(self)
+        except OSError: pass # what a full disk could not take can't be flushed either
+        self.channel.server.traffic.leave(self.counts_for, self.announced, self.arrived)
+        self.announced = self.arrived = 0
+        if self.ticket: self.ticket.release()
 
-# %% ../nbs/api/49_intake.ipynb #13f4aa23
-@patch
-def refuse(self:_Parser, answer):
-    "End this request with an answer"
-    self.error, self.completed, self.expect_continue = answer, True, False
+    def refuse(self, answer):
+        "End this request with an answer"
+        self.error, self.completed, self.expect_continue = answer, True, False
+
+    def parse_header(self, header_plus):
+        "Read the head; its body goes to the server's own folder"
+        HTTPRequestParser.parse_header(self, header_plus)
+        if self.body_rcv is not None: self.body_rcv.buf = _Spool(self.adj.inbuf_overflow, self.channel.server.folder)
 
 # %% ../nbs/api/49_intake.ipynb #729c8348
-@patch
 def _ask(self:_Parser):
     "Have the application decide by the head, and make room for the body"
     server = self.channel.server
@@ -194,15 +191,7 @@ def _ask(self:_Parser):
     if server.traffic.announce(self.counts_for, self.content_length): self.announced = self.content_length
     else: self.refuse(server.hooks.refuse(429))
 
-# %% ../nbs/api/49_intake.ipynb #c697afd2
-@patch
-def parse_header(self:_Parser, header_plus):
-    "Read the head; its body goes to the server's own folder"
-    HTTPRequestParser.parse_header(self, header_plus)
-    if self.body_rcv is not None: self.body_rcv.buf = _Spool(self.adj.inbuf_overflow, self.channel.server.folder)
-
 # %% ../nbs/api/49_intake.ipynb #a0a467b4
-@patch
 def _count(self:_Parser, size):
     "Count bytes of the body"
     traffic = self.channel.server.traffic
@@ -214,7 +203,6 @@ def _count(self:_Parser, size):
     else: self.refuse(self.channel.server.hooks.refuse(429))
 
 # %% ../nbs/api/49_intake.ipynb #a1f60445
-@patch
 def _full(self:_Parser, e, size):
     "The disk takes no more"
     full = e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -257,25 +245,28 @@ class _Channel(HTTPChannel):
         "Whether to look for bytes"
         return self.lingers is not None or super().readable()
 
-# %% ../nbs/api/49_intake.ipynb #69651e46
-@patch
-def handle_read(self:_Channel):
-    "Take bytes in, or throw them away"
-    if self.lingers is None: return HTTPChannel.handle_read(self)
-    try: self.recv(1 << 16)
-    except OSError: self.handle_close()
+    def handle_read(self):
+        "Take bytes in, or throw them away"
+        if self.lingers is None: return HTTPChannel.handle_read(self)
+        try: self.recv(1 << 16)
+        except OSError: self.handle_close()
 
-# %% ../nbs/api/49_intake.ipynb #125e4cc4
-@patch
-def handle_close(self:_Channel):
-    "Close; after a refusal, once the client has had a moment to read it"
-    if self.polite and self.connected and self.lingers is None: return self._linger()
-    HTTPChannel.handle_close(self)
-    request, self.request = self.request, None
-    if request: request.close()
+    def handle_close(self):
+        "Close; after a refusal, once the client has had a moment to read it"
+        if self.polite and self.connected and self.lingers is None: return _linger(self)
+        HTTPChannel.handle_close(self)
+        request, self.request = self.request, None
+        if request: request.close()
+
+    def late(self, now):
+        "Whether a connection has had its time"
+        return _late(self, now)
+
+    def end(self):
+        "Tell a late sender so, close any other"
+        return _end(self)
 
 # %% ../nbs/api/49_intake.ipynb #0be1c713
-@patch
 def _linger(self:_Channel, seconds=2):
     "Say that nothing more comes from here, and wait a moment"
     self.lingers, self.will_close = time.monotonic() + seconds, False
@@ -283,9 +274,7 @@ def _linger(self:_Channel, seconds=2):
     except OSError: self.handle_close()
 
 # %% ../nbs/api/49_intake.ipynb #2b5487d7
-@patch
-def late(self:_Channel, now):
-    "Whether a connection has had its time"
+def _late(self:_Channel, now):
     rules, request = self.server.rules, self.request
     if self.lingers is not None: return now > self.lingers
     if self.requests: return False
@@ -295,9 +284,7 @@ def late(self:_Channel, now):
     return request.body_bytes_received < rules.rate*(now - request.begun - rules.grace_s)
 
 # %% ../nbs/api/49_intake.ipynb #d196bda9
-@patch
-def end(self:_Channel):
-    "Tell a late sender so, close any other"
+def _end(self:_Channel):
     with self.requests_lock:
         request, self.request = self.request, None
         if request is None or self.lingers is not None: self.will_close = True
@@ -328,10 +315,24 @@ class Intake(TcpWSGIServer):
             asyncore_use_poll=True, clear_untrusted_proxy_headers=True, **proxy)
         super().__init__(app, {}, adj=adj)
 
+    def admit(self, channel, request) -> Ticket|Refused:
+        "Ask the application about a head, as it would see it behind the proxy"
+        return _admit(self, channel, request)
+
+    def readable(self) -> bool:
+        "Whether to look for new connections; looks after the old ones every second"
+        now = time.monotonic()
+        if now >= self.next_channel_cleanup:
+            self.next_channel_cleanup = now + self.adj.cleanup_interval
+            for c in [c for c in list(self.active_channels.values()) if c.late(now)]: c.end()
+        return self.accepting and now >= self.paused
+
+    def handle_accept(self) -> None:
+        "Let a connection in, or not"
+        _handle_accept(self)
+
 # %% ../nbs/api/49_intake.ipynb #5871e2a4
-@patch
-def admit(self:Intake, channel, request) -> Ticket|Refused:
-    "Ask the application about a head, as it would see it behind the proxy"
+def _admit(self:Intake, channel, request):
     environ = self._head(_Task(channel, request).get_environment(), None)
     if not isinstance(environ, dict): return self.hooks.refuse(400) # the proxy's headers make no sense
     request.counts_for = client_of(environ["REMOTE_ADDR"])
@@ -340,38 +341,24 @@ def admit(self:Intake, channel, request) -> Ticket|Refused:
         self.hooks.trouble(type(e).__name__)
         return self.hooks.refuse(500)
 
-# %% ../nbs/api/49_intake.ipynb #e9040d99
-@patch
-def readable(self:Intake) -> bool:
-    "Whether to look for new connections; looks after the old ones every second"
-    now = time.monotonic()
-    if now >= self.next_channel_cleanup:
-        self.next_channel_cleanup = now + self.adj.cleanup_interval
-        for c in [c for c in list(self.active_channels.values()) if c.late(now)]: c.end()
-    return self.accepting and now >= self.paused
-
 # %% ../nbs/api/49_intake.ipynb #171ca368
-@patch
-def handle_accept(self:Intake) -> None:
-    "Let a connection in, or not"
+def _handle_accept(self:Intake):
     try:
         if not (found := self.accept()): return
         self.set_socket_options(found[0])
     except OSError as e:
-        if e.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM): self._pause()
+        if e.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM): _pause(self)
         return
     sock, addr = found
-    if self._room(client_of(addr[0])): self.channel_class(self, sock, addr, self.adj, map=self._map)
+    if _room(self, client_of(addr[0])): self.channel_class(self, sock, addr, self.adj, map=self._map)
     else: sock.close()
 
 # %% ../nbs/api/49_intake.ipynb #416574eb
-@patch
 def _pause(self:Intake):
     self.paused = time.monotonic() + 1
     self.hooks.trouble("no_descriptors")
 
 # %% ../nbs/api/49_intake.ipynb #c51784bc
-@patch
 def _room(self:Intake, client):
     "Whether a client may have another connection; where all are taken, the one who has most gives one up"
     rules, there = self.rules, list(self.active_channels.values())

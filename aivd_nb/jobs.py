@@ -21,7 +21,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from fastcore.basics import patch
 from .confine import Held
 from .core import AivdError, ConfigError, cpu_count
 from .intake import Ticket
@@ -86,8 +85,8 @@ def _bring_up_to_date(db):
         db.execute("drop table frames_of_jobs")
 
 # %% ../nbs/api/56_jobs.ipynb #f30deb8a
-class JobStore:
-    "Jobs, their results and their frames in one SQLite file"
+class _Database:
+    "One SQLite file that threads share"
     def __init__(self,
         path, # the file; made where it is missing
         most:int=512 << 20, # bytes; beyond them the oldest results leave
@@ -111,75 +110,108 @@ class JobStore:
         "Close the file"
         with self._lock: self._db.close()
 
+# %% ../nbs/api/56_jobs.ipynb #f32a82e1
+class _Answers(_Database):
+    "Jobs, their results and their frames"
+    def create(self,
+        digest:str, # SHA-256 of the content
+        model:str, # id of the detector
+        name:str, # what the client called it
+        size:int, # bytes
+        known:bool=False, # give it the answer that the same content got before, where there is one
+    ) -> str: # the job's id, which can't be guessed
+        "A new job, waiting; with its answer or without, but never half of it"
+        return _create(self, digest, model, name, size, known)
+
+    def begin(self, job:str) -> None:
+        "The job is being worked on"
+        self._run("update jobs set state='running', started=? where id=?", time.time(), job)
+
+    def finish(self,
+        job:str,
+        result:dict, # verdict, facts, provenance, frames as `sandbox.checked` gives them
+    ) -> None:
+        "Keep a result; all of it or nothing. Frames are kept once for each content"
+        _finish(self, job, result)
+
+    def fail(self, job:str, code:str, message:str, remedy:str) -> None:
+        "Keep the reason why there is no result"
+        now = time.time()
+        self._run("update jobs set state='failed', finished=?, took=?-started, error=?, message=?, remedy=? where id=?", now, now, code, message, remedy, job)
+
+    def answer_again(self,
+        job:str, # a new job
+        digest:str, model:str, # that it shares with an older one
+    ) -> bool: # whether there was an answer
+        "Give a job the answer that the same content got before"
+        return _answer_again(self, job, digest, model)
+
+    def get(self, job:str) -> dict|None:
+        "A job's row, its result read, with the times of its frames"
+        return _row(self, job)
+
+    def frame(self, job:str, n:int) -> bytes|None:
+        "The n-th frame of a result, as JPEG"
+        rows = self._run("select jpeg from frames join jobs using(digest, model) where id=? and n=? and state='done' and due<=?", job, n, time.time())
+        return rows[0]["jpeg"] if rows else None
+
+# %% ../nbs/api/56_jobs.ipynb #4b6d6d76
+class JobStore(_Answers):
+    "Jobs, their results and their frames in one SQLite file, and what leaves it"
+    def delete(self, job:str) -> bool:
+        "Forget a job and its result"
+        return bool(_forget(self, "delete from jobs where id=? returning id, digest, model", job))
+
+    def interrupt(self) -> int: # how many
+        "After a restart: what was waiting or running then did not get done, and says so"
+        return len(self._run("update jobs set state='interrupted', finished=?, error='interrupted', message='was not finished, because the server was restarted', remedy='Send it again' where state in ('queued','running') returning id", time.time()))
+
+    def sweep(self, older_than_s:float) -> int: # how many
+        "Forget finished jobs of a certain age"
+        return len(_forget(self, f"delete from jobs where created<? and state in {FINISHED} returning id, digest, model", time.time() - older_than_s))
+
+    def disown(self,
+        owned:Iterable[str], # ids of the jobs that somebody works on
+    ) -> int: # how many were others
+        "Jobs that wait or run and that nobody works on, because their end could not be kept: they have failed"
+        return _disown(self, owned)
+
+    def size(self) -> int: # bytes
+        "What is kept, without the room that deleted rows left"
+        return _size(self)
+
+    def shrink(self) -> int: # how many jobs left
+        "Forget the oldest results until the rest fits"
+        return _shrink(self)
+
 # %% ../nbs/api/56_jobs.ipynb #89f11b20
-@patch
-def create(self:JobStore,
-    digest:str, # SHA-256 of the content
-    model:str, # id of the detector
-    name:str, # what the client called it
-    size:int, # bytes
-    known:bool=False, # give it the answer that the same content got before, where there is one
-) -> str: # the job's id, which can't be guessed
-    "A new job, waiting; with its answer or without, but never half of it"
+def _create(self:JobStore, digest, model, name, size, known):
     job = secrets.token_urlsafe(16)
     with self._together() as run:
         run("insert into jobs(id, digest, model, name, size, state, created) values(?,?,?,?,?,?,?)", (job, digest, model, name, size, "queued", time.time()))
         if known: _copy_answer(run, job, digest, model)
     return job
 
-# %% ../nbs/api/56_jobs.ipynb #472acf69
-@patch
-def begin(self:JobStore, job:str) -> None:
-    "The job is being worked on"
-    self._run("update jobs set state='running', started=? where id=?", time.time(), job)
-
 # %% ../nbs/api/56_jobs.ipynb #7d6166e9
-@patch
-def finish(self:JobStore,
-    job:str,
-    result:dict, # verdict, facts, provenance, frames as `sandbox.checked` gives them
-) -> None:
-    "Keep a result; all of it or nothing. Frames are kept once for each content"
+def _finish(self:JobStore, job, result):
     kept, now = json.dumps({k: result[k] for k in ("verdict", "facts", "provenance")}, ensure_ascii=False), time.time()
     with self._together() as run:
         row = run("update jobs set state='done', finished=?, took=?-started, result=? where id=? returning digest, model", (now, now, kept, job)).fetchone()
         for n, (t, jpeg) in enumerate(result["frames"] if row else ()): run("insert or replace into frames values(?,?,?,?,?)", (*row, n, t, jpeg))
 
-# %% ../nbs/api/56_jobs.ipynb #83bd91c8
-@patch
-def fail(self:JobStore, job:str, code:str, message:str, remedy:str) -> None:
-    "Keep the reason why there is no result"
-    now = time.time()
-    self._run("update jobs set state='failed', finished=?, took=?-started, error=?, message=?, remedy=? where id=?", now, now, code, message, remedy, job)
-
 # %% ../nbs/api/56_jobs.ipynb #3f83a76c
-@patch
-def answer_again(self:JobStore,
-    job:str, # a new job
-    digest:str, model:str, # that it shares with an older one
-) -> bool: # whether there was an answer
-    "Give a job the answer that the same content got before"
+def _answer_again(self:JobStore, job, digest, model):
     with self._together() as run: return _copy_answer(run, job, digest, model)
 
 # %% ../nbs/api/56_jobs.ipynb #6c50773d
-@patch
-def get(self:JobStore, job:str) -> dict|None:
-    "A job's row, its result read, with the times of its frames"
+def _row(self:JobStore, job):
     rows = self._run("select * from jobs where id=?", job)
     if not rows: return None
     found = dict(rows[0]) | {"frames": []}
     if found["state"] == "done": found["frames"] = [r["time_s"] for r in self._run("select time_s from frames where digest=? and model=? order by n", found["digest"], found["model"])]
     return found | (json.loads(found["result"]) if found["result"] else {})
 
-# %% ../nbs/api/56_jobs.ipynb #234eb8cd
-@patch
-def frame(self:JobStore, job:str, n:int) -> bytes|None:
-    "The n-th frame of a result, as JPEG"
-    rows = self._run("select jpeg from frames join jobs using(digest, model) where id=? and n=? and state='done' and due<=?", job, n, time.time())
-    return rows[0]["jpeg"] if rows else None
-
 # %% ../nbs/api/56_jobs.ipynb #cf5bce46
-@patch
 def _forget(self:JobStore, sql, *values):
     "Delete jobs, frames that no job needs any more, and what the write-ahead log still holds of them"
     with self._together() as run:
@@ -189,49 +221,23 @@ def _forget(self:JobStore, sql, *values):
     if gone: self._run("pragma wal_checkpoint(truncate)")
     return gone
 
-# %% ../nbs/api/56_jobs.ipynb #a5a1ec6e
-@patch
-def delete(self:JobStore, job:str) -> bool:
-    "Forget a job and its result"
-    return bool(self._forget("delete from jobs where id=? returning id, digest, model", job))
-
-# %% ../nbs/api/56_jobs.ipynb #28986bad
-@patch
-def interrupt(self:JobStore) -> int: # how many
-    "After a restart: what was waiting or running then did not get done, and says so"
-    return len(self._run("update jobs set state='interrupted', finished=?, error='interrupted', message='was not finished, because the server was restarted', remedy='Send it again' where state in ('queued','running') returning id", time.time()))
-
-# %% ../nbs/api/56_jobs.ipynb #a0ffa498
-@patch
-def sweep(self:JobStore, older_than_s:float) -> int: # how many
-    "Forget finished jobs of a certain age"
-    return len(self._forget(f"delete from jobs where created<? and state in {FINISHED} returning id, digest, model", time.time() - older_than_s))
-
 # %% ../nbs/api/56_jobs.ipynb #398a631c
-@patch
-def disown(self:JobStore,
-    owned:Iterable[str], # ids of the jobs that somebody works on
-) -> int: # how many were others
-    "Jobs that wait or run and that nobody works on, because their end could not be kept: they have failed"
+def _disown(self:JobStore, owned):
     lost = {r["id"] for r in self._run("select id from jobs where state in ('queued','running')")} - set(owned)
     for job in lost: self.fail(job, "storage", "could not be kept, because the server had no room", "Send it again")
     return len(lost)
 
 # %% ../nbs/api/56_jobs.ipynb #3aed1ef6
-@patch
-def size(self:JobStore) -> int: # bytes
-    "What is kept, without the room that deleted rows left"
+def _size(self:JobStore):
     pages, free, each = (self._run(f"pragma {p}")[0][0] for p in ("page_count", "freelist_count", "page_size"))
     return (pages - free)*each
 
 # %% ../nbs/api/56_jobs.ipynb #7157be9d
-@patch
-def shrink(self:JobStore) -> int: # how many jobs left
-    "Forget the oldest results until the rest fits"
+def _shrink(self:JobStore):
     gone = 0
     while self.size() > self.most:
         few = max(1, self._run("select count(*) from jobs")[0][0]//32)
-        found = self._forget(f"delete from jobs where id in (select id from jobs where state in {FINISHED} order by created limit ?) returning id, digest, model", few)
+        found = _forget(self, f"delete from jobs where id in (select id from jobs where state in {FINISHED} order by created limit ?) returning id, digest, model", few)
         if not found: break
         gone += len(found)
     return gone
@@ -347,8 +353,8 @@ class Spending:
         return {c for _, c, _ in self._recent()}
 
 # %% ../nbs/api/56_jobs.ipynb #aae082ee
-class Jobs:
-    "The queue, its workers and the store"
+class _Crew:
+    "What a queue, its workers and its store consist of"
     def __init__(self,
         loader, # picklable function that gives a detector
         folder:DataFolder,
@@ -366,63 +372,84 @@ class Jobs:
         self.changed, self.closing, self.seconds, self.error = threading.Condition(), threading.Event(), 2.0, None
         self.about, self.held, self.ready, self.interrupted = None, Held(), 0, self.store.interrupt()
         boxes = [Sandbox(loader, folder.uploads/f"worker-{i}", limits) for i in range(workers or cpu_count())]
-        self.threads = [threading.Thread(target=self._work, args=(b,), daemon=True, name=f"worker-{i}") for i, b in enumerate(boxes)]
-        for t in (*self.threads, threading.Thread(target=self._sweep, daemon=True, name="sweeper")): t.start()
+        self.threads = [threading.Thread(target=_work, args=(self, b), daemon=True, name=f"worker-{i}") for i, b in enumerate(boxes)]
+        for t in (*self.threads, threading.Thread(target=_sweep_often, args=(self,), daemon=True, name="sweeper")): t.start()
+
+# %% ../nbs/api/56_jobs.ipynb #f09df021
+class Jobs(_Crew):
+    "The queue, its workers and the store"
+    def wait_ready(self, timeout:float=300):
+        "Wait until a detector is loaded; raises what kept it from being loaded"
+        return _wait_ready(self, timeout)
+
+    def retry_after(self) -> int:
+        "Seconds until a place in the queue may be free"
+        return int(min(60, max(1, self.seconds*len(self.queue)/max(1, 2*len(self.threads)))))
+
+    def place(self,
+        client:str="", # who asks
+    ) -> Ticket: # to be given back; a context manager
+        "Hold a place in the queue while an upload is read; raises `Busy` where none is free for this client"
+        return _place(self, client)
+
+    def submit(self,
+        path, # the upload; the queue owns it from here on
+        digest:str, # SHA-256 of it
+        name:str="", # what the client called it
+        client:str="", # who sends it
+    ) -> str: # the job's id
+        "A new job; answered at once where the same content was answered before. Call it inside `place`"
+        return _submit(self, path, digest, name, client)
+
+    def get(self, job:str) -> dict|None:
+        "What is known of a job, with how far it is and how many are before it"
+        return _get(self, job)
+
+    def wait(self, job:str, version:int, timeout:float) -> dict|None:
+        "What is known of a job, once it is something newer than `version`, or after some seconds"
+        return _wait(self, job, version, timeout)
+
+    def cancel(self, job:str) -> bool: # whether there was such a job
+        "Stop a job, forget its result"
+        return _cancel(self, job)
+
+    def close(self):
+        "Stop the workers and their sandboxes"
+        return _close(self)
 
 # %% ../nbs/api/56_jobs.ipynb #14197f47
-@patch
-def wait_ready(self:Jobs, timeout:float=300):
-    "Wait until a detector is loaded; raises what kept it from being loaded"
+def _wait_ready(self:Jobs, timeout):
     with self.changed: self.changed.wait_for(lambda: self.ready or self.error, timeout)
     if self.error: raise self.error
     if not self.ready: raise ConfigError("the detector", f"is not loaded after {timeout:g} s", "Try it with aivd predict")
 
 # %% ../nbs/api/56_jobs.ipynb #380458d1
-@patch
 def _waiting(self:Jobs):
     "client → clips that wait, or whose upload is being read"
     return Counter(self.live[j].client for j in self.queue) + self.reserved
 
-@patch
-def retry_after(self:Jobs) -> int:
-    "Seconds until a place in the queue may be free"
-    return int(min(60, max(1, self.seconds*len(self.queue)/max(1, 2*len(self.threads)))))
-
 # %% ../nbs/api/56_jobs.ipynb #32418a0e
-@patch
 def _leave(self:Jobs, client):
     "Give a place back"
     with self.changed: self.reserved -= Counter([client])
 
-@patch
 def _may_wait(self:Jobs, client):
     "Whether a client may have another place: half of what others have left, and no more seconds than its share where others want some"
-    waiting = self._waiting()
+    waiting = _waiting(self)
     own, others = waiting.pop(client, 0), waiting.total()
     if own >= math.ceil((self.size - others)/2): return False
     crowded = others or self.spending.clients() - {client}
     return not crowded or self.spending.of(client) < self.budget_s
 
 # %% ../nbs/api/56_jobs.ipynb #25308756
-@patch
-def place(self:Jobs,
-    client:str="", # who asks
-) -> Ticket: # to be given back; a context manager
-    "Hold a place in the queue while an upload is read; raises `Busy` where none is free for this client"
+def _place(self:Jobs, client):
     with self.changed:
-        if not self._may_wait(client): raise Busy("the server", "has as much to do as it can hold", "Try again in a little while")
+        if not _may_wait(self, client): raise Busy("the server", "has as much to do as it can hold", "Try again in a little while")
         self.reserved[client] += 1
-    return Ticket(partial(self._leave, client))
+    return Ticket(partial(_leave, self, client))
 
 # %% ../nbs/api/56_jobs.ipynb #61fbdf25
-@patch
-def submit(self:Jobs,
-    path, # the upload; the queue owns it from here on
-    digest:str, # SHA-256 of it
-    name:str="", # what the client called it
-    client:str="", # who sends it
-) -> str: # the job's id
-    "A new job; answered at once where the same content was answered before. Call it inside `place`"
+def _submit(self:Jobs, path, digest, name, client):
     path, model, keep = Path(path), self.about["id"], False
     try:
         with self.changed: # nobody may take the job for one without an owner meanwhile
@@ -437,7 +464,6 @@ def submit(self:Jobs,
     return job
 
 # %% ../nbs/api/56_jobs.ipynb #f0b333dd
-@patch
 def _tell(self:Jobs, live, **changes):
     "Change a job in memory and wake whoever watches it"
     with self.changed:
@@ -446,7 +472,6 @@ def _tell(self:Jobs, live, **changes):
         self.changed.notify_all()
 
 # %% ../nbs/api/56_jobs.ipynb #8a1c7678
-@patch
 def _next(self:Jobs):
     "The oldest job of the client that has used least, or None when closing"
     with self.changed:
@@ -458,7 +483,6 @@ def _next(self:Jobs):
         return job
 
 # %% ../nbs/api/56_jobs.ipynb #6a808ca0
-@patch
 def _work(self:Jobs, box):
     "A worker's life: keep a sandbox ready, take the oldest job, answer it"
     pause = 0.5
@@ -471,54 +495,50 @@ def _work(self:Jobs, box):
             continue
         pause = 0.5
         with self.changed: self.ready += 1; self.changed.notify_all()
-        try: self._serve(box)
+        try: _serve(self, box)
         finally:
             with self.changed: self.ready -= 1
     box.kill()
 
 # %% ../nbs/api/56_jobs.ipynb #a13837ac
-@patch
 def _serve(self:Jobs, box):
     "Answer jobs until the sandbox has to be started anew"
-    while box.proc is not None and box.proc.poll() is None and (job := self._next()):
+    while box.proc is not None and box.proc.poll() is None and (job := _next(self)):
         with self.changed: live = self.live.get(job)
         if live is None: continue
-        try: self._one(box, job, live)
+        try: _one(self, box, job, live)
         finally:
             live.path.unlink(missing_ok=True)
             with self.changed: self.live.pop(job, None); self.changed.notify_all()
     if box.proc is not None and box.proc.poll() is not None: box.kill()
 
 # %% ../nbs/api/56_jobs.ipynb #15c148c3
-@patch
 def _one(self:Jobs, box, job, live):
     "Answer one job; whatever goes wrong becomes its answer"
     start = time.monotonic()
     try:
         if live.cancelled or self.store.answer_again(job, live.digest, self.about["id"]): return
         self.store.begin(job)
-        self._tell(live, state="running", stage="probing")
+        _tell(self, live, state="running", stage="probing")
         live.path = live.path.rename(box.folder/live.path.name)
-        result = box.run(live.path, self._stages(live, partial(self._charge, box, job, live)), lambda: live.cancelled or self.closing.is_set())
+        result = box.run(live.path, _stages(self, live, partial(_charge, self, box, job, live)), lambda: live.cancelled or self.closing.is_set())
         self.store.finish(job, result)
         if gone := self.store.shrink(): self.hear("evicted", jobs=gone)
         self.hear("done", label=result["verdict"]["label"], seconds=time.monotonic() - start)
         self.seconds = 0.8*self.seconds + 0.2*(time.monotonic() - start)
-    except AivdError as e: self._failed(job, e)
+    except AivdError as e: _failed(self, job, e)
     except (OSError, sqlite3.Error) as e:
         self.hear("trouble", kind=type(e).__name__)
-        self._failed(job, _storage())
+        _failed(self, job, _storage())
     finally:
-        if live.state == "running": self._charge(box, job, live, time.monotonic() - start)
+        if live.state == "running": _charge(self, box, job, live, time.monotonic() - start)
 
-@patch
 def _charge(self:Jobs, box, job, live, seconds=None):
     "Charge a client for its clip: the guess, then what it did cost, or the time on the clock where nobody knows"
     known = box.cost if seconds is None else box.spent if box.spent is not None else seconds
     with self.changed: self.spending.charge(job, live.client, known)
 
 # %% ../nbs/api/56_jobs.ipynb #0e5d7b7c
-@patch
 def _failed(self:Jobs, job, e):
     "Keep a failure; where even that can't be kept, the job is left for the restart to report"
     code = "stopped" if e.code == "cancelled" and self.closing.is_set() else e.code
@@ -528,7 +548,6 @@ def _failed(self:Jobs, job, e):
     except sqlite3.Error: self.hear("unkept")
 
 # %% ../nbs/api/56_jobs.ipynb #ee3a7e54
-@patch
 def _stages(self:Jobs, live, charge):
     "A function that takes stages down, with the seconds that each took; decoding costs"
     clock = ["probing", time.monotonic()]
@@ -537,18 +556,16 @@ def _stages(self:Jobs, live, charge):
             self.hear("stage", stage=clock[0], seconds=time.monotonic() - clock[1])
             clock[:] = stage, time.monotonic()
             if stage == "decoding": charge()
-        self._tell(live, stage=stage, share=share)
+        _tell(self, live, stage=stage, share=share)
     return say
 
 # %% ../nbs/api/56_jobs.ipynb #4c5e27ce
-@patch
-def _sweep(self:Jobs, every=60):
+def _sweep_often(self:Jobs, every=60):
     "Forget old results now and then"
     while not self.closing.wait(min(every, max(0.2, self.retention_s/4))):
-        try: self._tidy()
+        try: _tidy(self)
         except sqlite3.Error: self.hear("unkept")
 
-@patch
 def _tidy(self:Jobs):
     "Old results leave, the oldest where there are too many, and what nobody works on has failed"
     self.store.sweep(self.retention_s)
@@ -556,9 +573,7 @@ def _tidy(self:Jobs):
     if gone := self.store.shrink(): self.hear("evicted", jobs=gone)
 
 # %% ../nbs/api/56_jobs.ipynb #80fdcce6
-@patch
-def get(self:Jobs, job:str) -> dict|None:
-    "What is known of a job, with how far it is and how many are before it"
+def _get(self:Jobs, job):
     with self.changed:
         live = self.live.get(job)
         if live and live.cancelled: return None
@@ -577,9 +592,7 @@ def _not_before(row):
     shown = {"state": "running", "stage": "decoding", "share": round(share, 2), "before": 0, "version": int(10*share), "frames": []}
     return row | dict.fromkeys(("result", "error", "message", "remedy", "finished")) | shown
 
-@patch
-def wait(self:Jobs, job:str, version:int, timeout:float) -> dict|None:
-    "What is known of a job, once it is something newer than `version`, or after some seconds"
+def _wait(self:Jobs, job, version, timeout):
     def news():
         live = self.live.get(job)
         return live is None or live.version > version or self.closing.is_set()
@@ -589,9 +602,7 @@ def wait(self:Jobs, job:str, version:int, timeout:float) -> dict|None:
     return row
 
 # %% ../nbs/api/56_jobs.ipynb #62025453
-@patch
-def cancel(self:Jobs, job:str) -> bool: # whether there was such a job
-    "Stop a job, forget its result"
+def _cancel(self:Jobs, job):
     with self.changed:
         if live := self.live.get(job):
             live.cancelled = True
@@ -602,9 +613,7 @@ def cancel(self:Jobs, job:str) -> bool: # whether there was such a job
     return self.store.delete(job)
 
 # %% ../nbs/api/56_jobs.ipynb #4207cc8b
-@patch
-def close(self:Jobs):
-    "Stop the workers and their sandboxes"
+def _close(self:Jobs):
     with self.changed: self.closing.set(); self.changed.notify_all()
     for t in self.threads: t.join(10)
     self.store.close()

@@ -10,7 +10,6 @@ import json
 import sys
 import threading
 import time
-from fastcore.basics import patch
 
 # %% ../nbs/api/59_observe.ipynb #e8d3cbd2
 class Metrics:
@@ -30,26 +29,22 @@ class Metrics:
         self.store, self.evicted = Gauge("aivd_store_bytes", "Results that are kept", **r), Counter("aivd_evicted_jobs", "Results that left before their time, because the store was full", **r)
         self.waiting, self.workers = Gauge("aivd_queue_jobs", "Clips that wait", **r), Gauge("aivd_workers_ready", "Workers with a loaded detector", **r)
 
+    def hear(self, what:str, **more):
+        "Count what happens to jobs"
+        if what == "done": self.verdicts.labels(more["label"]).inc(); self.clip_seconds.observe(more["seconds"])
+        elif what == "stage": self.stage_seconds.labels(more["stage"] if more["stage"] in _STAGES else "other").observe(more["seconds"])
+        elif what == "evicted": self.evicted.inc(more["jobs"])
+        elif what == "failed":
+            self.failures.labels(more["code"]).inc()
+            if more["lost"]: self.lost.inc()
+
+    def text(self) -> bytes:
+        "The page of numbers"
+        from prometheus_client import generate_latest
+        return generate_latest(self.registry)
+
 # %% ../nbs/api/59_observe.ipynb #a85563b0
 _STAGES = ("probing", "decoding", "features", "verdict")
-
-# %% ../nbs/api/59_observe.ipynb #ac3eac2e
-@patch
-def hear(self:Metrics, what:str, **more):
-    "Count what happens to jobs"
-    if what == "done": self.verdicts.labels(more["label"]).inc(); self.clip_seconds.observe(more["seconds"])
-    elif what == "stage": self.stage_seconds.labels(more["stage"] if more["stage"] in _STAGES else "other").observe(more["seconds"])
-    elif what == "evicted": self.evicted.inc(more["jobs"])
-    elif what == "failed":
-        self.failures.labels(more["code"]).inc()
-        if more["lost"]: self.lost.inc()
-
-# %% ../nbs/api/59_observe.ipynb #e2c13729
-@patch
-def text(self:Metrics) -> bytes:
-    "The page of numbers"
-    from prometheus_client import generate_latest
-    return generate_latest(self.registry)
 
 # %% ../nbs/api/59_observe.ipynb #d2896f12
 class JsonLog:

@@ -20,7 +20,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import aivd_nb
-from fastcore.basics import patch
 from .ahead import Pulse, Stopped, prefetch
 from .cache import FeatureCache, cache_key
 from .core import AivdError, ConfigError, VideoError, file_digest
@@ -40,7 +39,7 @@ class CnnThreads:
         self.featurizer, self.stop = featurizer, threading.Event()
         self.frames = max(1, (batch or featurizer.batch)//len(featurizer.spec.views)) # a call
         self.queue = queue.Queue(2*self.frames*featurizer.workers)
-        self.threads = [threading.Thread(target=self._work, daemon=True, name="aivd-cnn") for _ in range(featurizer.workers)]
+        self.threads = [threading.Thread(target=_work, args=(self,), daemon=True, name="aivd-cnn") for _ in range(featurizer.workers)]
 
     def __enter__(self):
         for t in self.threads: t.start()
@@ -51,23 +50,20 @@ class CnnThreads:
         for t in self.threads: t.join()
         while not self.queue.empty(): _give_up([self.queue.get()])
 
-# %% ../nbs/api/23_pipeline.ipynb #71caf8d8
-@patch
-def submit(self:CnnThreads,
-    image, # a frame, uint8 (height, width, 3)
-    other=None, # the frame that it is compared with, where a view asks for one
-    bgr:bool=False, # blue first
-) -> Future: # of (features, seconds of the CNN)
-    "Ask for the features of one frame; its squares are made here, in the thread that asks"
-    if self.stop.is_set(): raise Stopped
-    squares, future = make_views(image, self.featurizer.spec.views, self.featurizer.size, other), Future()
-    if bgr: squares = np.stack([cv2.cvtColor(s, cv2.COLOR_BGR2RGB) for s in squares])
-    self._put((squares, future))
-    if self.stop.is_set(): future.cancel() # nobody may be there any more to take it
-    return future
+    def submit(self,
+        image, # a frame, uint8 (height, width, 3)
+        other=None, # the frame that it is compared with, where a view asks for one
+        bgr:bool=False, # blue first
+    ) -> Future: # of (features, seconds of the CNN)
+        "Ask for the features of one frame; its squares are made here, in the thread that asks"
+        if self.stop.is_set(): raise Stopped
+        squares, future = make_views(image, self.featurizer.spec.views, self.featurizer.size, other), Future()
+        if bgr: squares = np.stack([cv2.cvtColor(s, cv2.COLOR_BGR2RGB) for s in squares])
+        _put(self, (squares, future))
+        if self.stop.is_set(): future.cancel() # nobody may be there any more to take it
+        return future
 
 # %% ../nbs/api/23_pipeline.ipynb #9e27e056
-@patch
 def _put(self:CnnThreads, item):
     "Wait for room; raises `Stopped` where nobody will make any"
     while True:
@@ -82,7 +78,6 @@ def _give_up(items):
         if item: item[1].cancel()
 
 # %% ../nbs/api/23_pipeline.ipynb #cf5e13e5
-@patch
 def _take(self:CnnThreads):
     "Wait for a frame, and take those that wait behind it"
     items = [self.queue.get()]
@@ -92,18 +87,16 @@ def _take(self:CnnThreads):
     return items
 
 # %% ../nbs/api/23_pipeline.ipynb #e308e577
-@patch
 def _work(self:CnnThreads):
     "A thread's work: batches until the end"
     while True:
-        items = self._take()
+        items = _take(self)
         work = [i for i in items if i is not None]
-        if work and not self.stop.is_set(): self._run(*zip(*work))
+        if work and not self.stop.is_set(): _run(self, *zip(*work))
         else: _give_up(work)
         if len(work) < len(items): return
 
 # %% ../nbs/api/23_pipeline.ipynb #cdf54b4b
-@patch
 def _run(self:CnnThreads, squares, futures):
     "One call of the CNN; what goes wrong goes to whoever waits"
     start = time.perf_counter()
@@ -206,8 +199,8 @@ class OpenClip:
         self.asked, self.pulse = queue.Queue(), Pulse(cnn.stop)
 
     def __enter__(self):
-        self.items = prefetch(self._produce(), 2, self.pulse, self.limits.stall_s)
-        try: self.info, self.keys, self.content = self._next()
+        self.items = prefetch(_produce(self), 2, self.pulse, self.limits.stall_s)
+        try: self.info, self.keys, self.content = _next(self)
         except BaseException:
             self.items.close()
             raise
@@ -227,7 +220,7 @@ class OpenClip:
         if hit: return _kept(hit, self.info)
         pairs = _pairs(windows, self.info, self.cnn.featurizer, sampling)
         self.asked.put((windows, {*pairs, *pairs.values()}))
-        found = _measured(_rows(self._frames(), self.cnn, pairs, self.alter, progress), windows, sampling.length, self.info)
+        found = _measured(_rows(_frames(self), self.cnn, pairs, self.alter, progress), windows, sampling.length, self.info)
         if problem := self.cache.put(key, **_to_keep(found)) if key else None: found.warnings = (problem,)
         return found
 
@@ -237,7 +230,7 @@ def _at_fault(path):
     "What goes wrong while a file is read is told as an error of the file's"
     try: yield
     except OSError as e: raise VideoError(path, f"can't be read to its end ({e})", "Copy it again", "unreadable") from e
-    except cv2.error as e: raise ConfigError("OpenCV", f"can't work on a picture of {path} ({e})", "Install it anew: pip install --force-reinstall opencv-python") from e
+    except cv2.error as e: raise ConfigError("OpenCV", f"can't work on a picture of {path} ({e})", "Install it anew: pip install --force-reinstall opencv-python-headless") from e
     except (AivdError, Stopped, MemoryError): raise
     except Exception as e: # a file that makes the reader do what nobody foresaw is at fault itself
         raise VideoError(path, f"can't be read ({type(e).__name__}: {e})", "Copy it again, or convert it", "unreadable") from e
@@ -248,7 +241,6 @@ def _read(path, frames):
     with _at_fault(path): yield from frames
 
 # %% ../nbs/api/23_pipeline.ipynb #7d30af23
-@patch
 def _produce(self:OpenClip):
     "The thread's work: what the clip is, then for each look its frames, blue first unless they are altered, and None"
     with ExitStack() as stack:
@@ -258,7 +250,7 @@ def _produce(self:OpenClip):
             content = content_digest(self.path) if self.cache else None
         yield info, keys, content
         while True:
-            windows, wanted = self._waiting()
+            windows, wanted = _waiting(self)
             frames = _read(self.path, reader.frames(wanted, rgb=self.alter is not None))
             yield from self.watch(info, windows, frames) if self.watch else frames
             yield None
@@ -280,7 +272,6 @@ def _pairs(windows, info, featurizer, sampling):
     return {i: i for w in windows for i in w.indices}
 
 # %% ../nbs/api/23_pipeline.ipynb #0d3fc7fa
-@patch
 def _waiting(self:OpenClip):
     "The windows that are asked for next; ends the thread when nobody will ask"
     while True:
@@ -289,7 +280,6 @@ def _waiting(self:OpenClip):
         except queue.Empty: continue
 
 # %% ../nbs/api/23_pipeline.ipynb #2512e608
-@patch
 def _next(self:OpenClip):
     "The thread's next item, or the error that it has not moved on"
     try: return next(self.items)
@@ -298,10 +288,9 @@ def _next(self:OpenClip):
             "Copy it to a local drive, or convert it", "stalled") from None
 
 # %% ../nbs/api/23_pipeline.ipynb #0e7e4183
-@patch
 def _frames(self:OpenClip):
     "The frames of a look"
-    while (f := self._next()) is not None: yield f
+    while (f := _next(self)) is not None: yield f
 
 # %% ../nbs/api/23_pipeline.ipynb #0f54cc4d
 class _Held(NamedTuple):

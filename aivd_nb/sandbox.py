@@ -24,7 +24,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import cv2
 import numpy as np
-from fastcore.basics import patch
 from .confine import PDEATHSIG, SUBREAPER, Held, confine, held_here, kill_family, process_switches
 from .containers import KINDS
 from .core import AivdError, ConfigError, VideoError, file_digest
@@ -330,18 +329,38 @@ class Sandbox:
     def __enter__(self): return self
     def __exit__(self, *_): self.kill()
 
+    def start(self,
+        again:bool=False, # the first keeper asked for a second
+    ) -> dict: # what `describe` says
+        "Start a keeper and wait until it is ready; does nothing where one is"
+        return _start(self, again)
+
+    def kill(self):
+        "End the keeper and everything that it started"
+        if self.proc is None: return
+        kill_family(self.proc.pid) # those, too, that left the group
+        try: os.killpg(self.proc.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError): pass
+        self.proc.wait()
+        for pipe in (self.proc.stdin, self.proc.stdout): pipe.close()
+        self.proc = None
+
+    def run(self,
+        path, # a file in this sandbox's folder
+        say=None, # called with (stage, share)
+        cancelled=None, # asked now and then whether to give up
+    ) -> dict: # verdict, facts, provenance, frames
+        "Have a clip looked at; raises `VideoError` where the file is at fault, `SandboxError` where the process was lost over it"
+        return _run(self, path, say, cancelled)
+
 # %% ../nbs/api/55_sandbox.ipynb #b53027fe
-@patch
-def start(self:Sandbox,
-    again:bool=False, # the first keeper asked for a second
-) -> dict: # what `describe` says
-    "Start a keeper and wait until it is ready; does nothing where one is"
+def _start(self:Sandbox, again):
     if self.proc and self.proc.poll() is None: return self.about
     code = "from aivd_nb.sandbox import keeper_main; keeper_main()"
     self.proc = subprocess.Popen([sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=child_environment(), cwd=self.folder, start_new_session=True)
     self._buffer = b""
-    self._send(limits=asdict(self.limits), loader=base64.b64encode(pickle.dumps(self.loader)).decode())
-    _, message = self._receive(time.monotonic() + self.limits.start_s)
+    _send(self, limits=asdict(self.limits), loader=base64.b64encode(pickle.dumps(self.loader)).decode())
+    _, message = _receive(self, time.monotonic() + self.limits.start_s)
     if "ready" in message:
         self.about, self.held = message["ready"], Held(**message["held"])
         return self.about
@@ -350,20 +369,7 @@ def start(self:Sandbox,
     if "file" in message: raise AivdError(message["file"], message["problem"], message["remedy"], message["error"])
     raise ConfigError("the detector's process", "ended while it loaded", "Try the bundle with aivd predict")
 
-# %% ../nbs/api/55_sandbox.ipynb #5ab7c1ee
-@patch
-def kill(self:Sandbox):
-    "End the keeper and everything that it started"
-    if self.proc is None: return
-    kill_family(self.proc.pid) # those, too, that left the group
-    try: os.killpg(self.proc.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError): pass
-    self.proc.wait()
-    for pipe in (self.proc.stdin, self.proc.stdout): pipe.close()
-    self.proc = None
-
 # %% ../nbs/api/55_sandbox.ipynb #cd50b557
-@patch
 def _send(self:Sandbox, **message):
     try:
         self.proc.stdin.write(json.dumps(message).encode() + b"\n")
@@ -378,7 +384,6 @@ def _has_news(file, seconds):
         return bool(wait.select(seconds))
 
 # %% ../nbs/api/55_sandbox.ipynb #8c4af002
-@patch
 def _line(self:Sandbox, deadline, cancelled, most=33 << 20):
     "The keeper's next line; the code of a loss where none came"
     while b"\n" not in self._buffer:
@@ -393,10 +398,9 @@ def _line(self:Sandbox, deadline, cancelled, most=33 << 20):
     return line
 
 # %% ../nbs/api/55_sandbox.ipynb #c3fa4e8b
-@patch
 def _receive(self:Sandbox, deadline, cancelled=None):
     "(whether a fork said it, the message); a loss is a message, too"
-    line = self._line(deadline, cancelled)
+    line = _line(self, deadline, cancelled)
     if isinstance(line, str): return False, {"lost": line}
     forked = line.startswith(b"|")
     try: message = json.loads(line[forked:])
@@ -404,20 +408,14 @@ def _receive(self:Sandbox, deadline, cancelled=None):
     return forked, message if isinstance(message, dict) else {}
 
 # %% ../nbs/api/55_sandbox.ipynb #4658c6f3
-@patch
-def run(self:Sandbox,
-    path, # a file in this sandbox's folder
-    say=None, # called with (stage, share)
-    cancelled=None, # asked now and then whether to give up
-) -> dict: # verdict, facts, provenance, frames
-    "Have a clip looked at; raises `VideoError` where the file is at fault, `SandboxError` where the process was lost over it"
+def _run(self:Sandbox, path, say, cancelled):
     self.start()
     self.cost, self.spent = 0.0, None
     deadline, said = time.monotonic() + self.limits.wall_s, {}
-    self._send(path=os.fspath(path))
+    _send(self, path=os.fspath(path))
     while True:
-        forked, message = self._receive(deadline, cancelled)
-        if not forked: return self._outcome(said, message)
+        forked, message = _receive(self, deadline, cancelled)
+        if not forked: return _outcome(self, said, message)
         if "pixels" in message: self.cost = _cost(message["pixels"])
         if "stage" not in message: said = message
         elif say: say(*_stage(message))
@@ -437,7 +435,6 @@ def _stage(message):
     except ValueError: return "", 0.0
 
 # %% ../nbs/api/55_sandbox.ipynb #59f49a73
-@patch
 def _outcome(self:Sandbox, said, last):
     "The result, or the error; a keeper that no longer answers is ended"
     if "ended" not in last:

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 import aivd_nb
-from fastcore.basics import patch
 from .bundle import load_bundle
 from .calibration import AI, INCONCLUSIVE
 from .core import AivdError, ConfigError, cpu_count
@@ -51,20 +50,16 @@ class ScanSummary:
         "How many there are of a kind"
         return self.failed if what == "error" else self.labels[{"ai": AI, "inconclusive": INCONCLUSIVE}[what]]
 
-# %% ../nbs/api/47_scan.ipynb #62615221
-@patch
-def count(self:ScanSummary, label, error):
-    "One more video"
-    if error: self.errors[error] += 1
-    else: self.labels[label] += 1
+    def count(self, label, error):
+        "One more video"
+        if error: self.errors[error] += 1
+        else: self.labels[label] += 1
 
-# %% ../nbs/api/47_scan.ipynb #182d9f12
-@patch
-def __str__(self:ScanSummary):
-    found = ", ".join(f"{n} {k}" for k, n in sorted(self.labels.items())) or "no verdict"
-    near = f", {self.near} seen before in another form" if self.near else ""
-    failed = f", {self.failed} not analysed ({', '.join(f'{n} {k}' for k, n in self.errors.most_common())})" if self.errors else ""
-    return f"{self.videos} video{'s'[:self.videos != 1]}: {found}{failed}\n{self.analysed} analysed now, {self.copied} copies of others, {self.kept} known before{near}; {self.seconds:.1f} s; {self.out}"
+    def __str__(self):
+        found = ", ".join(f"{n} {k}" for k, n in sorted(self.labels.items())) or "no verdict"
+        near = f", {self.near} seen before in another form" if self.near else ""
+        failed = f", {self.failed} not analysed ({', '.join(f'{n} {k}' for k, n in self.errors.most_common())})" if self.errors else ""
+        return f"{self.videos} video{'s'[:self.videos != 1]}: {found}{failed}\n{self.analysed} analysed now, {self.copied} copies of others, {self.kept} known before{near}; {self.seconds:.1f} s; {self.out}"
 
 # %% ../nbs/api/47_scan.ipynb #d825f089
 class _Run:
@@ -75,27 +70,50 @@ class _Run:
         self.lock, self.working, self.claimed, self.waiting = threading.RLock(), {}, {}, {} # path → token; digest → path; digest → entries
         self.rows, self.tokens, self.fresh, self.flushed = {}, {}, {}, time.monotonic() # path → row; path → token; digest → row
 
-# %% ../nbs/api/47_scan.ipynb #31642203
-@patch
-def todo(self:_Run, entries):
-    "Entries that have to be looked at, each once; None is passed on"
-    for e in entries:
-        if e is None: yield None
-        elif self._is_new(e): yield e
+    def todo(self, entries):
+        "Entries that have to be looked at, each once; None is passed on"
+        for e in entries:
+            if e is None: yield None
+            elif _is_new(self, e): yield e
+
+    def claim(self, digest, path):
+        "Whether this path's worker analyses a content: nobody does yet, and no row has it"
+        with self.lock:
+            if digest in self.claimed: return self.claimed[digest] == path
+            if self.store.has(digest, self.bundle): return False
+            self.claimed[digest] = path
+            return True
+
+    def take(self, a:Answer):
+        "Make rows of an answer, and of those that waited for it"
+        with self.lock:
+            if a.result is None: return _copy(self, a.entry, a.digest)
+            row = dict.fromkeys(scan_schema().names) | a.result | {"path": a.entry.path, "digest": a.digest, "bundle": self.bundle, "version": aivd_nb.__version__}
+            row |= _compare(self, row)
+            self.summary.analysed += 1
+            _add(self, a.entry, row)
+            if a.digest: self.fresh[a.digest] = row
+            for e in self.waiting.pop(a.digest, ()): _copy(self, e, a.digest)
+
+    def flush(self, always=False):
+        "Write the rows that wait, when they are many or have waited long"
+        if not self.rows or not (always or len(self.rows) >= self.flush_rows or time.monotonic() - self.flushed > self.flush_s): return
+        with self.lock:
+            self.store.put(list(self.rows.values()), self.tokens)
+            for path, row in self.rows.items(): _written(self, path, row)
+            self.rows, self.tokens, self.flushed = {}, {}, time.monotonic()
 
 # %% ../nbs/api/47_scan.ipynb #4998e709
-@patch
 def _is_new(self:_Run, e):
     "Whether a video has to be looked at; those that haven't are counted"
     with self.lock:
         if e.path in self.working and e.token in (self.working[e.path], None): return False
         known = self.store.known(e.path, self.bundle)
-        if known and known.settled and e.token and known.token == e.token: return self._keep(e, known)
+        if known and known.settled and e.token and known.token == e.token: return _keep(self, e, known)
         self.working[e.path] = e.token
         return True
 
 # %% ../nbs/api/47_scan.ipynb #de4b461c
-@patch
 def _keep(self:_Run, e, known):
     "A row that stands as it is; in a folder that is watched it is counted once"
     if self.working.get(e.path, self) is self or not self.bar.watching:
@@ -105,18 +123,7 @@ def _keep(self:_Run, e, known):
     if self.bar.watching: self.working[e.path] = e.token
     return False
 
-# %% ../nbs/api/47_scan.ipynb #3b0456c5
-@patch
-def claim(self:_Run, digest, path):
-    "Whether this path's worker analyses a content: nobody does yet, and no row has it"
-    with self.lock:
-        if digest in self.claimed: return self.claimed[digest] == path
-        if self.store.has(digest, self.bundle): return False
-        self.claimed[digest] = path
-        return True
-
 # %% ../nbs/api/47_scan.ipynb #59454012
-@patch
 def _compare(self:_Run, row):
     "Which clip a new one is a copy of; from now on it is known itself"
     if self.seen is None or not row["hashes"]: return {}
@@ -126,21 +133,7 @@ def _compare(self:_Run, row):
     self.summary.near += near is not None
     return {"near": near.path, "near_share": near.share} if near else {}
 
-# %% ../nbs/api/47_scan.ipynb #2c279751
-@patch
-def take(self:_Run, a:Answer):
-    "Make rows of an answer, and of those that waited for it"
-    with self.lock:
-        if a.result is None: return self._copy(a.entry, a.digest)
-        row = dict.fromkeys(scan_schema().names) | a.result | {"path": a.entry.path, "digest": a.digest, "bundle": self.bundle, "version": aivd_nb.__version__}
-        row |= self._compare(row)
-        self.summary.analysed += 1
-        self._add(a.entry, row)
-        if a.digest: self.fresh[a.digest] = row
-        for e in self.waiting.pop(a.digest, ()): self._copy(e, a.digest)
-
 # %% ../nbs/api/47_scan.ipynb #cbc5be76
-@patch
 def _copy(self:_Run, e, digest):
     "The row of a content that is known or in work"
     known = self.store.known(e.path, self.bundle)
@@ -149,30 +142,18 @@ def _copy(self:_Run, e, digest):
     elif known and known.settled and known.digest == digest:
         if e.token: self.store.touch(e.path, self.bundle, e.token)
         self.working.pop(e.path, None)
-        self._keep(e, known)
+        _keep(self, e, known)
     else:
         self.summary.copied += 1
-        self._add(e, row | {"path": e.path})
+        _add(self, e, row | {"path": e.path})
 
 # %% ../nbs/api/47_scan.ipynb #95e9e3da
-@patch
 def _add(self:_Run, e, row):
     self.rows[e.path], self.tokens[e.path] = row, e.token
     self.summary.count(row["label"], row["error"])
     self.bar.done(row["error"])
 
-# %% ../nbs/api/47_scan.ipynb #9a3af996
-@patch
-def flush(self:_Run, always=False):
-    "Write the rows that wait, when they are many or have waited long"
-    if not self.rows or not (always or len(self.rows) >= self.flush_rows or time.monotonic() - self.flushed > self.flush_s): return
-    with self.lock:
-        self.store.put(list(self.rows.values()), self.tokens)
-        for path, row in self.rows.items(): self._written(path, row)
-        self.rows, self.tokens, self.flushed = {}, {}, time.monotonic()
-
 # %% ../nbs/api/47_scan.ipynb #e0bbc186
-@patch
 def _written(self:_Run, path, row):
     "Forget what the store knows now"
     if not Known(None, None, row["error"], None).settled: return
@@ -198,15 +179,13 @@ class _Bar:
     def _total(self):
         if self.counted is not None: self.bar.total = max(self.counted - self.passed, self.bar.n)
 
-# %% ../nbs/api/47_scan.ipynb #5b0ee9f2
-@patch
-def count(self:_Bar, entries):
-    "Count the videos of a listing in a thread"
-    def work():
-        try: self.counted = sum(1 for _ in entries)
-        except (OSError, AivdError): return # the listing that is worked on tells
-        self._total()
-    if not self.bar.disable and not self.watching: threading.Thread(target=work, daemon=True, name="aivd-count").start()
+    def count(self, entries):
+        "Count the videos of a listing in a thread"
+        def work():
+            try: self.counted = sum(1 for _ in entries)
+            except (OSError, AivdError): return # the listing that is worked on tells
+            self._total()
+        if not self.bar.disable and not self.watching: threading.Thread(target=work, daemon=True, name="aivd-count").start()
 
 # %% ../nbs/api/47_scan.ipynb #8d854ad2
 def _engine(name, make, workers, claim, folder, known, address, resources):

@@ -22,7 +22,6 @@ from contextlib import closing
 from functools import partial
 from typing import NamedTuple
 import cv2
-from fastcore.basics import patch
 from .bundle import Bundle, load_bundle
 from .core import AivdError, BundleError, ConfigError, file_digest
 from .detector import Detector
@@ -141,28 +140,49 @@ class Worker:
     def __enter__(self): return self
     def __exit__(self, *_): self.end()
 
+    def start(self):
+        "Start a child where there is none, and wait until its detector is loaded"
+        return _start(self)
+
+    def ask(self,
+        file, # a video
+    ) -> dict: # columns of its row
+        "Have a video looked at"
+        return _asked(self, file)
+
+    def kill(self):
+        "End the child"
+        if self.proc is None: return
+        self.proc.kill()
+        self.proc.wait()
+        for pipe in (self.proc.stdin, self.proc.stdout):
+            try: pipe.close()
+            except BrokenPipeError: pass # a line that it did not read any more
+
+    def end(self):
+        "End the child, and start none again; may be called from another thread"
+        self.ended = True
+        if self.proc: self.proc.kill()
+
 # %% ../nbs/api/45_scan_pool.ipynb #9db77847
 _THREADS = {f"{k}_NUM_THREADS": "1" for k in ("OMP", "OPENBLAS", "MKL")} | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
 # %% ../nbs/api/45_scan_pool.ipynb #37457eb3
-@patch
-def start(self:Worker):
-    "Start a child where there is none, and wait until its detector is loaded"
+def _start(self:Worker):
     if self.ended or self.proc and self.proc.poll() is None: return
     self.kill()
     env = os.environ | _THREADS | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     self.proc = subprocess.Popen([sys.executable, "-c", "from aivd_nb.scan_pool import child_main; child_main()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env, process_group=0)
-    said = self._ask({"loader": base64.b64encode(pickle.dumps(self.loader)).decode(), "memory_mb": self.memory_mb, "hashes": self.hashes}, self.start_s)
+    said = _ask(self, {"loader": base64.b64encode(pickle.dumps(self.loader)).decode(), "memory_mb": self.memory_mb, "hashes": self.hashes}, self.start_s)
     if said == {"ready": True} or self.ended: return
     self.kill()
     if said: raise AivdError(said["file"], said["problem"], said["remedy"], said["code"])
     raise ConfigError("a worker", "took too long to load its detector" if self.late else "ended while it loaded its detector", "Try the detector with aivd predict, or use fewer workers")
 
 # %% ../nbs/api/45_scan_pool.ipynb #5986d788
-@patch
 def _ask(self:Worker, message, seconds):
     "The child's answer to a message; None where it ended or was ended for being late"
-    self.late, timer = False, threading.Timer(seconds, self._give_up)
+    self.late, timer = False, threading.Timer(seconds, _give_up, (self,))
     timer.daemon = True
     timer.start()
     try:
@@ -173,41 +193,18 @@ def _ask(self:Worker, message, seconds):
     finally: timer.cancel()
 
 # %% ../nbs/api/45_scan_pool.ipynb #6567122e
-@patch
 def _give_up(self:Worker):
     self.late = True
     self.proc.kill()
 
 # %% ../nbs/api/45_scan_pool.ipynb #0fca758f
-@patch
-def ask(self:Worker,
-    file, # a video
-) -> dict: # columns of its row
-    "Have a video looked at"
+def _asked(self:Worker, file):
     for _ in range(2):
         self.start()
-        if self.ended or (said := self._ask(str(file), self.timeout_s)) is not None: break
+        if self.ended or (said := _ask(self, str(file), self.timeout_s)) is not None: break
         self.kill()
         if self.late: return failure("timeout")
     return failure("crash") if self.ended or said is None else said
-
-# %% ../nbs/api/45_scan_pool.ipynb #5c746acb
-@patch
-def kill(self:Worker):
-    "End the child"
-    if self.proc is None: return
-    self.proc.kill()
-    self.proc.wait()
-    for pipe in (self.proc.stdin, self.proc.stdout):
-        try: pipe.close()
-        except BrokenPipeError: pass # a line that it did not read any more
-
-# %% ../nbs/api/45_scan_pool.ipynb #68173913
-@patch
-def end(self:Worker):
-    "End the child, and start none again; may be called from another thread"
-    self.ended = True
-    if self.proc: self.proc.kill()
 
 # %% ../nbs/api/45_scan_pool.ipynb #ab584e0f
 class Answer(NamedTuple):
@@ -257,34 +254,34 @@ class Pool:
             if e is None: time.sleep(.1)
             else: yield e
 
+    def run(self,
+        entries:Iterator, # of `Entry` or None; asked by one thread at a time
+    ) -> Iterator: # `Answer` or None
+        "Answers as they come"
+        return _run(self, entries)
+
 # %% ../nbs/api/45_scan_pool.ipynb #ca7fa95a
-@patch
 def _put(self:Pool, item):
     while not self.stop.is_set():
         try: return self.answers.put(item, timeout=.2)
         except queue.Full: continue
 
 # %% ../nbs/api/45_scan_pool.ipynb #735a4992
-@patch
 def _serve(self:Pool, worker):
     "A thread's work; what goes wrong goes to whoever asks for answers"
     try:
         worker.start()
         for a in look_at(self._mine(), worker, self.claim, self.folder):
             if self.stop.is_set(): break
-            self._put(a)
-    except BaseException as e: self._put(e)
+            _put(self, a)
+    except BaseException as e: _put(self, e)
     finally:
         worker.end()
-        self._put(worker)
+        _put(self, worker)
 
 # %% ../nbs/api/45_scan_pool.ipynb #d34c0460
-@patch
-def run(self:Pool,
-    entries:Iterator, # of `Entry` or None; asked by one thread at a time
-) -> Iterator: # `Answer` or None
-    "Answers as they come"
-    self.entries, threads = iter(entries), [threading.Thread(target=self._serve, args=(w,), daemon=True, name="aivd-scan") for w in self.workers]
+def _run(self:Pool, entries):
+    self.entries, threads = iter(entries), [threading.Thread(target=_serve, args=(self, w), daemon=True, name="aivd-scan") for w in self.workers]
     for t in threads: t.start()
     busy = len(threads)
     try:
@@ -294,11 +291,10 @@ def run(self:Pool,
             if isinstance(item, BaseException): raise item
             if isinstance(item, Worker): busy -= 1
             else: yield item
-    finally: self._end(threads)
+    finally: _end_all(self, threads)
 
 # %% ../nbs/api/45_scan_pool.ipynb #2a53c0a4
-@patch
-def _end(self:Pool, threads):
+def _end_all(self:Pool, threads):
     "End the children, and wait a moment for the threads"
     self.stop.set()
     for w in self.workers: w.end()

@@ -13,17 +13,15 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 import numpy as np
-from fastcore.basics import patch
-from .core import AivdError, ConfigError
+from .core import AivdError, ConfigError, require
 from .scan_files import Entry
 from .scan_pool import Answer, Worker, look_at
 
 # %% ../nbs/api/46_scan_ray.ipynb #3ae0c497
 def import_ray():
     "Ray with its data library, or the error that says how to get it"
-    try: import ray, ray.data
-    except ImportError as e: raise ConfigError("the engine ray", f"needs a package that is not installed ({e})", "Install it: pip install 'aivd-nb[ray]'") from e
-    return ray
+    require("ray.data")
+    return require("ray")
 
 # %% ../nbs/api/46_scan_ray.ipynb #79617e78
 class Ledger:
@@ -112,8 +110,20 @@ class RayPool:
         self.make, self.workers, self.known, self.address, self.batch, self.round_size = make, workers, known, address, batch, round_size
         self.resources = resources or {"num_cpus": 1}
 
+    def run(self,
+        entries:Iterator, # of `Entry` or None
+    ) -> Iterator: # `Answer` or None
+        "Answers as they come"
+        with connected(self.address, self.workers) as ray:
+            context = ray.data.DataContext.get_current()
+            context.enable_progress_bars = context.print_on_execution_start = False
+            logging.getLogger("ray.data").setLevel(logging.ERROR)
+            ledger = ray.remote(Ledger).options(num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=_here(ray)).remote(self.known())
+            for found in _rounds(self, entries):
+                if found: yield from _round(self, ray, found, _Ask(ledger))
+                else: yield None
+
 # %% ../nbs/api/46_scan_ray.ipynb #c80adae7
-@patch
 def _rounds(self:RayPool, entries):
     "Lists of videos; a round ends when it is full, or when there are no more just now"
     found = []
@@ -124,21 +134,6 @@ def _rounds(self:RayPool, entries):
             found = []
     if found: yield found
 
-# %% ../nbs/api/46_scan_ray.ipynb #76134de1
-@patch
-def run(self:RayPool,
-    entries:Iterator, # of `Entry` or None
-) -> Iterator: # `Answer` or None
-    "Answers as they come"
-    with connected(self.address, self.workers) as ray:
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = context.print_on_execution_start = False
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
-        ledger = ray.remote(Ledger).options(num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=_here(ray)).remote(self.known())
-        for found in self._rounds(entries):
-            if found: yield from self._round(ray, found, _Ask(ledger))
-            else: yield None
-
 # %% ../nbs/api/46_scan_ray.ipynb #f7216fd5
 def _here(ray):
     "Where the driver is: with it, the ledger stands and falls"
@@ -146,7 +141,6 @@ def _here(ray):
     return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 # %% ../nbs/api/46_scan_ray.ipynb #7f827c8a
-@patch
 def _actors(self:RayPool, ray):
     "How many actors at most: one for each share of the cluster that its resources allow"
     has = ray.cluster_resources()
@@ -155,10 +149,9 @@ def _actors(self:RayPool, ray):
     return self.workers or int(min(shares, default=1))
 
 # %% ../nbs/api/46_scan_ray.ipynb #4495ba9f
-@patch
 def _round(self:RayPool, ray, entries, claim):
     "Answers to a round's videos"
-    n, tasks = self._actors(ray), -(-len(entries)//self.batch)
+    n, tasks = _actors(self, ray), -(-len(entries)//self.batch)
     table = ray.data.from_items([{"entry": json.dumps(e)} for e in entries], override_num_blocks=tasks)
     pool = ray.data.ActorPoolStrategy(min_size=1, max_size=min(n, tasks), initial_size=min(n, tasks), max_tasks_in_flight_per_actor=2)
     done = table.map_batches(RayScanner, fn_constructor_args=(self.make, claim), batch_size=self.batch, compute=pool, **self.resources)

@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 import cv2
 import numpy as np
-from fastcore.basics import patch
 from .calibration import AI, INCONCLUSIVE, REAL
-from .core import AivdError, ConfigError, atomic_write
+from .core import AivdError, ConfigError, atomic_write, require
 from .detector import REASONS
 from .plots import new_axes
 from .report import _STYLE, html_table, inline_png
@@ -59,7 +58,6 @@ class ScanCounts:
     def rows(self): return sum(self.verdicts.values())
 
 # %% ../nbs/api/58_scan_report.ipynb #ccdd957f
-@patch
 def _count(self:ScanCounts, df, most):
     "Count a batch"
     good, bad = df[df["error"].isna()], df[df["error"].notna()]
@@ -71,11 +69,10 @@ def _count(self:ScanCounts, df, most):
         self.errors[code] += len(g)
         self.examples[code] = (self.examples.get(code, []) + list(zip(g["path"], g["message"])))[:3]
     self.reasons.update(REASONS.get(code, code) for code in good["reason_code"].dropna())
-    self._note(good)
+    _note(self, good)
     self.top = _most(self.top, good, most)
 
 # %% ../nbs/api/58_scan_report.ipynb #042b6009
-@patch
 def _note(self:ScanCounts, good):
     "Note what files say of themselves, and which are copies of others"
     for strength, g in good[good["says_ai"].notna()].groupby("says_ai"):
@@ -101,7 +98,7 @@ def count_scan(
 ) -> ScanCounts:
     "Go through a scan once"
     counts = ScanCounts()
-    for df in read_rows(out, ["path", "digest", "label", "probability", "reason_code", "bundle", "error", "message", "origin", "says_ai", "near"]): counts._count(df, most)
+    for df in read_rows(out, ["path", "digest", "label", "probability", "reason_code", "bundle", "error", "message", "origin", "says_ai", "near"]): _count(counts, df, most)
     return counts
 
 # %% ../nbs/api/58_scan_report.ipynb #96874cc3
@@ -228,6 +225,7 @@ def write_scan_report(
     out, # folder of a scan
 ) -> Path: # the page
     "Write `_report/report.html` and `_report/scan.csv` into a scan"
+    require("seaborn") # which brings pandas and matplotlib, too
     page = Path(out)/"_report"/"report.html"
     content = scan_html(out)
     with atomic_write(page) as tmp: tmp.write_text(content, encoding="utf-8")

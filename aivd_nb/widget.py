@@ -20,7 +20,6 @@ from io import BytesIO
 from pathlib import Path
 import cv2
 import numpy as np
-from fastcore.basics import patch
 from .app import shown_name
 from .core import AivdError, VideoError
 from .detector import Detector, Failure
@@ -240,19 +239,36 @@ class DetectorWidget:
         self._waiting, self._lock, self._thread, self._stop = deque(), threading.Lock(), None, threading.Event()
         self._folder = tempfile.TemporaryDirectory(prefix="aivd-") # private to the user
         self._last = None, 0.0
-        self._build()
+        _build(self)
+
+    def _ipython_display_(self):
+        "What a cell shows"
+        from IPython.display import display
+        display({"text/plain": _GONE, "application/vnd.jupyter.widget-view+json": {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}}, raw=True)
+
+    def _say(self, job, state="running", **told):
+        "A step forward; here the work ends when its user wants it to"
+        if self._stop.is_set(): raise _Cancelled
+        (stage, at), now = self._last, time.monotonic()
+        if told.get("stage") == stage and now - at < 0.1: return
+        self._last, row = (told.get("stage"), now), {"state": state, **told}
+        self.bar.value = status_share(row)
+        _say_text(self, f"{escape(shown_name(job.name))}: {status_message(row)}")
+
+    def wait(self):
+        "Wait until no clip is left in the queue"
+        while (thread := self._thread) is not None: thread.join()
+
+    def analyse(self,
+        path, # the clip
+    ): # `Verdict` or `Failure`
+        "Analyse a file as if its path had been typed; show the result and return it"
+        return _analyse(self, path)
 
 # %% ../nbs/api/61_widget.ipynb #d28ebe4c
 _GONE = "DetectorWidget: run this cell to use it"
 
-@patch
-def _ipython_display_(self:DetectorWidget):
-    "What a cell shows"
-    from IPython.display import display
-    display({"text/plain": _GONE, "application/vnd.jupyter.widget-view+json": {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}}, raw=True)
-
 # %% ../nbs/api/61_widget.ipynb #1b61e634
-@patch
 def _build(self:DetectorWidget):
     "Make the controls"
     from ipywidgets import Button, FileUpload, Layout, Text, VBox
@@ -261,11 +277,10 @@ def _build(self:DetectorWidget):
     self.go = Button(description="Analyse the path", tooltip="Analyse the file at this path, on the machine where Python runs", layout=Layout(width="auto"))
     self.clear = Button(description="Clear the results", tooltip="Remove the results from the page", layout=Layout(width="auto", align_self="flex-start", display="none"))
     self.shown = VBox(layout=Layout(width="auto"))
-    self.box = VBox([_html(_HEAD), _row(self.upload, self.path, self.go), _html(_HINT), self._build_status(), self.shown, self.clear], layout=Layout(max_width="760px"))
-    self._connect()
+    self.box = VBox([_html(_HEAD), _row(self.upload, self.path, self.go), _html(_HINT), _build_status(self), self.shown, self.clear], layout=Layout(max_width="760px"))
+    _connect(self)
 
 # %% ../nbs/api/61_widget.ipynb #18380ce9
-@patch
 def _build_status(self:DetectorWidget):
     "Progress, message, and the button that ends it"
     from ipywidgets import Button, FloatProgress, Layout, VBox
@@ -277,77 +292,68 @@ def _build_status(self:DetectorWidget):
     return VBox([self.work, self.message], layout=Layout(width="auto"))
 
 # %% ../nbs/api/61_widget.ipynb #c772edc8
-@patch
 def _connect(self:DetectorWidget):
     "Say what each control does"
-    self.upload.observe(self._uploaded, "value")
+    self.upload.observe(lambda change: _uploaded(self, change), "value")
     with warnings.catch_warnings(): # ipywidgets 8 wants `observe` here, which would also fire when the box is left
         warnings.simplefilter("ignore", DeprecationWarning)
-        self.path.on_submit(lambda _: self._typed())
-    self.go.on_click(lambda _: self._typed())
-    self.cancel.on_click(lambda _: self._cancel())
-    self.clear.on_click(lambda _: self._clear())
+        self.path.on_submit(lambda _: _typed(self))
+    self.go.on_click(lambda _: _typed(self))
+    self.cancel.on_click(lambda _: _cancel(self))
+    self.clear.on_click(lambda _: _clear(self))
 
 # %% ../nbs/api/61_widget.ipynb #5547f4a5
-@patch
 def _uploaded(self:DetectorWidget, change):
     "Files came through the button"
-    for name, content in uploads(change["new"]): self._keep(name, content)
-    if change["new"]: self._empty_upload()
+    for name, content in uploads(change["new"]): _keep(self, name, content)
+    if change["new"]: _empty_upload(self)
 
 # %% ../nbs/api/61_widget.ipynb #760bc06f
-@patch
 def _keep(self:DetectorWidget, name, content):
     "Write an upload to the private folder, queue it"
     try:
         fd, path = tempfile.mkstemp(dir=self._folder.name)
         with os.fdopen(fd, "wb") as f: f.write(content)
-    except OSError as e: return self._failed(VideoError(name, f"can't be written to the temporary folder ({e.strerror})", "Make room, or type the path of the file", "storage"))
-    self._queue(_Job(name, Path(path), True))
+    except OSError as e: return _failed(self, VideoError(name, f"can't be written to the temporary folder ({e.strerror})", "Make room, or type the path of the file", "storage"))
+    _queue(self, _Job(name, Path(path), True))
 
-@patch
 def _empty_upload(self:DetectorWidget):
     "Let go of the uploads' content, so that the same file may come again; ipywidgets 7 lets the value be set only this way"
     self.upload.set_trait("value", {} if hasattr(self.upload.value, "items") else ())
 
 # %% ../nbs/api/61_widget.ipynb #dc4858a8
-@patch
 def _typed(self:DetectorWidget):
     "A path was typed"
-    if not self.path.value.strip(): return self._say_text("Type the path of a video first, for example clips/holiday.mp4.")
+    if not self.path.value.strip(): return _say_text(self, "Type the path of a video first, for example clips/holiday.mp4.")
     path = typed_path(self.path.value)
-    if is_link(link := self.path.value.strip()): return self._queue(_Job(link, path, False))
-    self._queue(_Job(os.fspath(path), path, False))
+    if is_link(link := self.path.value.strip()): return _queue(self, _Job(link, path, False))
+    _queue(self, _Job(os.fspath(path), path, False))
 
 # %% ../nbs/api/61_widget.ipynb #406ff16a
-@patch
 def _cancel(self:DetectorWidget):
     "Stop the clip in work, forget those that wait"
     with self._lock:
-        for job in self._waiting: self._forget(job)
+        for job in self._waiting: _forget(self, job)
         self._waiting.clear()
         self._stop.set()
 
-@patch
 def _clear(self:DetectorWidget):
     "Remove the results from the page; `results` keeps them"
     self.shown.children, self.clear.layout.display = (), "none"
-    self._say_text("")
+    _say_text(self, "")
 
 # %% ../nbs/api/61_widget.ipynb #d4fb1402
-@patch
 def _queue(self:DetectorWidget, job):
     "Put a clip at the end of the queue and see that somebody works on it"
     with self._lock:
         self._waiting.append(job)
-        if self._thread: return self._say_text(f"{escape(shown_name(job.name))} waits: {len(self._waiting)} in the queue")
-        self._thread = threading.Thread(target=self._work, daemon=True, name="aivd-widget") if self.background else threading.current_thread()
-    if not self.background: return self._work()
+        if self._thread: return _say_text(self, f"{escape(shown_name(job.name))} waits: {len(self._waiting)} in the queue")
+        self._thread = threading.Thread(target=_work, args=(self,), daemon=True, name="aivd-widget") if self.background else threading.current_thread()
+    if not self.background: return _work(self)
     try: self._thread.start()
-    except RuntimeError: self._work() # no threads here
+    except RuntimeError: _work(self) # no threads here
 
 # %% ../nbs/api/61_widget.ipynb #701a427e
-@patch
 def _work(self:DetectorWidget):
     "One clip after the other until none waits"
     while True:
@@ -357,7 +363,7 @@ def _work(self:DetectorWidget):
                 self._thread, self.work.layout.display = None, "none"
                 return
             job = self._waiting.popleft()
-        self._analyse(job)
+        _analyse(self, job)
 
 # %% ../nbs/api/61_widget.ipynb #794e14b4
 def _look_at(detector, job, say):
@@ -368,65 +374,47 @@ def _look_at(detector, job, say):
     return replace(verdict, origin=(verdict.origin or {}) | {"link": clip.to_dict()}), frames
 
 # %% ../nbs/api/61_widget.ipynb #ec5ece6e
-@patch
 def _analyse(self:DetectorWidget, job):
     "One clip, from its file to what is shown of it"
     self._last, self.work.layout.display = (None, 0.0), None
     self._say(job, state="queued")
     try:
-        detector = self._loaded(job)
+        detector = _loaded(self, job)
         verdict, frames = _look_at(detector, job, lambda **told: self._say(job, **told))
-        self._answered(replace(verdict, file=job.name), frames)
-    except _Cancelled: self._say_text(f"{escape(shown_name(job.name))}: cancelled")
-    except Exception as e: self._failed(as_failure(e, job.name, job.path))
-    finally: self._forget(job)
+        _answered(self, replace(verdict, file=job.name), frames)
+    except _Cancelled: _say_text(self, f"{escape(shown_name(job.name))}: cancelled")
+    except Exception as e: _failed(self, as_failure(e, job.name, job.path))
+    finally: _forget(self, job)
 
 # %% ../nbs/api/61_widget.ipynb #d79f6351
-@patch
 def _loaded(self:DetectorWidget, job):
     "The detector, loaded when it is first needed"
     if self.detector is None:
-        self._say_text("Loading the detector. This happens once; with a CNN that was not used here before it may take a minute")
+        _say_text(self, "Loading the detector. This happens once; with a CNN that was not used here before it may take a minute")
         self.detector = Detector.load(self.bundle, self.weights)
     return self.detector
 
-@patch
 def _forget(self:DetectorWidget, job):
     if job.own: job.path.unlink(missing_ok=True)
 
-# %% ../nbs/api/61_widget.ipynb #8c5d718c
-@patch
-def _say(self:DetectorWidget, job, state="running", **told):
-    "A step forward; here the work ends when its user wants it to"
-    if self._stop.is_set(): raise _Cancelled
-    (stage, at), now = self._last, time.monotonic()
-    if told.get("stage") == stage and now - at < 0.1: return
-    self._last, row = (told.get("stage"), now), {"state": state, **told}
-    self.bar.value = status_share(row)
-    self._say_text(f"{escape(shown_name(job.name))}: {status_message(row)}")
-
 # %% ../nbs/api/61_widget.ipynb #a065182a
-@patch
 def _say_text(self:DetectorWidget, html):
     "A sentence under the controls, also for those who listen to the page"
     self.message.value = f'<div role="status" aria-live="polite" style="{_BOX}">{html}</div>'
 
 # %% ../nbs/api/61_widget.ipynb #bbf53395
-@patch
 def _answered(self:DetectorWidget, verdict, frames):
     "Keep and show a verdict"
-    self._show(verdict, verdict_html(verdict, frames, self.detector.bundle))
-    self._say_text(f"{escape(shown_name(verdict.file))}: {verdict.label}. {percent(verdict.probability)} probability of AI")
+    _show(self, verdict, verdict_html(verdict, frames, self.detector.bundle))
+    _say_text(self, f"{escape(shown_name(verdict.file))}: {verdict.label}. {percent(verdict.probability)} probability of AI")
 
 # %% ../nbs/api/61_widget.ipynb #8d662ed9
-@patch
 def _failed(self:DetectorWidget, error):
     "Keep and show why there is no verdict"
-    self._show(Failure(error.file, error.code, str(error)), error_html(error.file, error.problem, error.remedy))
-    self._say_text(f"{escape(shown_name(error.file))}: could not be analysed")
+    _show(self, Failure(error.file, error.code, str(error)), error_html(error.file, error.problem, error.remedy))
+    _say_text(self, f"{escape(shown_name(error.file))}: could not be analysed")
 
 # %% ../nbs/api/61_widget.ipynb #dad58d87
-@patch
 def _show(self:DetectorWidget, result, html):
     "The newest result on top"
     from ipywidgets import HTML
@@ -434,18 +422,9 @@ def _show(self:DetectorWidget, result, html):
     self.shown.children, self.clear.layout.display = (HTML(html), *self.shown.children), None
 
 # %% ../nbs/api/61_widget.ipynb #badf0249
-@patch
-def wait(self:DetectorWidget):
-    "Wait until no clip is left in the queue"
-    while (thread := self._thread) is not None: thread.join()
-
-@patch
-def analyse(self:DetectorWidget,
-    path, # the clip
-): # `Verdict` or `Failure`
-    "Analyse a file as if its path had been typed; show the result and return it"
+def _analyse(self:DetectorWidget, path):
     self.wait()
-    self._queue(_Job(os.fspath(path), Path(path), False))
+    _queue(self, _Job(os.fspath(path), Path(path), False))
     try: self.wait()
-    except KeyboardInterrupt: self._cancel(); raise
+    except KeyboardInterrupt: _cancel(self); raise
     return self.results[-1]

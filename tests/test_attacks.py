@@ -10,6 +10,7 @@ from conftest import BIN
 from aivd_nb.synth import camera_frames, write_clip
 from aivd_nb.confine import family, held_here
 from aivd_nb.core import ConfigError
+from aivd_nb.jobs import _tidy
 from faulty import Slow, Trying, weaker
 from test_serve import Serving, form, keepers
 
@@ -466,7 +467,7 @@ def test_a_full_disk_leaves_no_job_without_an_owner(tmp_path, clip):
         assert store._run("select count(*) from jobs where state in ('queued','running')")[0][0] == 0
         lost = store.create("x", "m", "a", 1)
         assert s.ask("GET", f"/api/v1/jobs/{lost}")[2]["error"]["code"] == "storage"
-        s.service.jobs._tidy()
+        _tidy(s.service.jobs)
         assert store.get(lost)["state"] == "failed"
 
 
