@@ -17,14 +17,16 @@ from .core import AivdError, ConfigError, Failure, VideoError
 from .show import clock, stretch
 from .terminal import say, spell
 
-# %% ../nbs/api/61_answers.ipynb #f9ac8158
+# %% ../nbs/api/61_answers.ipynb #35c4fb89
 def _from_stdin():
-    "The lines of standard input"
+    "The names on standard input"
     if sys.stdin.isatty(): say("Give one path a line; Ctrl-D ends the list.", err=True)
     names = [os.fsdecode(line.rstrip(b"\r\n")) for line in click.get_binary_stream("stdin")]
-    if not any(names): raise ConfigError("-", "standard input names no clip", "Give one path a line, for example: find . -name '*.mp4' | aivd predict -")
+    example = "Give one path a line, for example: find . -name '*.mp4' | aivd predict -"
+    if not any(names): raise ConfigError("-", "standard input names no clip", example)
     return [n for n in names if n]
 
+# %% ../nbs/api/61_answers.ipynb #b1ef6bd5
 def _below(folder):
     "The videos below a folder, as its user would name them"
     from aivd_nb.scan_files import check_sources, list_videos
@@ -47,17 +49,22 @@ def find_clips(
     if "-" in named or any(map(os.path.isdir, named)): say(f"{n} video{'s'[:n != 1]} found", err=True)
     return found
 
-# %% ../nbs/api/61_answers.ipynb #bfba6dba
+# %% ../nbs/api/61_answers.ipynb #ec54b6b2
+def _failed(path, error):
+    "An error as a detector would answer it"
+    from aivd_nb.detector import Failure
+    return Failure(os.fspath(path), error.code, str(error))
+
 def _fetched(detector, link):
     "A verdict or failure for a link"
     from aivd_nb.link import predict_link
     try: return predict_link(detector, link)
-    except VideoError as e: return Failure.of(link, e)
+    except VideoError as e: return _failed(link, e)
 
 def _shots(detector, clip):
     "A verdict for each shot of a clip, or the clip's failure"
     try: return detector.predict_shots(clip)
-    except AivdError as e: return [Failure.of(clip, e)]
+    except AivdError as e: return [_failed(clip, e)]
 
 # %% ../nbs/api/61_answers.ipynb #30050748
 def answers(
@@ -74,15 +81,16 @@ def answers(
         elif shots: yield _shots(detector, c)
         else: yield [_fetched(detector, c) if is_link(c) else next(many)]
 
-# %% ../nbs/api/61_answers.ipynb #0baded45
+# %% ../nbs/api/61_answers.ipynb #e7913d57
 def _bar(p, width=20):
     "A probability as a bar"
     return "█"*round(p*width) + "░"*(width - round(p*width))
 
 def _pieces(r):
     "What was looked at, or of a clip that is not of one piece, its pieces"
+    label = lambda w: f" {w['label']}" if "label" in w else ""
     rows = r.passages if len(r.passages) > 1 else r.timeline
-    return [f"{stretch(w['start_s'], w['end_s'], r.duration_s)} {w['probability']:.2f}" + (f" {w['label']}" if "label" in w else "") for w in rows]
+    return [f"{stretch(w['start_s'], w['end_s'], r.duration_s)} {w['probability']:.2f}{label(w)}" for w in rows]
 
 # %% ../nbs/api/61_answers.ipynb #0e8fb751
 def _said_of_itself(origin):
@@ -92,58 +100,76 @@ def _said_of_itself(origin):
     yield f"{origin['sentence'][0].lower()}{origin['sentence'][1:]} (not part of the score)"
     if "link" in origin: yield describe_link(origin["link"])
 
-# %% ../nbs/api/61_answers.ipynb #a9dfebdb
+# %% ../nbs/api/61_answers.ipynb #f60411b8
+def _details(r):
+    "What stands below a verdict"
+    if r.reason: yield f"because {r.reason}"
+    if len(pieces := _pieces(r)) > 1: yield "over time " + "  ".join(pieces)
+    yield from _said_of_itself(r.origin)
+    yield from (f"note: {w}" for w in r.warnings)
+    if r.how_often_wrong: yield r.how_often_wrong
+    if r.what_next: yield f"next: {' '.join(r.what_next)}"
+
+# %% ../nbs/api/61_answers.ipynb #ed478fe9
 def verdict_lines(
     r, # `Verdict`
 ) -> list: # of lines as `say` takes them
     "A verdict in lines"
-    pieces = _pieces(r)
-    more = [f"because {r.reason}"] if r.reason else []
-    if len(pieces) > 1: more.append("over time " + "  ".join(pieces))
-    more += [*_said_of_itself(r.origin), *(f"note: {w}" for w in r.warnings)]
-    if r.how_often_wrong: more.append(r.how_often_wrong)
-    if r.what_next: more.append(f"next: {' '.join(r.what_next)}")
-    return [r.file, ["  ", (r.label, r.label), f"   probability of AI {r.probability:.2f}  {_bar(r.probability)}   {r.words}"], *(f"  {m}" for m in more)]
+    first = ["  ", (r.label, r.label), f"   probability of AI {r.probability:.2f}  {_bar(r.probability)}   {r.words}"]
+    return [r.file, first, *(f"  {d}" for d in _details(r))]
 
-# %% ../nbs/api/61_answers.ipynb #28376064
+# %% ../nbs/api/61_answers.ipynb #e7ced7b9
 def tally(
     results:Iterable, # `Verdict`s and `Failure`s
 ) -> str:
     "How many there are of each label"
     labels = Counter(getattr(r, "label", "not analysed") for r in results)
-    return f"{sum(labels.values())} in all: " + ", ".join(f"{labels[k]} {k}" for k in ("Real", "AI-Generated", "Inconclusive", "not analysed") if labels[k])
+    known = ("Real", "AI-Generated", "Inconclusive", "not analysed")
+    return f"{sum(labels.values())} in all: " + ", ".join(f"{labels[k]} {k}" for k in known if labels[k])
 
-# %% ../nbs/api/61_answers.ipynb #0603c94f
-CSV_COLUMNS = ("file", "label", "probability", "leans", "confidence", "reason", "duration_s", "origin", "bundle", "code", "problem", "remedy")
+# %% ../nbs/api/61_answers.ipynb #ec3f52a3
+CSV_COLUMNS = ("file", "label", "probability", "leans", "confidence", "reason", "duration_s", "origin", "bundle", "error")
 
 def csv_row(
     r=None, # `Verdict` or `Failure`; None: the names of the columns
 ) -> str: # a line; what would end it or move a cursor is spelled
     "An answer as a row of a table"
-    found = {k: getattr(r, k, None) for k in CSV_COLUMNS} | {"origin": (getattr(r, "origin", None) or {}).get("sentence")}
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(CSV_COLUMNS if r is None else ["" if v is None else spell(v) for v in found.values()])
+    csv.writer(line, lineterminator="").writerow(CSV_COLUMNS if r is None else ["" if v is None else spell(v) for v in _values(r)])
     return line.getvalue()
 
-# %% ../nbs/api/61_answers.ipynb #cc5b8909
+def _values(r):
+    "What stands in the columns"
+    found = {k: getattr(r, k, None) for k in CSV_COLUMNS} | {"error": getattr(r, "message", None)}
+    return (found | {"origin": (found["origin"] or {}).get("sentence")}).values()
+
+# %% ../nbs/api/61_answers.ipynb #2a16b3b9
 def _size(n):
     "Bytes as people read them"
     return f"{n/2**20:.1f} MiB" if n >= 2**20 else f"{n/2**10:.0f} KiB" if n >= 2**10 else f"{n} bytes"
 
+# %% ../nbs/api/61_answers.ipynb #7f37d5d9
 def _track(t):
     "A track in a few words"
     size = f" {t.width}×{t.height}" if t.width else ""
     kind = "cover" if t.still and t.kind == "video" else t.kind
     return f"{kind} {t.codec}{size}{' (this one is looked at)' if t.read else ''}"
 
-# %% ../nbs/api/61_answers.ipynb #c3401063
+# %% ../nbs/api/61_answers.ipynb #6b8baefd
+def _facts(info):
+    "The facts that fit on a line"
+    claimed = "" if info.counted else " (as the file claims)"
+    picture = f"{info.width}×{info.height} pixels", f"{info.fps:.4g} frames/s", f"{info.n_frames} frames{claimed}"
+    return info.container, info.codec, *picture, clock(info.duration_s), _size(info.size_bytes)
+
+# %% ../nbs/api/61_answers.ipynb #792dae5e
 def clip_lines(
     info, # `VideoInfo`
 ) -> list[str]:
     "What a video file is, in lines"
-    claimed = "" if info.counted else " (as the file claims)"
-    lines = [info.path, f"  {info.container}, {info.codec}, {info.width}×{info.height} pixels, {info.fps:.4g} frames/s, {info.n_frames} frames{claimed}, {clock(info.duration_s)}, {_size(info.size_bytes)}"]
+    lines = [info.path, "  " + ", ".join(_facts(info))]
     if info.shown_size: lines.append("  shown as {}×{}: its pixels are not square".format(*info.shown_size))
-    if info.rotation or info.mirrored: lines.append("  " + " and ".join(filter(None, [info.rotation and f"turned by {info.rotation}°", info.mirrored and "mirrored"])))
+    turned = [info.rotation and f"turned by {info.rotation}°", info.mirrored and "mirrored"]
+    if any(turned): lines.append("  " + " and ".join(filter(None, turned)))
     if len(info.tracks) > 1: lines.append("  tracks: " + ", ".join(map(_track, info.tracks)))
     return [*lines, *(f"  note: {n}" for n in info.notes)]

@@ -31,55 +31,75 @@ def _table(head:Iterable[str], rows:Iterable):
     lines = [head, ["---"]*len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
-# %% ../nbs/api/63_cli_page.ipynb #36e7b1fd
-def _default(option, context):
-    "What an option is where it isn't given, in backticks; nothing where that is nothing"
-    if option.required: return "required"
-    said = option.get_help_extra(context).get("default") if option.show_default else None
-    named = re.search(r"\[default: (.+?)\]$", option.help or "")
-    return f"`{said}`" if said else named[1] if named else ""
-
+# %% ../nbs/api/63_cli_page.ipynb #5e3aa863
 def _option_row(option, context):
-    "An option as a row: spelling and value, what it does, default"
-    names = ", ".join(f"`{n}`" for n in option.opts) + "".join(f" / `{n}`" for n in option.secondary_opts)
-    value = "" if option.is_flag else f" `{option.make_metavar(context)}`"
-    text = re.sub(r"\s*\[default: .+?\]$", "", option.help or "")
-    return [f"{names}{value}".replace("|", r"\|"), _cell(text), _default(option, context)]
+    "An option as a row: spelling and value, what it does, default and range"
+    names, said = option.get_help_record(context)
+    text, extra = re.fullmatch(r"(.*?)(?:\s*\[([^\[\]]+)\])?", " ".join(said.split())).groups()
+    code = names.replace("|", r"\|")
+    return [f"`{code}`", _cell(text), _cell((extra or "").removeprefix("default: "))]
 
-# %% ../nbs/api/63_cli_page.ipynb #2ff2d7f0
+# %% ../nbs/api/63_cli_page.ipynb #f6ed662c
 def _command_part(name, command):
     "A command's section of the page"
     context = click.Context(command, info_name=f"aivd {name}", parent=None)
     usage = " ".join([context.info_name, *command.collect_usage_pieces(context)])
     options = [_option_row(p, context) for p in command.params if isinstance(p, click.Option)]
-    parts = [f"### aivd {name}", _prose(inspect.cleandoc(command.help)), f"```text\n{usage}\n```", f"For example:\n\n```text\n{command.example}\n```"]
+    code = [f"```text\n{line}\n```" for line in (usage, command.example)]
+    parts = [f"### aivd {name}", _prose(inspect.cleandoc(command.help)), code[0], "For example:", code[1]]
     if options: parts.append(_table(["option", "what it does", "default"], options))
     return "\n\n".join(parts)
 
-# %% ../nbs/api/63_cli_page.ipynb #fb0f5f97
-_SHELLS = {"bash": ("bash_source", "~/.bashrc"), "zsh": ("zsh_source", "~/.zshrc"), "fish": ("fish_source", "~/.config/fish/completions/aivd.fish")}
+# %% ../nbs/api/63_cli_page.ipynb #bb99c273
+_SHELLS = {"bash": "~/.bashrc", "zsh": "~/.zshrc", "fish": "~/.config/fish/completions/aivd.fish"}
+_COMPLETES = """The shell completes commands, options and paths once it has read what the command in the second column prints.
+In bash and zsh, put `eval "$(…)"` with it into the file; in fish, write its output to the file."""
 
 def _completion():
-    rows = [[shell, f"`_AIVD_COMPLETE={what} aivd`", f"`{file}`"] for shell, (what, file) in _SHELLS.items()]
-    return "The shell completes commands, options and paths once it has read what the command in the second column prints. In bash and zsh, put `eval \"$(…)\"` with it into the file; in fish, write its output to the file.\n\n" + _table(["shell", "prints the completion", "file"], rows)
+    "How a shell is told"
+    rows = [[shell, f"`_AIVD_COMPLETE={shell}_source aivd`", f"`{file}`"] for shell, file in _SHELLS.items()]
+    return f"{_COMPLETES}\n\n{_table(['shell', 'prints the completion', 'file'], rows)}"
 
-# %% ../nbs/api/63_cli_page.ipynb #f7015090
-_OUTPUT = """Answers go to standard output, everything else (failures, progress, how many videos were found) to standard error. Progress and colour are for terminals: a pipe gets neither. `NO_COLOR` switches colour off, `FORCE_COLOR` on.
-Where the terminal's encoding lacks a sign, another stands in its place; letters that it lacks, and control characters in the names of files, are spelled as `\\u001b`. `--json` prints one object a line, from which the true name can be read back."""
+# %% ../nbs/api/63_cli_page.ipynb #11da40ac
+_HEAD = """---
+title: "Command line"
+description: "Every command with its options, defaults and an example; exit codes, environment variables, completion."
+---
 
-_VARIABLES = {"NO_COLOR": "Anything: no colour.", "FORCE_COLOR": "Anything: colour also where no terminal is, unless NO_COLOR is set.", "KERAS_HOME": "Where Keras keeps the weights that it fetched; else `~/.keras`.", "XDG_CACHE_HOME": "Folder of caches, in which `aivd` is made.", "XDG_STATE_HOME": "Folder of state, in which `aivd-serve` is made."}
+<!-- Generated from the commands by `python -m aivd_nb.cli_page`; a test compares the two. -->
 
-# %% ../nbs/api/63_cli_page.ipynb #ad9b2fd6
+`aivd --help` lists the commands, `aivd COMMAND --help` says the same as this page.
+`aivd doctor` says whether predicting works on a machine, and what is missing."""
+
+# %% ../nbs/api/63_cli_page.ipynb #0a3da83f
+_OUTPUT = """Answers go to standard output, everything else (failures, progress, how many videos were found) to standard error.
+Progress and colour are for terminals: a pipe gets neither. `NO_COLOR` switches colour off, `FORCE_COLOR` on.
+
+Where the terminal's encoding lacks a sign, another stands in its place; letters that it lacks, and control characters in the names of files,
+are spelled as `\\u001b`. `--json` prints one object a line, from which the true name can be read back."""
+
+# %% ../nbs/api/63_cli_page.ipynb #02dee7a0
+_VARIABLES = {"NO_COLOR": "Anything: no colour.", "FORCE_COLOR": "Anything: colour also where no terminal is, unless NO_COLOR is set.",
+    "KERAS_HOME": "Where Keras keeps the weights that it fetched; else `~/.keras`.",
+    "XDG_CACHE_HOME": "Folder of caches, in which `aivd` is made.", "XDG_STATE_HOME": "Folder of state, in which `aivd-serve` is made."}
+
+def _environment():
+    "Every variable"
+    return _table(["variable", "what it does"], [[f"`{n}`", _cell(doc)] for n, doc in (known_variables() | _VARIABLES).items()])
+
+# %% ../nbs/api/63_cli_page.ipynb #91701ffa
+def _codes():
+    "Every exit code"
+    table = _table(["code", "means"], [[f"`{code}`", _cell(what)] for code, what in EXIT_CODES.items()])
+    return f"{table}\n\nA server that is stopped with Ctrl-C ends with 0, because that is how it is stopped."
+
+# %% ../nbs/api/63_cli_page.ipynb #8f69bb04
 def command_page() -> str: # Quarto Markdown
     "The page of all commands"
-    parts = ['---\ntitle: "Command line"\ndescription: "Every command with its options, defaults and an example; exit codes, environment variables, completion."\n---', "<!-- Generated from the commands by `python -m aivd_nb.cli_page`; a test compares the two. -->"]
-    parts.append("`aivd --help` lists the commands, `aivd COMMAND --help` says the same as this page. `aivd doctor` says whether predicting works on a machine, and what is missing.")
-    for section in SECTIONS:
-        parts += [f"## {section}", *(_command_part(n, c) for n, c in main.commands.items() if c.section == section)]
-    parts += ["## What is printed where", _OUTPUT]
-    parts += ["## Exit codes", _table(["code", "means"], [[f"`{code}`", _cell(what)] for code, what in EXIT_CODES.items()]), "A server that is stopped with Ctrl-C ends with 0, because that is how it is stopped."]
-    parts += ["## Environment", _table(["variable", "what it does"], [[f"`{n}`", _cell(doc)] for n, doc in (known_variables() | _VARIABLES).items()])]
-    return "\n\n".join([*parts, "## Completion", _completion()]) + "\n"
+    parts = [_HEAD]
+    for section in SECTIONS: parts += [f"## {section}", *(_command_part(n, c) for n, c in main.commands.items() if c.section == section)]
+    more = {"What is printed where": _OUTPUT, "Exit codes": _codes(), "Environment": _environment(), "Completion": _completion()}
+    return "\n\n".join([*parts, *(f"## {title}\n\n{text}" for title, text in more.items())]) + "\n"
 
 # %% ../nbs/api/63_cli_page.ipynb #09821088
 def write_command_page(

@@ -13,16 +13,20 @@ import click
 from .answers import find_clips
 from .terminal import Command, NOT_ANALYSED, each, say
 
-# %% ../nbs/api/61_cli_train.ipynb #2855da1c
+# %% ../nbs/api/61_cli_train.ipynb #57bf95eb
 out_file, out_folder = click.Path(dir_okay=False), click.Path(file_okay=False) # refused before any work is done
+
+# %% ../nbs/api/61_cli_train.ipynb #ef7a10b2
 clips_argument = click.argument("clips", nargs=-1, required=True, type=click.Path())
 labels_argument = click.argument("labels_csv", type=click.Path())
-bundle_option = click.option("--bundle", "-b", type=click.Path(), help="Bundle folder or shipped name; else the best whose weights are at hand.")
+_best = "Bundle folder or shipped name; else the best whose weights are at hand."
+bundle_option = click.option("--bundle", "-b", type=click.Path(), help=_best)
 weights_option = click.option("--weights", type=click.Path(), help="CNN weights, file or folder; else AIVD_WEIGHTS and Keras' folder.")
-cache_option = click.option("--cache/--no-cache", default=True, show_default=True, help="Keep features, so that asking again costs nothing.")
+_again = "Keep features, so that asking again costs nothing."
+cache_option = click.option("--cache/--no-cache", default=True, show_default=True, help=_again)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 
-# %% ../nbs/api/61_cli_train.ipynb #d84279a9
+# %% ../nbs/api/61_cli_train.ipynb #be8e69a0
 @click.command(cls=Command, section="Train", example="aivd labels data")
 @click.argument("data", type=click.Path())
 @click.option("--out", type=out_file, help="CSV to write; else labels.csv in the data folder.")
@@ -31,6 +35,11 @@ def labels(data, out):
 
     DATA is the folder that holds them. The CSV has the columns file_path and label; add a column group that names each clip's source.
     """
+    _labels(data, out)
+
+# %% ../nbs/api/61_cli_train.ipynb #2158f944
+def _labels(data, out):
+    "The `labels` command's work"
     from pathlib import Path
     from aivd_nb.labels import build_labels, write_labels
     df = build_labels(data)
@@ -63,59 +72,31 @@ class _Names(click.Choice):
         found = getattr(importlib.import_module(f"aivd_nb.{self._module}"), self._registry)
         return tuple(sorted(found() if callable(found) else found))
 
-# %% ../nbs/api/61_cli_train.ipynb #348df877
-def _train(labels_csv, out, backbone, views, taps, weights, step, unit, length, windows, apart, folds, settings, overwrite):
-    "The `train` command's work"
-    from pathlib import Path
-    from aivd_nb.cache import FeatureCache
-    from aivd_nb.featurizers import FeatureSpec, create
-    from aivd_nb.labels import read_labels
-    from aivd_nb.plots import plot_history, save_figure
-    from aivd_nb.train import fit, training_notes
-    from aivd_nb.sampling import Sampling
-    head, cfg = _configs(settings)
-    sampling = Sampling(step, unit, length, windows, apart)
-    df = read_labels(labels_csv)
-    cnn = weights if weights and Path(weights).suffix == ".onnx" else None
-    f = create(FeatureSpec(backbone, tuple(views), tuple(taps)), weights)
-    result = fit(df, f, out, sampling, head, cfg, folds, FeatureCache(), cnn, progress=sys.stderr.isatty(), overwrite=overwrite)
-    save_figure(plot_history(result.history)[0], Path(out)/"history.png")
-    m = result.bundle.metrics
-    say(f"{out}: trained on {len(df) if folds else len(df) - m['n']} clips; scored on {m['n']} clips ({m['on']}): " + ", ".join(f"{k} {m[k][0]:.3f} ({m[k][1]:.3f}–{m[k][2]:.3f})" for k in ("accuracy", "auc") if len(m[k]) == 3))
-    for note in training_notes(df): say(f"Note: {note}.", err=True)
+# %% ../nbs/api/61_cli_train.ipynb #65179ef6
+_VIEWS = click.Choice(["crop", "motion", "residual", "resized", "square"])
+_seen = "What the CNN sees of a frame; may be given several times."
+_view_option = click.option("--view", "views", type=_VIEWS, multiple=True, default=["resized"], show_default=True, help=_seen)
 
-# %% ../nbs/api/61_cli_train.ipynb #24a59285
-def _configs(settings):
-    "HeadConfig and TrainConfig with the given fields set"
-    from dataclasses import fields
-    from aivd_nb.core import ConfigError
-    from aivd_nb.heads import HeadConfig
-    from aivd_nb.train import TrainConfig
-    known = {f.name: (cls, f.type) for cls in (HeadConfig, TrainConfig) for f in fields(cls)}
-    found = {HeadConfig: {}, TrainConfig: {}}
-    for s in settings:
-        name, _, value = s.partition("=")
-        if name not in known: raise ConfigError(f"--set {s}", "names no setting", f"Choose from: {', '.join(sorted(known))}")
-        cls, kind = known[name]
-        try: found[cls][name] = {"True": True, "False": False}[value] if kind is bool else kind(value)
-        except (ValueError, KeyError) as e: raise ConfigError(f"--set {s}", f"needs a value of type {kind.__name__}", f"For example {name}={getattr(cls(), name)}") from e
-    return tuple(cls(**kw) for cls, kw in found.items())
+# %% ../nbs/api/61_cli_train.ipynb #9be2c347
+_APART = "Seconds from a frame to the one that its motion is read against; 0: the next one that is looked at."
+_any = "Any field of TrainConfig or HeadConfig, e.g. epochs=20, units=128."
+_set_option = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help=_any)
 
-# %% ../nbs/api/61_cli_train.ipynb #55790f04
+# %% ../nbs/api/61_cli_train.ipynb #ac220e59
 @click.command(cls=Command, section="Train", example="aivd train data/labels.csv --out my --set epochs=40")
 @labels_argument
 @click.option("--out", required=True, type=out_folder, help="Folder of the bundle.")
-@click.option("--backbone", type=_Names("featurizers", "list_featurizers"), default="efficientnet_lite0", show_default=True, help="CNN that reads the frames.")
-@click.option("--view", "views", type=_Names("views", "VIEWS"), multiple=True, default=["resized"], show_default=True, help="What the CNN sees of a frame; may be given several times.")
+@click.option("--backbone", default="efficientnet_lite0", show_default=True, help="CNN that reads the frames.")
+@_view_option
 @click.option("--tap", "taps", multiple=True, help="Inner layer to read, 'name' or 'name:mean'; else the last layer.")
 @click.option("--weights", type=click.Path(), help="CNN weights, file or folder; else AIVD_WEIGHTS, Keras' folder, Keras' download.")
 @click.option("--step", default=3.0, show_default=True, help="Distance between frames.")
 @click.option("--unit", type=click.Choice(["frames", "seconds"]), default="frames", show_default=True, help="Of that distance.")
 @click.option("--length", type=click.IntRange(1), default=20, show_default=True, help="Frames in a sequence.")
 @click.option("--windows", type=click.IntRange(1), default=8, show_default=True, help="Sequences a clip, at most.")
-@click.option("--apart", default=0.0, show_default=True, help="Seconds from a frame to the one that its motion is read against; 0: the next one that is looked at.")
+@click.option("--apart", default=0.0, show_default=True, help=_APART)
 @click.option("--folds", type=click.IntRange(0), default=0, show_default=True, help="Calibrate on k grouped folds; 0: one 80/20 split.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any field of TrainConfig or HeadConfig, e.g. epochs=20, units=128.")
+@_set_option
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that stands in the folder.")
 def train(**options):
     """Train a detector on your own clips and save it as a bundle.
@@ -123,6 +104,72 @@ def train(**options):
     LABELS_CSV has the columns file_path and label (0: real, 1: AI), and group where clips share a source; `aivd labels` writes one.
     """
     _train(**options)
+
+# %% ../nbs/api/61_cli_train.ipynb #e8fa9271
+def _known_settings():
+    "Each field by name: (its configuration, its type)"
+    from dataclasses import fields
+    from aivd_nb.heads import HeadConfig
+    from aivd_nb.train import TrainConfig
+    return {f.name: (cls, f.type) for cls in (HeadConfig, TrainConfig) for f in fields(cls)}
+
+# %% ../nbs/api/61_cli_train.ipynb #d745cf79
+def _setting(text):
+    "(configuration, name, value) of NAME=VALUE"
+    from aivd_nb.core import ConfigError
+    (name, _, value), known = text.partition("="), _known_settings()
+    if name not in known: raise ConfigError(f"--set {text}", "names no setting", f"Choose from: {', '.join(sorted(known))}")
+    cls, kind = known[name]
+    try: return cls, name, {"True": True, "False": False}[value] if kind is bool else kind(value)
+    except (ValueError, KeyError) as e:
+        raise ConfigError(f"--set {text}", f"needs a value of type {kind.__name__}", f"For example {name}={getattr(cls(), name)}") from e
+
+# %% ../nbs/api/61_cli_train.ipynb #7dcf8201
+def _configs(settings):
+    "HeadConfig and TrainConfig with the given fields set"
+    from aivd_nb.heads import HeadConfig
+    from aivd_nb.train import TrainConfig
+    found = [_setting(s) for s in settings]
+    return tuple(cls(**{name: value for c, name, value in found if c is cls}) for cls in (HeadConfig, TrainConfig))
+
+# %% ../nbs/api/61_cli_train.ipynb #83e76a65
+def _train(labels_csv, out, folds, settings, overwrite, **more):
+    "The `train` command's work"
+    from aivd_nb.cache import FeatureCache
+    from aivd_nb.labels import read_labels
+    from aivd_nb.train import fit, training_notes
+    (head, cfg), df = _configs(settings), read_labels(labels_csv)
+    featurizer, sampling, cnn = _reading(**more)
+    result = fit(df, featurizer, out, sampling, head, cfg, folds, FeatureCache(), cnn, overwrite=overwrite)
+    _draw(result.history, out)
+    say(_trained(out, result.bundle.metrics, len(df), folds))
+    for note in training_notes(df): say(f"Note: {note}.", err=True)
+
+# %% ../nbs/api/61_cli_train.ipynb #0f3c54ce
+def _reading(backbone, views, taps, weights, step, unit, length, windows, apart):
+    "What reads the frames, which frames, and the own CNN that travels in the bundle"
+    from pathlib import Path
+    from aivd_nb.featurizers import FeatureSpec, create
+    from aivd_nb.sampling import Sampling
+    cnn = weights if weights and Path(weights).suffix == ".onnx" else None
+    return create(FeatureSpec(backbone, tuple(views), tuple(taps)), weights), Sampling(step, unit, length, windows, apart), cnn
+
+# %% ../nbs/api/61_cli_train.ipynb #10f19aa0
+def _draw(history, out):
+    "Loss by epoch, beside the bundle"
+    from pathlib import Path
+    from aivd_nb.core import ConfigError
+    from aivd_nb.plots import plot_history, save_figure
+    try: save_figure(plot_history(history)[0], Path(out)/"history.png")
+    except ConfigError as e:
+        if e.code != "extra": raise
+        say(f"There is no picture of the training: {e}", err=True)
+
+# %% ../nbs/api/61_cli_train.ipynb #fd5e0635
+def _trained(out, m, clips, folds):
+    "What training came to, in a line"
+    figures = ", ".join(f"{k} {m[k][0]:.3f} ({m[k][1]:.3f}–{m[k][2]:.3f})" for k in ("accuracy", "auc") if len(m[k]) == 3)
+    return f"{out}: trained on {clips if folds else clips - m['n']} clips; scored on {m['n']} clips ({m['on']}): {figures}"
 
 # %% ../nbs/api/61_cli_train.ipynb #450fd523
 @click.command(cls=Command, section="Train", example="aivd passages data/labels.csv --bundle my")
@@ -139,32 +186,38 @@ def passages(**options):
     """
     _passages(**options)
 
-# %% ../nbs/api/61_cli_train.ipynb #2c2e459a
-def _passages(labels_csv, bundle, weights, folds, scores, films):
-    "The `passages` command's work"
+# %% ../nbs/api/61_cli_train.ipynb #9960c97a
+def _window_table(labels_csv, bundle, weights, folds, scores):
+    "Scores of the windows, read where they are there, else made and written"
     from pathlib import Path
     from aivd_nb.cache import FeatureCache
     from aivd_nb.core import atomic_write, require
     from aivd_nb.detector import Detector
     from aivd_nb.labels import read_labels
-    from aivd_nb.refit import refit_passages, window_scores
-    if scores and Path(scores).is_file(): table = require("pandas").read_csv(scores)
-    else:
-        detector = Detector.load(bundle, weights)
-        table = window_scores(detector.bundle, read_labels(labels_csv), detector.featurizer, folds, FeatureCache(), sys.stderr.isatty())
-        if scores:
-            with atomic_write(scores) as tmp: table.to_csv(tmp, index=False)
-    rule = refit_passages(bundle, table, films)
-    say(f"{bundle}: of {rule.n_real} long videos put together of real clips of {rule.sources} sources, {rule.called_ai} are called AI-Generated and {rule.mixed} Inconclusive because of a passage")
+    from aivd_nb.refit import window_scores
+    if scores and Path(scores).is_file(): return require("pandas").read_csv(scores)
+    d = Detector.load(bundle, weights)
+    table = window_scores(d.bundle, read_labels(labels_csv), d.featurizer, folds, FeatureCache(), sys.stderr.isatty())
+    if scores:
+        with atomic_write(scores) as tmp: table.to_csv(tmp, index=False)
+    return table
 
-# %% ../nbs/api/61_cli_train.ipynb #99d2dfc2
+# %% ../nbs/api/61_cli_train.ipynb #ca6b8de1
+def _passages(bundle, films, **more):
+    "The `passages` command's work"
+    from aivd_nb.refit import refit_passages
+    rule = refit_passages(bundle, _window_table(bundle=bundle, **more), films)
+    made = f"of {rule.n_real} long videos put together of real clips of {rule.sources} sources"
+    say(f"{bundle}: {made}, {rule.called_ai} are called AI-Generated and {rule.mixed} Inconclusive because of a passage")
+
+# %% ../nbs/api/61_cli_train.ipynb #92dc7eb4
 @click.command(cls=Command, section="Measure", example="aivd evaluate data/labels.csv --only split=test --out report")
 @labels_argument
-@click.option("--out", default="report", show_default=True, type=out_folder, help="Folder of the report; an earlier report in it is replaced.")
+@click.option("--out", default="report", show_default=True, type=out_folder, help="Folder of the report; replaces an earlier one.")
 @bundle_option
 @weights_option
 @click.option("--only", metavar="COLUMN=VALUE", help="Judge these rows alone, e.g. split=test.")
-@click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="From here upwards a clip counts as called AI.")
+@click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="From here a clip counts as called AI.")
 @click.option("--draws", type=click.IntRange(10), default=1000, show_default=True, help="Draws of the bootstrap over sources.")
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
 @cache_option
@@ -189,28 +242,38 @@ def _command(name, file, options):
     import shlex
     return shlex.join(["aivd", name, str(file), *(str(w) for k, v in options.items() if v is not None for w in (k, v))])
 
-# %% ../nbs/api/61_cli_train.ipynb #e6436bed
-def _evaluate(labels_csv, out, bundle, weights, only, threshold, draws, seed, cache):
-    "The `evaluate` command's work; gives its exit code"
+# %% ../nbs/api/61_cli_train.ipynb #c4387b5e
+def _measured(labels_csv, bundle, weights, only, cache, **more):
+    "An evaluation, and the name of the bundle"
     from aivd_nb.cache import FeatureCache
     from aivd_nb.detector import Detector
     from aivd_nb.evaluate import choose_clips, evaluate as measure
     from aivd_nb.labels import read_labels
-    from aivd_nb.report import check_report_folder, write_report
-    check_report_folder(out)
     df = read_labels(labels_csv)
     detector = Detector.load(bundle, weights, cache=FeatureCache() if cache else None)
-    e = measure(choose_clips(df, only) if only else df, detector, threshold, draws=draws, seed=seed, progress=sys.stderr.isatty())
-    command = _command("evaluate", labels_csv, {"--bundle": bundle or detector.bundle.name, "--only": only, "--threshold": threshold, "--draws": draws, "--seed": seed})
-    page = write_report(e, out, command=command)
+    return measure(choose_clips(df, only) if only else df, detector, progress=sys.stderr.isatty(), **more), detector.bundle.name
+
+# %% ../nbs/api/61_cli_train.ipynb #f63c71dd
+def _evaluate(labels_csv, out, bundle, only, **more):
+    "The `evaluate` command's work; gives its exit code"
+    from aivd_nb.report import check_report_folder, write_report
+    check_report_folder(out)
+    e, name = _measured(labels_csv, bundle, only=only, **more)
+    asked = {"--bundle": bundle or name, "--only": only} | {f"--{k}": more[k] for k in ("threshold", "draws", "seed")}
+    page = write_report(e, out, command=_command("evaluate", labels_csv, asked))
     _tell(e)
     say(str(page))
     return 0 if e.about["scored"] == e.about["clips"] else NOT_ANALYSED
 
-# %% ../nbs/api/61_cli_train.ipynb #292f0fc0
+# %% ../nbs/api/61_cli_train.ipynb #d0ad982a
+_both = "May be given twice; one whose weights are not at hand is left out."
+_two = ["mobilenetv2", "efficientnet_lite0"]
+_bundles_option = click.option("--bundle", "-b", "bundles", multiple=True, default=_two, show_default=True, type=click.Path(), help=_both)
+
+# %% ../nbs/api/61_cli_train.ipynb #354dbd8c
 @click.command(cls=Command, section="Measure", example="aivd bench --quick --bundle efficientnet_lite0")
 @click.option("--quick", is_flag=True, help="One round on few, small clips: to see that it runs, not to report.")
-@click.option("--bundle", "-b", "bundles", multiple=True, default=["mobilenetv2", "efficientnet_lite0"], show_default=True, type=click.Path(), help="May be given twice; one whose weights are not at hand is left out.")
+@_bundles_option
 @click.option("--out", default=".", show_default=True, type=out_folder, help="Folder that gets 03_speed.csv and 03_machine.csv.")
 @click.option("--clips", type=out_folder, help="Folder for the drawn clips, kept for the next run; else a temporary one.")
 def bench(quick, bundles, out, clips):
@@ -218,6 +281,11 @@ def bench(quick, bundles, out, clips):
 
     And beside the straightforward way. Minutes on two cores; leave the machine alone meanwhile.
     """
+    _bench(quick, bundles, out, clips)
+
+# %% ../nbs/api/61_cli_train.ipynb #ee971002
+def _bench(quick, bundles, out, clips):
+    "The `bench` command's work"
     from aivd_nb.bench import bench as run, targets, write_bench
     table = run(quick, bundles, clips, lambda text: say(text, err=True))
     write_bench(table, out)

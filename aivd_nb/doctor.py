@@ -38,7 +38,7 @@ def _careful(topic, look):
     except Exception as e: # whatever a damaged installation does
         yield Check(topic, topic, "broken", f"{type(e).__name__}: {e}", "Install it anew: pip install --force-reinstall aivd-nb")
 
-# %% ../nbs/api/61_doctor.ipynb #3388aa7d
+# %% ../nbs/api/61_doctor.ipynb #eb67efa6
 def _predicting():
     from aivd_nb.detector import Detector
     from aivd_nb.synth import camera_frames, write_clip
@@ -46,9 +46,10 @@ def _predicting():
         clip = write_clip(Path(folder)/"clip.mp4", camera_frames(50, (320, 240)))
         begun = time.perf_counter()
         verdict = Detector.load().predict(clip)
-    yield Check("predicting", verdict.bundle, "ok", f"said {verdict.label} of a drawn clip, {time.perf_counter() - begun:.1f} s with loading")
+    took = f"{time.perf_counter() - begun:.1f} s with loading"
+    yield Check("predicting", verdict.bundle, "ok", f"said {verdict.label} of a drawn clip, {took}")
 
-# %% ../nbs/api/61_doctor.ipynb #99eef04e
+# %% ../nbs/api/61_doctor.ipynb #f813b269
 def _bundles():
     from aivd_nb.bundle import list_bundles
     from aivd_nb.detector import default_bundle
@@ -56,13 +57,14 @@ def _bundles():
         try: yield _bundle(name, name == default_bundle())
         except AivdError as e: yield Check("bundles", str(name), "broken" if name == default_bundle() else "missing", e.problem, e.remedy)
 
+# %% ../nbs/api/61_doctor.ipynb #5d57afa1
 def _bundle(name, used):
     "A bundle, and where its CNN comes from"
     from aivd_nb.bundle import load_bundle
     from aivd_nb.featurizers import find_weights, get_backbone
     b = load_bundle(name)
-    will = "is used unless another is named; " if used else ""
-    if (b.folder/"cnn.onnx").is_file() or get_backbone(b.spec.backbone).network: return Check("bundles", str(name), "ok", f"{will}its CNN is at hand")
+    will, own = "is used unless another is named; " if used else "", (b.folder/"cnn.onnx").is_file()
+    if own or get_backbone(b.spec.backbone).network: return Check("bundles", str(name), "ok", f"{will}its CNN is at hand")
     file, _ = find_weights(b.spec.backbone, download=False)
     exported = any((cache_dir()/"onnx").glob(f"{b.spec.backbone}-*.onnx"))
     if exported or _installed("tensorflow"): return Check("bundles", str(name), "ok", f"{will}weights: {file}")
@@ -76,15 +78,17 @@ def _installed(distribution):
 
 def _install(extra): return f'pip install "aivd-nb[{extra}]"'
 
-# %% ../nbs/api/61_doctor.ipynb #f1769203
+# %% ../nbs/api/61_doctor.ipynb #473aa28d
 def _versions():
     from aivd_nb.bundle import tool_versions
     found = tool_versions() | {"av": _installed("av"), "click": _installed("click")}
     yield from (Check("versions", n, "ok", v) for n, v in found.items() if v)
-    yield Check("versions", "system", "ok", f"{platform.system()} {platform.release()}, {platform.machine()}, {cpu_count()} processors for this process")
+    machine = f"{platform.system()} {platform.release()}, {platform.machine()}, {cpu_count()} processors for this process"
+    yield Check("versions", "system", "ok", machine)
 
-# %% ../nbs/api/61_doctor.ipynb #f3eeef75
-_BRINGS = {"": "what everybody needs", "train": "training, and bundles that need Keras' CNNs", "plots": "pictures, and pages of scans", "ray": "scanning on a cluster", "url": "links", "mcp": "agents"}
+# %% ../nbs/api/61_doctor.ipynb #98ff6f20
+_BRINGS = {"": "what everybody needs", "train": "training, and bundles that need Keras' CNNs", "plots": "pictures of explanations and reports",
+    "ray": "scanning on a cluster", "url": "links", "mcp": "agents"}
 
 def required(
     lines:Iterable[str]|None=None, # as `importlib.metadata.requires` gives them; None: those of the installed package
@@ -96,50 +100,55 @@ def required(
         found.setdefault(extra[1] if extra else "", []).append(re.match(r"[\w.-]+", line)[0])
     return found
 
-# %% ../nbs/api/61_doctor.ipynb #fa6c44f7
+# %% ../nbs/api/61_doctor.ipynb #d5c99596
 def _extras():
     for extra, names in required().items():
-        lacking = [n for n in names if not _installed(n)]
-        what = extra or "requirements"
         if extra == "dev": continue # for those who change the package, who know
-        if lacking: yield Check("extras", what, "missing", f"{_BRINGS.get(extra, extra)}: {', '.join(lacking)} not installed", _install(extra) if extra else "pip install aivd-nb")
-        else: yield Check("extras", what, "ok", f"{_BRINGS.get(extra, extra)}: all installed")
+        lacking, what = [n for n in names if not _installed(n)], _BRINGS.get(extra, extra)
+        name, command = extra or "requirements", _install(extra) if extra else "pip install aivd-nb"
+        if lacking: yield Check("extras", name, "missing", f"{what}: {', '.join(lacking)} not installed", command)
+        else: yield Check("extras", name, "ok", f"{what}: all installed")
 
-# %% ../nbs/api/61_doctor.ipynb #49b3d69a
-_CODECS = {"h264": "h264", "hevc": "hevc", "vp8": "vp8", "vp9": "vp9", "av1": "libdav1d", "mpeg4": "mpeg4", "mpeg2video": "mpeg2video", "prores": "prores", "gif": "gif"} # codec → its decoder
+# %% ../nbs/api/61_doctor.ipynb #2fade8d0
+_CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "mpeg2video", "prores", "gif")
+_DECODERS = {"av1": "libdav1d"} # of codecs whose decoder has another name
 
 def _reading():
     import av
-    lacking = [c for c, decoder in _CODECS.items() if decoder not in av.codecs_available]
-    ffmpeg = ".".join(map(str, av.library_versions["libavcodec"]))
-    if lacking: yield Check("reading", "codecs", "missing", f"FFmpeg in av lacks {', '.join(lacking)} (libavcodec {ffmpeg})", "pip install --upgrade --force-reinstall av")
-    else: yield Check("reading", "codecs", "ok", f"{', '.join(_CODECS)} (libavcodec {ffmpeg})")
-    if _installed("imageio-ffmpeg") or shutil.which("ffmpeg"): yield Check("reading", "ffmpeg", "ok", "the program that encodes copies for training and tests")
-    else: yield Check("reading", "ffmpeg", "missing", "no program that encodes copies for training and tests", _install("train"))
+    lacking = [c for c in _CODECS if _DECODERS.get(c, c) not in av.codecs_available]
+    ffmpeg = "libavcodec " + ".".join(map(str, av.library_versions["libavcodec"]))
+    again = "pip install --upgrade --force-reinstall av"
+    if lacking: yield Check("reading", "codecs", "missing", f"FFmpeg in av lacks {', '.join(lacking)} ({ffmpeg})", again)
+    else: yield Check("reading", "codecs", "ok", f"{', '.join(_CODECS)} ({ffmpeg})")
+    encoder, what = _installed("imageio-ffmpeg") or shutil.which("ffmpeg"), "program that encodes copies for training and tests"
+    if encoder: yield Check("reading", "ffmpeg", "ok", f"the {what}")
+    else: yield Check("reading", "ffmpeg", "missing", f"no {what}", _install("train"))
 
-# %% ../nbs/api/61_doctor.ipynb #a7584aa3
+# %% ../nbs/api/61_doctor.ipynb #d731dd7e
 def _confinement():
     from aivd_nb.confine import held_here
     held = held_here()
-    if held.whole: yield Check("confinement", "kernel", "ok", f"Landlock (version {held.landlock}) and seccomp hold a decoder of aivd serve")
-    else: yield Check("confinement", "kernel", "missing", f"no {held.missing()}: a taken-over decoder of aivd serve could read what you can read", "Serve nobody but yourself, or on Linux 5.13 or newer")
+    good = f"Landlock (version {held.landlock}) and seccomp hold a decoder of aivd serve"
+    bad = f"no {held.missing()}: a taken-over decoder of aivd serve could read what you can read"
+    if held.whole: yield Check("confinement", "kernel", "ok", good)
+    else: yield Check("confinement", "kernel", "missing", bad, "Serve nobody but yourself, or on Linux 5.13 or newer")
 
-# %% ../nbs/api/61_doctor.ipynb #b7486e4a
+# %% ../nbs/api/61_doctor.ipynb #0a5bb118
 def _cache():
-    folder = cache_dir()
+    folder, bad = cache_dir(), "can't be written ({}): nothing is kept for the next time"
     try:
         with atomic_write(folder/".doctor") as tmp: tmp.write_text("")
         (folder/".doctor").unlink()
-    except OSError as e: yield Check("cache", str(folder), "missing", f"can't be written ({e.strerror}): nothing is kept for the next time", "Set AIVD_CACHE to a folder that can be written")
+    except OSError as e: yield Check("cache", str(folder), "missing", bad.format(e.strerror), "Set AIVD_CACHE to a folder that can be written")
     else: yield Check("cache", str(folder), "ok", "can be written")
 
-# %% ../nbs/api/61_doctor.ipynb #795ca336
+# %% ../nbs/api/61_doctor.ipynb #e2295226
 ENVIRONMENT = {
     "AIVD_BUNDLE": "Bundle that is used where none is named: a folder, or the name of one that ships.",
     "AIVD_WEIGHTS": "CNN weights of bundles that need some: a file, or a folder that holds them.",
     "AIVD_CACHE": "Folder for what can be computed again; else `aivd` in the user's cache folder (`XDG_CACHE_HOME`).",
     "AIVD_C2PA_TRUST": "PEM file with the certificates of the signers that are trusted.",
-    "AIVD_VERBOSE": "`1`: what TensorFlow and Keras say of themselves is heard.",
+    "AIVD_VERBOSE": "`1`: what libraries (TensorFlow, Keras, ONNX Runtime) say is shown.",
     "AIVD_LINK_PRIVATE": "`1`: links may lead to private addresses.",
     "AIVD_SHARED": "Folder of a collection of clips on which the project's own notebooks measure.",
     "AIVD_SERVE_CONFIG": "Settings of `aivd serve`, a TOML file."}
@@ -149,18 +158,20 @@ def known_variables() -> dict[str, str]: # name → what it does
     from aivd_nb.app_config import config_rows
     return ENVIRONMENT | {variable: doc for _, variable, _, doc in config_rows()}
 
-# %% ../nbs/api/61_doctor.ipynb #a5695092
+# %% ../nbs/api/61_doctor.ipynb #ef2f9dc3
 _PLACES = ("AIVD_WEIGHTS", "AIVD_C2PA_TRUST", "AIVD_SERVE_CONFIG", "AIVD_SHARED")
 
 def _environment(env=None):
     env, known = os.environ if env is None else env, known_variables()
-    for name in sorted(n for n in env if n.startswith("AIVD_")):
-        shown = "is set" if "KEY" in name else f"is {env[name]}"
-        if name not in known:
-            like = get_close_matches(name, known, 1)
-            yield Check("environment", name, "missing", "is read by nothing", f"Did you mean {like[0]}?" if like else "Leave it away")
-        elif name in _PLACES and env[name] and not os.path.exists(env[name]): yield Check("environment", name, "broken", f"{shown}, which is not there", "Correct the path, or leave it away")
-        else: yield Check("environment", name, "ok", shown)
+    yield from (_variable(n, env[n], known) for n in sorted(env) if n.startswith("AIVD_"))
+
+def _variable(name, value, known):
+    "One variable of the environment"
+    shown, like = "is set" if "KEY" in name else f"is {value}", get_close_matches(name, known, 1)
+    lost = name in _PLACES and value and not os.path.exists(value)
+    if name not in known: return Check("environment", name, "missing", "is read by nothing", f"Did you mean {like[0]}?" if like else "Leave it away")
+    if lost: return Check("environment", name, "broken", f"{shown}, which is not there", "Correct the path, or leave it away")
+    return Check("environment", name, "ok", shown)
 
 # %% ../nbs/api/61_doctor.ipynb #2062d9bd
 @dataclass(frozen=True)
@@ -177,8 +188,9 @@ class Report:
         "As JSON has it"
         return {"works": self.works, "checks": [asdict(c) for c in self.checks]}
 
-# %% ../nbs/api/61_doctor.ipynb #173f4d63
-_LOOKS = {"confinement": _confinement, "versions": _versions, "predicting": _predicting, "bundles": _bundles, "extras": _extras, "reading": _reading, "cache": _cache, "environment": _environment}
+# %% ../nbs/api/61_doctor.ipynb #f6632c82
+_LOOKS = {"confinement": _confinement, "versions": _versions, "predicting": _predicting, "bundles": _bundles, "extras": _extras,
+    "reading": _reading, "cache": _cache, "environment": _environment}
 
 def examine(
     looks:dict[str, Callable]=_LOOKS, # topic → function that yields its checks

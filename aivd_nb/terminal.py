@@ -29,8 +29,9 @@ def spell(
     "Text in which whatever would move a terminal's cursor, change its title or end its line is spelled out"
     return "".join(c if c.isprintable() else _spelled(c) for c in str(text))
 
-# %% ../nbs/api/60_terminal.ipynb #833664ce
-_STAND_IN = {"█": "#", "░": ".", "–": "-", "—": "-", "−": "-", "…": "...", "×": "x", "✗": "x", "✓": "v", "→": "->", "·": "*", "≥": ">=", "≤": "<=", "“": '"', "”": '"', "’": "'", "\u202f": " ", "\xa0": " "}
+# %% ../nbs/api/60_terminal.ipynb #78ab60c0
+_STAND_IN = {"█": "#", "░": ".", "–": "-", "—": "-", "−": "-", "×": "x", "✗": "x", "✓": "v", "·": "*", "“": '"', "”": '"', "’": "'"}
+_STAND_IN |= {"…": "...", "→": "->", "≥": ">=", "≤": "<=", "\u202f": " ", "\xa0": " "}
 
 def _other_signs(error):
     "For `codecs`: what is printed in place of what an encoding lacks, and where to go on"
@@ -62,11 +63,11 @@ def _open_streams():
         except OSError: os.open(os.devnull, os.O_RDWR) # the lowest free number, which is this one
         if getattr(sys, name) is None: setattr(sys, name, open(fd, "r" if fd == 0 else "w", closefd=False))
 
-# %% ../nbs/api/60_terminal.ipynb #821df8e8
+# %% ../nbs/api/60_terminal.ipynb #390e499b
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 def _file_trouble(error):
-    "What a system says against a file or stream, in a line; whatever waits for standard output is dropped, so that ending doesn't fail anew"
+    "What a system says against a file or stream, in a line; what waits for standard output is dropped, so that ending doesn't fail anew"
     if sys.stdout is sys.__stdout__: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     place = str(error.filename2 or error.filename or "the output")
     if os.path.basename(place).startswith(".tmp-"): place = os.path.dirname(place) # `atomic_write` has its own names
@@ -80,8 +81,9 @@ def colour() -> bool|None: # None: where a terminal shows it
     if os.environ.get("FORCE_COLOR"): return True
     return False if os.environ.get("TERM") == "dumb" else None
 
-# %% ../nbs/api/60_terminal.ipynb #62ca2436
-STYLES = {"Real": {"fg": "cyan", "bold": True}, "AI-Generated": {"fg": "yellow", "bold": True}, "Inconclusive": {"bold": True}, "bad": {"fg": "red", "bold": True}, "good": {"fg": "green"}, "faint": {"dim": True}}
+# %% ../nbs/api/60_terminal.ipynb #da4bc07e
+STYLES = {"Real": {"fg": "cyan", "bold": True}, "AI-Generated": {"fg": "yellow", "bold": True}, "Inconclusive": {"bold": True}}
+STYLES |= {"bad": {"fg": "red", "bold": True}, "good": {"fg": "green"}, "faint": {"dim": True}}
 
 def _part(part):
     "Text, or (text, a key of STYLES), as a terminal gets it"
@@ -120,11 +122,12 @@ def with_names(
             yield answer
             bar.update()
 
-# %% ../nbs/api/60_terminal.ipynb #3d303207
+# %% ../nbs/api/60_terminal.ipynb #bb0f7448
 NOT_ANALYSED, WRONG_USE, FOUND, INTERRUPTED = 1, 2, 3, 130
 
 EXIT_CODES = {0: "all was done", NOT_ANALYSED: "some clips could not be analysed; all others were",
-    WRONG_USE: "wrong use, or no way to do it: an option, a path, a setting, a full disk", FOUND: "--fail-on matched", INTERRUPTED: "interrupted (Ctrl-C)"}
+    WRONG_USE: "wrong use, or no way to do it: an option, a path, a setting, a full disk",
+    FOUND: "--fail-on matched", INTERRUPTED: "interrupted (Ctrl-C)"}
 
 def exit_code(
     error:AivdError,
