@@ -274,7 +274,8 @@ def _received(s, request):
     if len(request.files.getlist("file")) > 1: return None, _problem("bad_request", "Send one file a request.")
     up = found.stream
     up.close()
-    return up, _unfit(up)
+    if refused := _unfit(up): return None, refused
+    return up, None
 
 def _unfit(up):
     "The problem with a file that is no video; None where it may be one"

@@ -61,7 +61,7 @@ def model_of(
     ident:str, # as `describe` gives it
 ) -> dict: # name; digest and version, empty where the id has none
     "A detector's id, taken apart"
-    found = re.fullmatch(r"(.+)-([0-9a-f]{16})-([^-]+)", ident)
+    found = re.fullmatch(r"(.+)@([0-9a-f]{8})-([^-]+)", ident)
     return dict(zip(("name", "digest", "version"), found.groups() if found else (ident, "", "")))
 
 # %% ../nbs/api/58_openapi.ipynb #74023714
