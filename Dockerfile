@@ -10,11 +10,10 @@ RUN pip install --no-cache-dir build==1.3.0 \
  && python -m build --wheel --outdir /dist
 
 FROM python:3.12.8-slim-bookworm
-# What serving needs, without TensorFlow: the shipped bundles run on ONNX Runtime.
+# The wheel's own requirements are what serving needs; training's are an extra.
 COPY constraints.txt /tmp/constraints.txt
 COPY --from=build /dist /tmp/dist
-RUN pip install --no-cache-dir -c /tmp/constraints.txt fastcore av numpy pandas opencv-python scikit-learn onnxruntime flask waitress limits prometheus-client c2pa-python ImageHash click tqdm \
- && pip install --no-cache-dir --no-deps /tmp/dist/*.whl \
+RUN pip install --no-cache-dir -c /tmp/constraints.txt /tmp/dist/*.whl \
  && rm -r /tmp/dist /tmp/constraints.txt \
  && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin aivd \
  && mkdir /data && chown 10001 /data

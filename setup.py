@@ -7,6 +7,10 @@ config = ConfigParser(delimiters=["="])
 config.read(Path(__file__).parent / "settings.ini", encoding="utf-8")
 cfg = config["DEFAULT"]
 
+extras = {extra: cfg[f"{extra}_requirements"].split() for extra in ("plots", "train", "ray", "url", "mcp")}
+extras["train"] += extras["plots"]
+extras["dev"] = sum(extras.values(), cfg["dev_requirements"].split())
+
 setup(
     name=cfg["lib_name"],
     version=cfg["version"],
@@ -34,7 +38,7 @@ setup(
     include_package_data=True,
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
-    extras_require={extra: cfg[f"{extra}_requirements"].split() for extra in ("dev", "train", "ray", "url", "mcp")},
+    extras_require=extras,
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
         "nbdev": [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"],

@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
-from .core import AivdError, ConfigError
+from .core import AivdError, require
 from .detector import Detector
 from .explain import describe_explanation, explain
 from .link import is_link, predict_link
@@ -60,11 +60,7 @@ def _in_words(tool, error):
 # %% ../nbs/api/42_agents.ipynb #b5b054a7
 def _library():
     "(server, error) of the library"
-    try:
-        from mcp.server import MCPServer
-        from mcp.server.mcpserver.exceptions import ToolError
-    except ImportError as e: raise ConfigError("the MCP server", "needs the package mcp (2.0 or newer)", 'Install it with: pip install "aivd-nb[mcp]"') from e
-    return MCPServer, ToolError
+    return require("mcp.server").MCPServer, require("mcp.server.mcpserver.exceptions").ToolError
 
 # %% ../nbs/api/42_agents.ipynb #2820137e
 def mcp_server(

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import sqlite3
 import sys
@@ -25,16 +26,20 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from .app_config import AppConfig, is_loopback, load_config
+from .app_config import AppConfig, is_loopback, load_config, names
+from .card import card
+from .clip_report import ReportClip, clip_report, few_windows
 from .containers import HEAD, sniff
-from .core import FULL, AivdError, ConfigError
-from .detector import Detector
+from .core import FULL, AivdError, ConfigError, VideoError
+from .detector import Detector, default_bundle
 from .intake import Hooks, Intake, Rate, Refused, Rules, Ticket, allow_descriptors, client_of, quiet_waitress
+from .link import LinkLimits, fetched
 from .jobs import FINISHED, Busy, DataFolder, Jobs, Stored
 from .observe import JsonLog, Metrics
 from .prefix import below
 from .openapi import job_view, openapi, problem
 from .sandbox import CONTAINERS, load_detector
+from .words import languages, phrase, words
 
 # %% ../nbs/api/60_app.ipynb #1b15fbe9
 @dataclass
@@ -47,6 +52,8 @@ class Service:
     log: JsonLog
     streams: threading.BoundedSemaphore|None
     rate: Rate
+    fetching: threading.Semaphore # of links: one at a time
+    bundle: str|None # folder or name; None: the detector is no bundle's
     def close(self):
         "Stop the workers, remove uploads; results stay"
         self.jobs.close()
@@ -59,13 +66,19 @@ def _loader(detector, config):
     if isinstance(detector, Detector): return partial(load_detector, os.fspath(detector.bundle.folder), config.weights or None)
     return partial(load_detector, detector or config.bundle or None, config.weights or None)
 
+# %% ../nbs/api/60_app.ipynb #4df62374
+def _bundle(detector, config):
+    "The bundle whose card is shown; None where a function gives the detector"
+    if isinstance(detector, Detector): return os.fspath(detector.bundle.folder)
+    return None if callable(detector) else detector or config.bundle or default_bundle()
+
 # %% ../nbs/api/60_app.ipynb #17ef2ad0
 def _service(detector, config, log_to):
     "Start the workers and wait for the first detector"
     metrics, log, folder = Metrics(), JsonLog(log_to), DataFolder(config.folder())
     try:
         jobs = Jobs(_loader(detector, config), folder, config.workers, config.queue, config.limits(), 3600*config.retention_hours, config.store_mb, config.client_cpu_s, _hear(metrics, log))
-        s = Service(config, folder, jobs, metrics, log, threading.BoundedSemaphore(config.streams) if config.streams else None, Rate(config.rate))
+        s = Service(config, folder, jobs, metrics, log, threading.BoundedSemaphore(config.streams) if config.streams else None, Rate(config.rate), threading.Semaphore(1), _bundle(detector, config))
     except AivdError:
         folder.close()
         raise
@@ -142,8 +155,9 @@ def shown_name(
     name, # as the client gave it
 ) -> str:
     "A client's file name, fit to be shown"
-    name = (name or "").replace("\\", "/").rsplit("/", 1)[-1]
-    return "".join(c for c in name if c.isprintable())[:120] or "clip"
+    return _printable((name or "").replace("\\", "/").rsplit("/", 1)[-1]) or "clip"
+
+def _printable(text): return "".join(c for c in text if c.isprintable())[:120]
 
 # %% ../nbs/api/60_app.ipynb #a521966f
 def _problem(code, detail="", headers=(), **more):
@@ -158,9 +172,9 @@ _HTTP = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_fo
 # %% ../nbs/api/60_app.ipynb #0031992b
 def _http_error(s, e):
     "What Flask refuses, told as a problem (or, to a person on a page that is not there, as a page)"
-    from flask import render_template, request
+    from flask import request
     code = _HTTP.get(e.code, "bad_request" if e.code < 500 else "internal")
-    if code == "not_found" and "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/api/"): return render_template("missing.html"), 404
+    if code == "not_found" and "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/api/"): return _shown(s, "missing.html", 404)
     details = {"too_large": f"At most {s.config.max_mb} MiB are accepted.", "rate": "Wait a little."}
     headers = {k: v for k, v in e.get_headers() if k in ("Allow", "Retry-After")} if e.get_response is not None else {}
     return _problem(code, details.get(code, ""), headers)
@@ -212,7 +226,7 @@ def _has_key(request, key):
     return not key or kind.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), key.encode())
 
 # %% ../nbs/api/60_app.ipynb #8181f11f
-_OPEN = ("static", "page", "health", "version", "openapi") # what needs no key
+_OPEN = ("static", "page", "help", "card", "health", "version", "openapi") # what needs no key
 
 # %% ../nbs/api/60_app.ipynb #ea1978a6
 def _guard(s):
@@ -226,7 +240,7 @@ def _guard(s):
         return _problem("unauthorized", "Send it as Authorization: Bearer KEY.", {"WWW-Authenticate": "Bearer"})
 
 # %% ../nbs/api/60_app.ipynb #6b63f4ea
-_CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+_CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 _HEADERS = {"Content-Security-Policy": _CSP, "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin", "Permissions-Policy": "camera=(), geolocation=(), microphone=()"}
 
@@ -260,10 +274,14 @@ def _received(s, request):
     if len(request.files.getlist("file")) > 1: return None, _problem("bad_request", "Send one file a request.")
     up = found.stream
     up.close()
-    if not up.size: return None, _problem("empty", "Copy or download it again.")
+    return up, _unfit(up)
+
+def _unfit(up):
+    "The problem with a file that is no video; None where it may be one"
+    if not up.size: return _problem("empty", "Copy or download it again.")
     kind = sniff(up.head[:HEAD])
-    if kind not in CONTAINERS: return None, _problem("not_a_video", f"{_NO_VIDEO.get(kind, _NO_VIDEO[None])} Give an mp4, mov, avi, mkv, webm, gif, wmv, flv, ogv or mpeg file.")
-    return up, None
+    if kind not in CONTAINERS: return _problem("not_a_video", f"{_NO_VIDEO.get(kind, _NO_VIDEO[None])} Give an mp4, mov, avi, mkv, webm, gif, wmv, flv, ogv or mpeg file.")
+    return None
 
 # %% ../nbs/api/60_app.ipynb #8d7c7bb9
 def _jobs_at():
@@ -294,9 +312,47 @@ def _create(s):
         up, refused = _received(s, request)
         if up is None: return refused
         request.uploads.remove(up) # pyright: ignore[reportAttributeAccessIssue] # from here on the queue's
-        job = s.jobs.submit(up.path, up.digest(), shown_name(request.files["file"].filename), _client(request)) # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
+        return _accepted(s, up, shown_name(request.files["file"].filename), _client(request))
+
+def _accepted(s, up, name, client):
+    "The job of a file that was received, as the answer"
+    job = s.jobs.submit(up.path, up.digest(), name, client)
     view = job_view(s.jobs.get(job), _jobs_at())
     return view, 202, {"Location": view["links"]["self"]}
+
+# %% ../nbs/api/60_app.ipynb #3d3e3384
+def _create_from_link(s):
+    from flask import request
+    url, hosts = _asked_link(request), names(s.config.link_hosts)
+    if not hosts: return _problem("links", "Its operator can name hosts in the setting 'link_hosts'. Download the clip and send the file.")
+    if url is None: return _problem("bad_request", 'Send JSON such as {"url": "https://example.org/clip.mp4"}.')
+    if refused := _too_often(s, request): return refused
+    if not s.fetching.acquire(blocking=False): raise Busy("the server", "fetches another link", "Try again in a little while")
+    try: return _fetch(s, url, hosts, _client(request))
+    finally: s.fetching.release()
+
+# %% ../nbs/api/60_app.ipynb #645dd41a
+def _asked_link(request):
+    "The address in a request's JSON; None where there is none"
+    found = request.get_json(silent=True)
+    url = found.get("url") if isinstance(found, dict) else None
+    return url[:2000] if isinstance(url, str) and url else None
+
+def _fetch(s, url, hosts, client):
+    "Fetch a clip and queue it"
+    from flask import request
+    limits = LinkLimits(s.config.max_mb, s.config.max_seconds, wall_s=s.config.wall_s)
+    try:
+        with s.jobs.place(client), fetched(url, limits, hosts) as clip:
+            up = Upload(s.folder.uploads)
+            request.uploads = [up] # pyright: ignore[reportAttributeAccessIssue]
+            with open(clip.file, "rb") as f: shutil.copyfileobj(f, up, 1 << 20)
+            up.close()
+            if refused := _unfit(up): return refused
+            request.uploads.remove(up) # pyright: ignore[reportAttributeAccessIssue]
+            return _accepted(s, up, _printable(clip.address), client)
+    except VideoError as e: return _problem("unreachable", f"It {e.problem}. {e.remedy}.")
+    except ConfigError as e: return _problem("links", f"The link {e.problem}. {e.remedy}.")
 
 # %% ../nbs/api/60_app.ipynb #dedf0195
 def _get(s, id):
@@ -314,6 +370,18 @@ def _frame(s, id, n):
     from flask import Response
     jpeg = s.jobs.store.frame(id, n) if n < 1 << 31 else None
     return Response(jpeg, mimetype="image/jpeg") if jpeg else _problem("not_found", "No such frame.")
+
+# %% ../nbs/api/60_app.ipynb #80f65a8d
+def _report(s, id):
+    "A result as a file to keep"
+    from flask import Response, request
+    if refused := _too_often(s, request): return refused
+    row = s.jobs.get(id)
+    if row is None or row["state"] != "done": return _problem("not_found", "There is no such result, or not yet.")
+    frames = {i: (t, s.jobs.store.frame(id, i)) for i, t in enumerate(row["frames"]) if i in few_windows(row["verdict"]["timeline"])}
+    clip = ReportClip(row["name"], row["verdict"] | {"origin": row["provenance"]}, row["digest"], row["finished"], row["model"], row["facts"], {i: f for i, f in frames.items() if f[1]})
+    page = clip_report([clip], s.jobs.about, _language())
+    return Response(page, mimetype="text/html", headers={"Content-Disposition": "attachment; filename=aivd-report.html"})
 
 # %% ../nbs/api/60_app.ipynb #64cbd948
 def _event(row, at): return f"event: job\ndata: {json.dumps(job_view(row, at))}\n\n"
@@ -369,14 +437,47 @@ def _metrics(s):
     s.metrics.store.set(s.jobs.store.size())
     return Response(s.metrics.text(), mimetype="text/plain; version=0.0.4")
 
-# %% ../nbs/api/60_app.ipynb #402cc574
-def _page(s):
-    from flask import render_template
-    return render_template("index.html", version=_version_of_package(), retention=f"{s.config.retention_hours:g}", max_mb=s.config.max_mb)
+# %% ../nbs/api/60_app.ipynb #bc7459c5
+def _language():
+    "The language of a request"
+    from flask import request
+    asked = request.args.get("lang", "")
+    wanted = (tag.lower().partition("-")[0] for tag, _ in request.accept_languages) # the best first; Austria's German is German
+    return asked if asked in languages() else next((w for w in wanted if w in languages()), "en")
+
+# %% ../nbs/api/60_app.ipynb #2f58580d
+def _length(seconds): return f"{seconds/60:g} min" if seconds >= 60 else f"{seconds:g} s"
+
+def _shown(s, template, status=200, **more):
+    "A template in the language of the request, with what all pages tell of the server"
+    from flask import render_template, request
+    c, language = s.config, _language()
+    limits = {"mb": c.max_mb, "length": _length(c.max_seconds), "pixels": f"{c.max_pixels:,}".replace(",", "\u202f"), "hours": f"{c.retention_hours:g}"}
+    held = {"lang": language} if request.args.get("lang") == language else {} # links keep what was asked for
+    page = render_template(template, lang=language, t=partial(phrase, language), languages=languages(), held=held, version=_version_of_package(), operator=c.operator, hosted=c.hosted(), limits=limits, **more)
+    return page, status, {"Content-Language": language, "Vary": "Accept-Language"}
+
+# %% ../nbs/api/60_app.ipynb #40d30a21
+def _page(s): return _shown(s, "index.html", words=words(_language()))
+
+def _help(s): return _shown(s, "help.html", reasons=[k for k in words() if k.startswith("reason.")])
+
+# %% ../nbs/api/60_app.ipynb #3a26788b
+def _blocks(text):
+    "A card's parts: (kind, content), the kinds being heading, table, list and text"
+    for part in re.sub(r"\*\*|`", "", text).strip().split("\n\n"):
+        lines = part.splitlines()
+        if part.startswith("#"): yield "heading", part.lstrip("# ")
+        elif part.startswith("|"): yield "table", [[c.strip() for c in line.strip("|").split("|")] for line in lines if set(line) - set("|:- ")]
+        elif part.startswith("- "): yield "list", [line[2:] for line in lines]
+        else: yield "text", part
+
+def _card(s): return _shown(s, "card.html", blocks=list(_blocks(card(s.bundle))) if s.bundle else [])
 
 # %% ../nbs/api/60_app.ipynb #37e27455
-_ROUTES = (("/", "page", _page, "GET"), ("/api/v1/jobs", "create", _create, "POST"), ("/api/v1/jobs/<id>", "get", _get, "GET"), ("/api/v1/jobs/<id>", "delete", _delete, "DELETE"), ("/api/v1/jobs/<id>/events", "events", _events, "GET"),
-    ("/api/v1/jobs/<id>/frames/<int:n>", "frame", _frame, "GET"), ("/api/v1/health", "health", _health, "GET"), ("/api/v1/version", "version", _version, "GET"), ("/api/v1/openapi.json", "openapi", _openapi, "GET"), ("/metrics", "metrics", _metrics, "GET"))
+_ROUTES = (("/", "page", _page, "GET"), ("/api/v1/jobs", "create", _create, "POST"), ("/api/v1/links", "create_from_link", _create_from_link, "POST"), ("/api/v1/jobs/<id>", "get", _get, "GET"), ("/api/v1/jobs/<id>", "delete", _delete, "DELETE"), ("/api/v1/jobs/<id>/events", "events", _events, "GET"),
+    ("/help", "help", _help, "GET"), ("/card", "card", _card, "GET"),
+    ("/api/v1/jobs/<id>/frames/<int:n>", "frame", _frame, "GET"), ("/api/v1/jobs/<id>/report", "report", _report, "GET"), ("/api/v1/health", "health", _health, "GET"), ("/api/v1/version", "version", _version, "GET"), ("/api/v1/openapi.json", "openapi", _openapi, "GET"), ("/metrics", "metrics", _metrics, "GET"))
 
 # %% ../nbs/api/60_app.ipynb #a969e074
 def _blueprint(s):

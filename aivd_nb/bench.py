@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from . import video
 from .bundle import load_bundle, tool_versions
-from .core import WeightsError, atomic_write, cpu_count, shared_data
+from .core import WeightsError, atomic_write, cpu_count, require, shared_data
 from .detector import Detector
 from .featurizers import FeatureSpec, find_weights, get_backbone
 from .views import make_views
@@ -313,7 +313,7 @@ def bench(
     say:Callable=lambda text: None, # told what comes next
 ): # DataFrame: section, bundle, row, x, frames, repeats, wall_ms, low_ms, high_ms, cpu_ms, peak_mib
     "Time everything; minutes on two cores"
-    import pandas as pd
+    pd = require("pandas")
     k = _QUICK if quick else _FULL
     with TemporaryDirectory() as tmp:
         steps = _steps(Path(folder or tmp), _bundles(bundles), **k)

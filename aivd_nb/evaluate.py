@@ -14,6 +14,7 @@ from .core import AivdError, ConfigError, Failure, Label, LabelsError
 from .calibration import AI, INCONCLUSIVE, REAL
 from .labels import read_labels
 from .metrics import Interval, auc, bootstrap_interval, evaluate_intervals, wilson_interval
+from .show import percent
 
 # %% ../nbs/api/50_evaluate.ipynb #56776317
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def _notes(t):
     if bad := len(t) - len(ok): found.append(f"{bad} of {len(t)} files could not be analysed and count in no figure; their errors stand in the table of clips.")
     for c, name, lost in ((Label.REAL, "real", "false alarms"), (Label.AI, "AI-generated", "how many AI clips are found")):
         if not n[c]: found.append(f"There is no {name} clip: nothing can be said about {lost}, and no figure that needs both classes is defined.")
-    if n[Label.REAL]: found.append(f"{n[Label.REAL]} real clips can't resolve a false-alarm rate under {1/n[Label.REAL]:.1%}.")
+    if n[Label.REAL]: found.append(f"{n[Label.REAL]} real clips can't resolve a false-alarm rate under {percent(1/n[Label.REAL], 1)}.")
     if clip_sources(t) is None: found.append("The labels have no column group: intervals take every clip for a source of its own, and are too narrow where clips share a camera, a website or a scene.")
     elif few := [name for c, name in ((0, "real"), (1, "AI-generated")) if n[Label(c)] and len(set(clip_sources(ok[ok["label"] == c]))) < 2]: found.append(f"All {' and all '.join(few)} clips are of one source: no interval can be given.") # pyright: ignore[reportArgumentType]
     return tuple(found)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 import numpy as np
 import aivd_nb
-from .core import ConfigError, FingerprintError, WeightsError, atomic_write, cache_dir, cpu_count, file_digest
+from .core import ConfigError, FingerprintError, WeightsError, atomic_write, cache_dir, cpu_count, file_digest, import_keras, require
 
 # %% ../nbs/api/20_featurizers.ipynb #e3625443
 @dataclass(frozen=True)
@@ -128,8 +128,7 @@ def find_weights(
 def _download(backbone):
     "Let Keras fetch its own ImageNet weights into its own folder"
     if not backbone.application: return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
+    keras = import_keras()
     make = getattr(keras.applications, backbone.application)
     try:
         with redirect_stdout(sys.stderr): make(weights="imagenet", include_top=False, input_shape=(backbone.size, backbone.size, 3)) # its progress is no result
@@ -138,7 +137,7 @@ def _download(backbone):
 # %% ../nbs/api/20_featurizers.ipynb #6c40add1
 def _pool(x, with_std, name):
     "Mean over the picture, and the standard deviation where asked: (n, h, w, c) → (n, c or 2c)"
-    import keras
+    keras = import_keras()
     mean = keras.layers.GlobalAveragePooling2D(name=f"{name}_mean")(x)
     if not with_std: return [mean]
     ops = keras.ops
@@ -151,8 +150,7 @@ def keras_model(
     weights=None, # file or folder, as for `find_weights`; "random" for tests
 ):
     "The frozen Keras model (n, s, s, 3) in [0, 1] → (n, dim)"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
+    keras = import_keras()
     b = get_backbone(spec.backbone)
     if not b.application: raise ConfigError(b.name, "is not a Keras application", "Use engine='onnx' with its ONNX file")
     cnn = _load_cnn(b, weights)
@@ -165,7 +163,7 @@ def keras_model(
 # %% ../nbs/api/20_featurizers.ipynb #195ec92a
 def _load_cnn(b, weights):
     "The Keras application, cut at the last layer that the weights file holds, with the weights in"
-    import keras
+    keras = import_keras()
     cnn = getattr(keras.applications, b.application)(weights=None, include_top=False, input_shape=(b.size, b.size, 3))
     if weights == "random": return cnn
     file, last = find_weights(b.name, weights)
@@ -177,7 +175,7 @@ def _load_cnn(b, weights):
 # %% ../nbs/api/20_featurizers.ipynb #2556e587
 def _tapped(cnn, spec):
     "The CNN with the tapped layers as its outputs"
-    import keras
+    keras = import_keras()
     missing = [n for n, _ in spec.layers() if n not in {layer.name for layer in cnn.layers}]
     if missing:
         raise WeightsError(spec.backbone, f"layer {missing[0]} is not in the weights at hand, which end at {cnn.layers[-1].name}",
@@ -191,8 +189,8 @@ def export_onnx(
     widths:tuple=(), # ((tap, columns), …) of its output, kept in the file
 ):
     "Write a Keras model as ONNX with a free batch size"
-    import tensorflow as tf
-    import tf2onnx
+    tf = require("tensorflow")
+    tf2onnx = require("tf2onnx")
     logging.getLogger("tf2onnx").setLevel(logging.ERROR) # its warnings on the way sound like failures
     spec = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="frames")]
     fn = tf.function(lambda x: model(x, training=False))

@@ -47,15 +47,37 @@ def _views(image) -> Iterator:
         part = grey[int(h*top):h - int(h*bottom), int(w*left):w - int(w*right)]
         yield cv2.resize(part, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
 
+# %% ../nbs/api/18_hashes.ipynb #ad1c2d77
+def _phash(grey): # (64, 64) uint8 → (16, 16) bool
+    "Which of the coarsest waves are stronger than their median"
+    waves = cv2.dct(grey.astype(np.float64))[:16, :16].copy()
+    waves[0] *= 2**.5
+    waves[:, 0] *= 2**.5
+    return waves > np.median(waves)
+
+# %% ../nbs/api/18_hashes.ipynb #8ac5df51
+def _lanczos(n): # (n, 64) whole numbers, 2²² times the weights
+    "Weights of 64 points in `n`, as Pillow has them"
+    step = _SIDE/n
+    at = np.arange(_SIDE) + .5 - (np.arange(n)[:, None] + .5)*step
+    inside = np.abs(at) < 3*step
+    weights = np.where(inside, np.sinc(at/step)*np.sinc(at/step/3), 0)
+    return np.round(weights/weights.sum(1, keepdims=True)*2**22)
+
+# %% ../nbs/api/18_hashes.ipynb #4afa526a
+def _dhash(grey): # (64, 64) uint8 → (16, 16) bool
+    "Which points are brighter than their neighbour to the left"
+    def weighed(rows, weights): return np.clip(np.floor(rows @ weights.T/2**22 + .5), 0, 255)
+    wide = weighed(grey.astype(np.float64), _lanczos(17))
+    small = weighed(wide.T, _lanczos(16)).T
+    return small[:, 1:] > small[:, :-1]
+
 # %% ../nbs/api/18_hashes.ipynb #aa264da2
 def hash_frame(
     image, # uint8, grey or blue first
 ) -> np.ndarray: # (views, 2, 32) uint8
     "phash and dhash of each view of a picture"
-    import imagehash
-    from PIL import Image
-    small = [Image.fromarray(v) for v in _views(image)]
-    pairs = [[kind(s, hash_size=16).hash.ravel() for kind in (imagehash.phash, imagehash.dhash)] for s in small]
+    pairs = [(_phash(v).ravel(), _dhash(v).ravel()) for v in _views(image)]
     return np.packbits(np.array(pairs), axis=-1)
 
 # %% ../nbs/api/18_hashes.ipynb #5bf997bd

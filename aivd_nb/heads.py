@@ -7,10 +7,9 @@ __all__ = ['CELLS', 'HeadConfig', 'check_head', 'fit_projection', 'build_head', 
            'load_head']
 
 # %% ../nbs/api/30_heads.ipynb #e0e0aaa2
-import os
 from dataclasses import dataclass
 import numpy as np
-from .core import ConfigError, WeightsError
+from .core import ConfigError, WeightsError, import_keras
 
 # %% ../nbs/api/30_heads.ipynb #ffba9e62
 CELLS = ("simplernn", "gru", "lstm", "logistic")
@@ -82,8 +81,7 @@ def build_head(
     seed:int=0, # of the initial weights
 ):
     "The Keras head (n, length, dim) → (n, 1) probability of AI"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
+    keras = import_keras()
     check_head(cfg)
     keras.utils.set_random_seed(seed)
     inputs = keras.Input((length, dim), name="sequence")
@@ -94,13 +92,13 @@ def build_head(
 
 # %% ../nbs/api/30_heads.ipynb #247a7405
 def _l2(value):
-    import keras
+    keras = import_keras()
     return keras.regularizers.L2(value) if value else None
 
 # %% ../nbs/api/30_heads.ipynb #e72261e1
 def _clipped(x, mean, scale, name):
     "Standardise and clip with constants"
-    import keras
+    keras = import_keras()
     x = _frozen(keras.layers.BatchNormalization(center=False, scale=False, epsilon=0.0, trainable=False, name=f"standardise_{name}"), x, mean, scale**2)
     x = keras.layers.ReLU(max_value=12.0, name=f"clip_{name}")(keras.layers.Rescaling(1.0, 6.0)(x))
     return keras.layers.Rescaling(1.0, -6.0)(x)
@@ -108,7 +106,7 @@ def _clipped(x, mean, scale, name):
 # %% ../nbs/api/30_heads.ipynb #bd870a41
 def _scaled(x, projection):
     "Standardise, clip and project with constants"
-    import keras
+    keras = import_keras()
     if projection is None: return x
     mean, scale, axes = projection
     x = _clipped(x, mean, scale, "features")
@@ -124,7 +122,7 @@ def _frozen(layer, x, *weights):
 # %% ../nbs/api/30_heads.ipynb #6ab78949
 def _summary(cfg, x):
     "What the last layer sees: the mean over time (logistic), or recurrence, dropout, ReLU layer, dropout"
-    import keras
+    keras = import_keras()
     L = keras.layers
     mean = L.GlobalAveragePooling1D(name="mean")(x)
     if cfg.cell == "logistic": return mean
@@ -142,7 +140,7 @@ def build_reader(
     seed:int=0, # of the initial weights
 ):
     "The trained part: Keras model (n, length, shares) → (n, 1) logit"
-    import keras
+    keras = import_keras()
     keras.utils.set_random_seed(seed)
     x = keras.Input((length, shares), name="shares")
     return keras.Model(x, keras.layers.Dense(1, name="logit")(_summary(cfg, x)), name=f"{cfg.cell}_reader_{seed}")
@@ -150,7 +148,7 @@ def build_reader(
 # %% ../nbs/api/30_heads.ipynb #dd1c7726
 def _shares_layers(shares, x, length):
     "Constants that turn features (n, length, dim) into shares (n, length, 2·count)"
-    import keras
+    keras = import_keras()
     L, dim = keras.layers, len(shares.family)
     mean, scale = shares.mean, shares.scale
     frames = _frozen(L.Dense(shares.count, use_bias=False, trainable=False, name="frame_shares"), _clipped(x, mean[:dim], scale[:dim], "frames"), shares.matrix(0))
@@ -167,7 +165,7 @@ def build_stack(
     length:int, # frames in a sequence
 ):
     "The Keras head (n, length, dim) → (n, 1) probability of AI: the mean logit of regression and readers"
-    import keras
+    keras = import_keras()
     L = keras.layers
     inputs = keras.Input((length, len(shares.family)), name="sequence")
     x = _shares_layers(shares, inputs, length)
@@ -183,7 +181,7 @@ def average_heads(
     heads, # Keras heads with equal inputs
 ):
     "One Keras head whose logit is the mean of theirs"
-    import keras
+    keras = import_keras()
     if len(heads) == 1: return heads[0]
     x = keras.Input(heads[0].input_shape[1:], name="sequence")
     logits = [_as_logit(h, i)(x) for i, h in enumerate(heads)]
@@ -193,7 +191,7 @@ def average_heads(
 # %% ../nbs/api/30_heads.ipynb #2da909e4
 def _as_logit(head, i):
     "The head without its sigmoid"
-    import keras
+    keras = import_keras()
     return keras.Model(head.input, head.layers[-1].input, name=f"head_{i}")
 
 # %% ../nbs/api/30_heads.ipynb #1495c55c
@@ -201,7 +199,6 @@ def load_head(
     path, # head.h5
 ):
     "A saved Keras head"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
+    keras = import_keras()
     try: return keras.models.load_model(path, compile=False)
     except Exception as e: raise WeightsError(path, "is not a Keras head that can be loaded", "Copy the bundle again") from e

@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 from typing import TYPE_CHECKING
-from .core import Label, LabelsError, atomic_write, file_digest
+from .core import Label, LabelsError, atomic_write, file_digest, require
 
 # %% ../nbs/api/12_labels.ipynb #f20b5caa
 if TYPE_CHECKING: import pandas
@@ -33,7 +33,7 @@ def build_labels(
     data_dir, # holds the folders `real` and `ai`
 ) -> "pandas.DataFrame": # columns file_path, label, path
     "A table of every video below `real/` (label 0) and `ai/` (label 1), paths relative to `data_dir`"
-    import pandas as pd
+    pd = require("pandas")
     root = Path(os.path.abspath(data_dir))
     if not root.is_dir(): raise LabelsError(data_dir, "is not a folder", "Give the folder that holds real/ and ai/")
     found = [(p, int(label)) for name, label in _FOLDERS.items() for p in _class_videos(root, name)]
@@ -78,7 +78,7 @@ def _seen_from(csv, file_path, path):
 # %% ../nbs/api/12_labels.ipynb #b7f93517
 def _read_text(csv):
     "The CSV as text, its index the row numbers of a spreadsheet; blank rows are left out"
-    import pandas as pd
+    pd = require("pandas")
     try: df = pd.read_csv(csv, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig", skipinitialspace=True, index_col=False)
     except OSError as e: raise LabelsError(csv, f"can't be read ({e.strerror or e})", "Check the path, or make it with `aivd labels`") from e
     except UnicodeDecodeError as e: raise LabelsError(csv, "is not UTF-8", "Save it as CSV with the encoding UTF-8") from e
@@ -142,7 +142,7 @@ _TEXT_COLUMNS = frozenset({"file_path", "path", "split", "group", "pair", "gener
 
 def _typed(column):
     "A column of text as numbers where all of it is; blanks as missing"
-    import pandas as pd
+    pd = require("pandas")
     column = column.where(column != "")
     if column.name in _TEXT_COLUMNS or column.isna().all(): return column
     try: return pd.to_numeric(column)

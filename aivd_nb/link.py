@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from .core import ConfigError, VideoError
+from .core import ConfigError, VideoError, missing_extra
 
 # %% ../nbs/api/17_link.ipynb #736bacc3
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ _CHILD = [sys.executable, "-P", "-c", "from aivd_nb.link import _child_main; _ch
 def _run(url, limits, folder) -> dict[str, Any]:
     "Have the process fetch a link; gives its answer"
     from importlib.util import find_spec
-    if find_spec("yt_dlp") is None: raise ConfigError(url, "needs yt-dlp, which is not installed", 'Install it with: pip install "aivd-nb[url]"')
+    if find_spec("yt_dlp") is None: raise missing_extra("yt_dlp")
     asked = json.dumps({"url": str(url), "limits": asdict(limits), "folder": folder})
     try: done = subprocess.run(_CHILD, input=asked, capture_output=True, text=True, env=_environment(folder), cwd=folder, timeout=limits.wall_s)
     except subprocess.TimeoutExpired: return {"error": f"took longer than {limits.wall_s:g} s"}

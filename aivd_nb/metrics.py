@@ -8,10 +8,12 @@ __all__ = ['as_scores', 'auc', 'average_precision', 'eer', 'tpr_at_fpr', 'reliab
            'paired_interval', 'risk_coverage']
 
 # %% ../nbs/api/31_metrics.ipynb #50e93876
+import math
 from collections.abc import Callable
+from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
 
-from .core import ConfigError, Label
+from .core import ConfigError, Label, require
 
 # %% ../nbs/api/31_metrics.ipynb #aa595611
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def auc(
     p, # scores of any range
 ) -> float: # 0.5 is chance; NaN with one class
     "Area under the ROC curve: how often an AI clip scores above a real one"
-    from scipy.stats import rankdata
+    rankdata = require("scipy.stats").rankdata
     y, p = as_scores(y, p, probabilities=False)
     n = int(y.sum())
     return float((rankdata(p)[y == 1].sum() - n*(n + 1)/2)/(n*(len(y) - n))) if _both(y) else float("nan")
@@ -52,14 +54,14 @@ def average_precision(
     p, # scores of any range
 ) -> float: # chance is the share of AI clips; NaN with one class
     "Average precision (AP)"
-    from sklearn.metrics import average_precision_score
+    average_precision_score = require("sklearn.metrics").average_precision_score
     y, p = as_scores(y, p, probabilities=False)
     return float(average_precision_score(y, p)) if _both(y) else float("nan")
 
 # %% ../nbs/api/31_metrics.ipynb #3a51e43d
 def _roc(y, p):
     "False-alarm and detection rates at every threshold"
-    from sklearn.metrics import roc_curve
+    roc_curve = require("sklearn.metrics").roc_curve
     return roc_curve(y, p, drop_intermediate=False)[:2]
 
 # %% ../nbs/api/31_metrics.ipynb #bc3c4c87
@@ -145,7 +147,7 @@ def confusion(
     threshold:float=0.5, # from here upwards a clip is called AI
 ) -> "numpy.ndarray": # int (2, 2): rows are what clips are (real, AI), columns what they were called
     "The confusion matrix"
-    from sklearn.metrics import confusion_matrix
+    confusion_matrix = require("sklearn.metrics").confusion_matrix
     y, p = as_scores(y, p)
     return confusion_matrix(y, (p >= threshold).astype(int), labels=list(Label))
 
@@ -160,7 +162,8 @@ def _at_threshold(tn, fp, fn, tp):
 # %% ../nbs/api/31_metrics.ipynb #32912b12
 def _rank_figures(y, p):
     "The figures that look at order only, from one ROC curve"
-    from sklearn.metrics import auc as area, average_precision_score
+    area = require("sklearn.metrics").auc
+    average_precision_score = require("sklearn.metrics").average_precision_score
     names = ("auc", "average_precision", "eer", "tpr_at_5_fpr")
     if not _both(y): return dict.fromkeys(names, float("nan"))
     fpr, tpr = _roc(y, p)
@@ -199,10 +202,11 @@ def wilson_interval(
     level:float=0.95, # confidence
 ) -> Interval: # NaN where n is 0
     "A share and its Wilson interval"
-    from scipy.stats import binomtest
     if n == 0: return Interval(*[float("nan")]*3)
-    ci = binomtest(k, n).proportion_ci(level, method="wilson")
-    return Interval(k/n, float(ci.low), float(ci.high))
+    share, z = k/n, NormalDist().inv_cdf((1 + level)/2)
+    middle = (share + z*z/(2*n))/(1 + z*z/n)
+    half = z*math.sqrt(share*(1 - share)/n + z*z/(4*n*n))/(1 + z*z/n)
+    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
 
 # %% ../nbs/api/31_metrics.ipynb #43daecdc
 def _draws(y, groups, n, seed):

@@ -9,10 +9,10 @@ __all__ = ['new_axes', 'save_figure', 'plot_confusion', 'plot_roc', 'plot_reliab
 # %% ../nbs/api/52_plots.ipynb #7fdf04e3
 from pathlib import Path
 
-from .core import ConfigError, VideoError, atomic_write
+from .core import ConfigError, VideoError, atomic_write, require
 from .calibration import Band
 from .metrics import as_scores, auc, ece, reliability_table, risk_coverage, wilson_interval
-from .show import AI_COLOR, FAINT, REAL_COLOR, clock
+from .show import AI_COLOR, FAINT, REAL_COLOR, clock, percent
 
 # %% ../nbs/api/52_plots.ipynb #58b2a750
 _INK = "#222222"
@@ -25,7 +25,7 @@ def new_axes(
     size=(5, 4), # of a new figure, inches
 ): # matplotlib axes
     "The axes given, or those of a new figure that no global state knows of"
-    from matplotlib.figure import Figure
+    Figure = require("matplotlib.figure").Figure
     return ax if ax is not None else Figure(figsize=size, layout="constrained").subplots()
 
 # %% ../nbs/api/52_plots.ipynb #a6cc1173
@@ -65,11 +65,11 @@ def plot_confusion(
 ): # axes
     "The confusion matrix as a picture"
     import numpy as np
-    import seaborn as sns
+    sns = require("seaborn")
     m, ax = np.asarray(matrix), new_axes(ax, (4.2, 3.6))
     if m.shape != (2, 2): raise ConfigError("confusion matrix", f"has shape {m.shape}", "Pass the 2 × 2 counts of metrics.confusion")
     share = m/np.maximum(m.sum(1, keepdims=True), 1)
-    text = np.array([[f"{m[i,j]}\n{share[i,j]:.0%}" for j in (0, 1)] for i in (0, 1)])
+    text = np.array([[f"{m[i,j]}\n{percent(share[i,j])}" for j in (0, 1)] for i in (0, 1)])
     names = ["Real", "AI-generated"]
     sns.heatmap(share, annot=text, fmt="", cmap="Greys", vmin=0, vmax=1.3, cbar=False, square=True, linewidths=2, xticklabels=names, yticklabels=names, annot_kws={"fontsize": 13}, ax=ax)
     ax.set(xlabel="called", ylabel="is")
@@ -85,7 +85,7 @@ def plot_roc(
     ax=None, # where to draw
 ): # axes
     "ROC curves with their areas"
-    from sklearn.metrics import roc_curve
+    roc_curve = require("sklearn.metrics").roc_curve
     ax = new_axes(ax, (4.6, 4.6))
     for i, (name, (y, p)) in enumerate(curves.items()):
         y, p = as_scores(y, p, probabilities=False)
@@ -94,7 +94,7 @@ def plot_roc(
         _step(ax, i, fpr, tpr, f"{name}: AUC {auc(y, p):.3f}")
     ax.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":")
     ax.axvline(mark, color=FAINT, linewidth=1)
-    ax.annotate(f"{mark:.0%}", (mark, 0), (3, 3), textcoords="offset points", color="#666666", fontsize=8)
+    ax.annotate(percent(mark), (mark, 0), (3, 3), textcoords="offset points", color="#666666", fontsize=8)
     ax.legend(loc="lower right", frameon=False, fontsize=9)
     return _dress(ax, title, "real clips called AI", "AI clips found", square=True)
 
@@ -128,11 +128,10 @@ def plot_risk_coverage(
     ax, top = new_axes(ax, (5, 3.6)), .05
     for i, (name, (y, p)) in enumerate(curves.items()):
         rc = risk_coverage(y, p, threshold)
-        _step(ax, i, rc.coverage, rc.risk, f"{name}: {rc.risk.iloc[-1]:.1%} wrong if all are answered")
+        _step(ax, i, rc.coverage, rc.risk, f"{name}: {percent(rc.risk.iloc[-1], 1)} wrong if all are answered")
         top = max(top, rc.risk[rc.coverage > .1].max())
     ax.set(xlim=(0, 1.01), ylim=(0, 1.5*top))
-    ax.xaxis.set_major_formatter("{x:.0%}")
-    ax.yaxis.set_major_formatter("{x:.0%}")
+    for axis in (ax.xaxis, ax.yaxis): axis.set_major_formatter(lambda p, _: percent(p))
     ax.legend(loc="upper left", frameon=False, fontsize=9)
     return _dress(ax, title, "clips answered, the surest first", "wrong among them")
 
@@ -169,7 +168,7 @@ def plot_history(
     title:str="Training",
 ): # array of axes
     "Curves over epochs, training solid and validation dashed"
-    from matplotlib.figure import Figure
+    Figure = require("matplotlib.figure").Figure
     shown = [m for m in metrics if m in history]
     if not shown: raise ConfigError("history", f"has none of {', '.join(metrics)} (it has {', '.join(history) or 'nothing'})", "Name what it has")
     axes = Figure(figsize=(4.4*len(shown), 3.2), layout="constrained").subplots(1, len(shown), squeeze=False)[0]
@@ -271,7 +270,7 @@ def plot_regions(
     title:str="Which places spoke for it",
 ): # array of axes
     "The map of places over its frames: orange for AI, blue for real"
-    from matplotlib.figure import Figure
+    Figure = require("matplotlib.figure").Figure
     axes = Figure(figsize=(2.5*len(pictures), 2.9), layout="constrained").subplots(1, len(pictures), squeeze=False)[0]
     for ax, picture, number in zip(axes, pictures, regions["frames"]): _overlay(ax, regions, picture, f"frame {number}")
     axes[0].set_title(_map_title(regions, title), loc="left", fontsize=11, color=_INK)
@@ -307,7 +306,7 @@ def plot_explanation(
     band:Band|None=None, # of the bundle, shaded in the timeline
 ): # figure
     "Timeline, frames, views, layers and places of an explanation on one page"
-    from matplotlib.figure import Figure
+    Figure = require("matplotlib.figure").Figure
     fig, v = Figure(figsize=(9.5, 8), layout="constrained"), e.verdict
     top, middle, bottom = fig.subfigures(3, 1, height_ratios=[2.5, 1.7 + .12*len(e.taps), 2.9]) # pyright: ignore[reportGeneralTypeIssues]
     plot_timeline(e.timeline, band, f"{v.label}, probability of AI {v.probability:.2f}. A closer look over the clip", top.subplots())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .calibration import sigmoid
-from .core import ConfigError, SplitError
+from .core import ConfigError, SplitError, require
 from .metrics import Interval, auc, bootstrap_interval
 from .splits import check_leak, grouped_folds, grouped_split, leave_one_generator_out, stratified_split
 from .train import Sequences, TrainConfig, clip_weights, head_logits, train_heads
@@ -66,7 +66,7 @@ def fast_logits(
     C:float=1e-3, # inverse strength of the penalty
 ) -> np.ndarray: # (m,)
     "Logits of a logistic regression on standardised, clipped features"
-    from sklearn.linear_model import LogisticRegression
+    LogisticRegression = require("sklearn.linear_model").LogisticRegression
     mean, std = x.mean(0), x.std(0) + 1e-6
     scaled = lambda v: np.clip((v - mean)/std, -6, 6)
     return LogisticRegression(C=C, max_iter=300).fit(scaled(x), y, sample_weight=clip_weights(y, groups)).decision_function(scaled(new))

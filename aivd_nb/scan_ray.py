@@ -13,18 +13,15 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 import numpy as np
-from .core import AivdError, ConfigError
+from .core import AivdError, ConfigError, require
 from .scan_files import Entry
 from .scan_pool import Answer, Worker, look_at
 
 # %% ../nbs/api/46_scan_ray.ipynb #3ae0c497
 def import_ray():
     "Ray with its data library, or the error that says how to get it"
-    try:
-        import ray
-        import ray.data
-    except ImportError as e: raise ConfigError("the engine ray", f"needs a package that is not installed ({e})", "Install it: pip install 'aivd-nb[ray]'") from e
-    return ray
+    require("ray.data")
+    return require("ray")
 
 # %% ../nbs/api/46_scan_ray.ipynb #79617e78
 class Ledger:

@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from .calibration import AI, INCONCLUSIVE, REAL
-from .core import AivdError, ConfigError, atomic_write
+from .core import AivdError, ConfigError, atomic_write, require
 from .detector import REASONS
 from .plots import new_axes
 from .report import _STYLE, html_table, inline_png
@@ -225,6 +225,7 @@ def write_scan_report(
     out, # folder of a scan
 ) -> Path: # the page
     "Write `_report/report.html` and `_report/scan.csv` into a scan"
+    require("seaborn") # which brings pandas and matplotlib, too
     page = Path(out)/"_report"/"report.html"
     content = scan_html(out)
     with atomic_write(page) as tmp: tmp.write_text(content, encoding="utf-8")

@@ -8,7 +8,7 @@ __all__ = ['summary', 'Shares', 'Space', 'read_shares', 'linear_logit', 'family_
 # %% ../nbs/api/29_shares.ipynb #b63b8ebb
 from typing import NamedTuple
 import numpy as np
-from .core import ConfigError
+from .core import ConfigError, require
 
 # %% ../nbs/api/29_shares.ipynb #adfff337
 def summary(
@@ -66,7 +66,7 @@ class Space:
         strength:float=1e-3, # inverse of the penalty on squared weights
     ) -> Shares:
         "A logistic regression on some of the rows"
-        from sklearn.linear_model import LogisticRegression
+        LogisticRegression = require("sklearn.linear_model").LogisticRegression
         model = LogisticRegression(C=strength, max_iter=300).fit(self.coordinates[take], y, sample_weight=weights)
         return Shares(self.mean, self.scale, self.rows.T @ (self.axes @ model.coef_[0]), float(model.intercept_[0]), self.family)
 

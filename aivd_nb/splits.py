@@ -10,7 +10,7 @@ __all__ = ['LEAK_COLUMNS', 'stratified_split', 'balanced_sample', 'sources', 'ch
 from collections.abc import Iterator
 
 from typing import TYPE_CHECKING
-from .core import Label, SplitError
+from .core import Label, SplitError, require
 
 # %% ../nbs/api/13_splits.ipynb #0a8408bf
 if TYPE_CHECKING: import pandas
@@ -38,7 +38,7 @@ def stratified_split(
     seed:int=0, # same seed, same split
 ) -> tuple["pandas.DataFrame", "pandas.DataFrame"]: # train, test
     "Split clip by clip, both classes in the same proportions on both sides"
-    from sklearn.model_selection import train_test_split
+    train_test_split = require("sklearn.model_selection").train_test_split
     _need_clips(df, 2)
     try: train, test = train_test_split(df, test_size=test_size, random_state=seed, stratify=df.label)
     except ValueError as e: raise SplitError("labels", f"{len(df)} clips can't be split with test_size={test_size} ({e})", "Choose a share between 0 and 1 that leaves both classes on both sides") from e
@@ -108,7 +108,7 @@ def grouped_folds(
     group:str="group", # the column that names the source
 ) -> list[tuple["pandas.DataFrame", "pandas.DataFrame"]]: # k pairs of train and test
     "Folds in which every clip judges once and no source stands on both sides"
-    from sklearn.model_selection import StratifiedGroupKFold
+    StratifiedGroupKFold = require("sklearn.model_selection").StratifiedGroupKFold
     source = sources(df, group)
     _need_clips(df, 1)
     _need_sources(df, source, k)

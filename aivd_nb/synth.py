@@ -13,14 +13,14 @@ import subprocess
 import wave
 from pathlib import Path
 import numpy as np
-from .core import ConfigError, atomic_write
+from .core import ConfigError, atomic_write, missing_extra, require
 
 # %% ../nbs/api/01_synth.ipynb #281bc960
 def photo(
     which:int=0, # 0 the temple (china.jpg), 1 the flower (flower.jpg)
 ): # RGB uint8, 427×640
     "One of the two photographs that scikit-learn brings along"
-    from sklearn.datasets import load_sample_images
+    load_sample_images = require("sklearn.datasets").load_sample_images
     return load_sample_images().images[which % 2]
 
 # %% ../nbs/api/01_synth.ipynb #5c5f4abe
@@ -138,7 +138,7 @@ def ffmpeg(
     try: from imageio_ffmpeg import get_ffmpeg_exe
     except ImportError: get_ffmpeg_exe = lambda: shutil.which("ffmpeg")
     exe = get_ffmpeg_exe()
-    if not exe: raise ConfigError("ffmpeg", "is not installed", "Install it with: pip install imageio-ffmpeg")
+    if not exe: raise missing_extra("imageio_ffmpeg")
     cmd = [exe, "-hide_banner", "-loglevel", "error", "-nostdin" if stdin is None else "-y", "-y", "-threads", "2", *map(str, args)]
     done = subprocess.run(cmd, input=stdin, capture_output=True)
     if done.returncode: raise ConfigError("ffmpeg", done.stderr.decode(errors="replace").strip() or "failed", f"Check the arguments: {args}")

@@ -17,13 +17,14 @@ from .ahead import in_order
 from .augment import draw_augment, draw_encoding, encoded
 from .bundle import Bundle, load_bundle, save_bundle, tool_versions
 from .cache import FeatureCache
-from .calibration import Band, Calibrator, fit_band, fit_calibrator, fit_ood, group_weights, logit
-from .core import AivdError, ConfigError, TrainError, cpu_count
+from .calibration import Band, Calibrator, fit_band, fit_calibrator, fit_ood, group_weights, logit, verdicts_by_kind
+from .core import AivdError, ConfigError, TrainError, cpu_count, import_keras
 from .featurizers import Featurizer
 from .heads import HeadConfig, average_heads, build_head, build_reader, build_stack, fit_projection
 from .metrics import evaluate_intervals
 from .passages import Clips, PassageRule, fit_passages
 from .pipeline import CnnThreads, video_features
+from .show import kind_name
 from .shares import Space, family_of, read_shares, summary
 from .splits import grouped_folds, grouped_split, stratified_split
 from .sampling import Sampling
@@ -124,6 +125,17 @@ def clip_weights(
     for c in (0, 1): w[y == c] *= len(y) / (2*max(w[y == c].sum(), 1e-9))
     return w
 
+# %% ../nbs/api/34_train.ipynb #98ca6b59
+def _bar(epochs, progress): # a Keras callback
+    "One bar for a fit, with the losses of its last epoch"
+    from tqdm.auto import tqdm
+    bar = tqdm(total=epochs, desc="head", unit="epoch", disable=not progress, leave=False)
+    names = {"loss": "loss", "val_loss": "validation"}
+    def tell(epoch, logs):
+        bar.set_postfix({shown: f"{logs[k]:.3f}" for k, shown in names.items() if k in logs}, refresh=False)
+        bar.update()
+    return import_keras().callbacks.LambdaCallback(on_epoch_end=tell, on_train_end=lambda logs: bar.close())
+
 # %% ../nbs/api/34_train.ipynb #067fc79b
 def train_head(
     cfg:HeadConfig,
@@ -133,30 +145,30 @@ def train_head(
     weights=None, # (n,) weight of each sequence
     validation=None, # (x, y) to watch
     seed:int=0,
-    verbose:int=0, # Keras' progress bar: 0, 1 or 2
+    progress:bool=False, # show a bar
 ): # (head, history)
     "Train one Keras head"
     weights = np.ones(len(x)) if weights is None else np.asarray(weights, float)
     head = build_head(cfg, x.shape[1], x.shape[2], fit_projection(x, cfg.projection, weights), seed)
-    return head, _fit_keras(head, train, x, y, weights, validation, verbose)
+    return head, _fit_keras(head, train, x, y, weights, validation, progress)
 
-def _fit_keras(model, train, x, y, weights, validation=None, verbose=0, logits=False): # history
+def _fit_keras(model, train, x, y, weights, validation=None, progress=False, logits=False): # history
     "Train a Keras model that gives probabilities, or logits"
-    import keras
+    keras = import_keras()
     loss = keras.losses.BinaryCrossentropy(from_logits=logits, label_smoothing=train.label_smoothing)
     model.compile(keras.optimizers.Adam(train.learning_rate), loss)
     watch = "val_loss" if validation else "loss"
     calls = [keras.callbacks.ReduceLROnPlateau(watch, factor=0.5, patience=train.patience)]
     if train.early_stop: calls.append(keras.callbacks.EarlyStopping(watch, patience=train.early_stop, restore_best_weights=True)) # pyright: ignore[reportArgumentType]
     h = model.fit(x, np.asarray(y, "float32"), sample_weight=weights.astype("float32"), batch_size=train.batch, epochs=train.epochs,
-        validation_data=validation, shuffle=True, callbacks=calls, verbose=verbose)
+        validation_data=validation, shuffle=True, callbacks=[*calls, _bar(train.epochs, progress)], verbose=0)
     if not np.isfinite(h.history["loss"]).all(): raise TrainError("training", "the loss is not finite", "Use a smaller learning rate")
     return {k: [float(v) for v in vs] for k, vs in h.history.items()}
 
 # %% ../nbs/api/34_train.ipynb #aca2db06
-def train_heads(cfg, train, x, y, weights=None, validation=None, verbose=0): # (head, history of the first)
+def train_heads(cfg, train, x, y, weights=None, validation=None, progress=False): # (head, history of the first)
     "Train `train.seeds` heads and average them"
-    runs = [train_head(cfg, train, x, y, weights, validation, train.seed*1000 + k, verbose) for k in range(train.seeds)]
+    runs = [train_head(cfg, train, x, y, weights, validation, train.seed*1000 + k, progress) for k in range(train.seeds)]
     return average_heads([h for h, _ in runs]), runs[0][1]
 
 # %% ../nbs/api/34_train.ipynb #f89da6f1
@@ -192,19 +204,19 @@ def _scatter(head, seq, rows):
     return z
 
 # %% ../nbs/api/34_train.ipynb #c467bd0c
-def _fit_rows(cfg, train, seq, extra, df, rows, watch=None, verbose=0):
+def _fit_rows(cfg, train, seq, extra, df, rows, watch=None, progress=False):
     "Train on the clips in `rows`, with their copies"
     y = df["label"].to_numpy()
     w = np.zeros(len(df))
     w[rows] = clip_weights(y[rows], df["group"].to_numpy()[rows] if train.balance else None)
-    if cfg.linear: return _fit_stack(cfg, train, seq, extra, df, np.asarray(rows), w, verbose)
+    if cfg.linear: return _fit_stack(cfg, train, seq, extra, df, np.asarray(rows), w, progress)
     parts = [(s, share) for s, share in ((seq, 1.0), (extra, train.copies or 1.0)) if s is not None]
     x = np.concatenate([s.x[s.of(rows)] for s, _ in parts])
     clip = np.concatenate([s.clip[s.of(rows)] for s, _ in parts])
     share = np.concatenate([np.full(s.of(rows).sum(), share) for s, share in parts])
     validation = (seq.x[seq.of(watch)], y[seq.clip[seq.of(watch)]].astype("float32")) if watch is not None else None
     sw = share*w[clip]/np.bincount(clip, minlength=len(df))[clip]
-    return train_heads(cfg, train, x, y[clip], sw/sw.mean(), validation, verbose)
+    return train_heads(cfg, train, x, y[clip], sw/sw.mean(), validation, progress)
 
 # %% ../nbs/api/34_train.ipynb #b26fe722
 def _summaries(seq, rows):
@@ -240,7 +252,7 @@ def _unseen_shares(fit, seq, df, rows, seed, k=5):
     return found[seq.of(rows)]
 
 # %% ../nbs/api/34_train.ipynb #84d61aea
-def _fit_stack(cfg, train, seq, extra, df, rows, w, verbose=0): # (head, history of the first reader)
+def _fit_stack(cfg, train, seq, extra, df, rows, w, progress=False): # (head, history of the first reader)
     "The regression, its shares, and the readers of these"
     y = df["label"].to_numpy()
     fit = _regression(cfg, train, seq, extra, rows, y, w)
@@ -251,7 +263,7 @@ def _fit_stack(cfg, train, seq, extra, df, rows, w, verbose=0): # (head, history
     readers, histories = [], []
     for k in range(train.seeds):
         reader = build_reader(cfg, seq.x.shape[1], read.shape[2], train.seed*1000 + k)
-        histories.append(_fit_keras(reader, train, (read - mean)/scale, y[clip], sw/sw.mean(), None, verbose, logits=True))
+        histories.append(_fit_keras(reader, train, (read - mean)/scale, y[clip], sw/sw.mean(), None, progress, logits=True))
         readers.append(reader)
     return build_stack(fit(np.arange(len(rows))), (mean, scale), readers, seq.x.shape[1]), histories[0]
 
@@ -276,16 +288,17 @@ def fit(
     cache:FeatureCache|None=None,
     cnn=None, # .onnx file of an own CNN, to travel in the bundle
     name:str|None=None, # of the bundle; the folder's where none is given
-    verbose:int=1, # 0: silent
+    progress:bool=True, # show bars
     overwrite:bool=False, # replace a bundle that stands in the folder
 ) -> Fit:
     "Features, head, calibration, bundle"
+    import_keras() # where it is missing, that is told before an hour of features
     df = df.reset_index(drop=True)
     _check(df, train, folds)
     _check_out(out, overwrite)
-    seq = extract(df, featurizer, sampling, cache, progress=bool(verbose))
-    extra = training_copies(df, featurizer, sampling, train, cache, bool(verbose))
-    model, history, rows, z = (_fit_folds if folds else _fit_split)(head, train, seq, extra, df, folds, verbose)
+    seq = extract(df, featurizer, sampling, cache, progress=progress)
+    extra = training_copies(df, featurizer, sampling, train, cache, progress)
+    model, history, rows, z = (_fit_folds if folds else _fit_split)(head, train, seq, extra, df, folds, progress)
     bundle, table = _calibrated(name or Path(out).name, featurizer, sampling, head, seq, df, rows, z, bool(folds))
     bundle = replace(bundle, data=bundle.data | {"training": asdict(train), "folds": folds})
     save_bundle(bundle, out, model, cnn)
@@ -326,19 +339,19 @@ def training_notes(
     return notes
 
 # %% ../nbs/api/34_train.ipynb #90f1a077
-def _fit_split(head, train, seq, extra, df, folds, verbose):
+def _fit_split(head, train, seq, extra, df, folds, progress):
     "One 80/20 split; the 20 are scored"
     split = grouped_split if "group" in df else stratified_split
     a, b = (part.index.to_numpy() for part in split(df, test_size=train.test_size, seed=train.seed))
-    model, history = _fit_rows(head, train, seq, extra, df, a, b, verbose)
+    model, history = _fit_rows(head, train, seq, extra, df, a, b, progress)
     return model, history, b, _scatter(model, seq, b)
 
 # %% ../nbs/api/34_train.ipynb #11a1cd73
-def _fit_folds(head, train, seq, extra, df, folds, verbose):
+def _fit_folds(head, train, seq, extra, df, folds, progress):
     "Scores from grouped folds, the head from all clips"
     z = out_of_fold_windows(head, train, seq, df, folds, extra)
     rows = np.arange(len(df))
-    model, history = _fit_rows(head, train, seq, extra, df, rows, None, verbose)
+    model, history = _fit_rows(head, train, seq, extra, df, rows, None, progress)
     return model, history, rows, z
 
 # %% ../nbs/api/34_train.ipynb #b668965e
@@ -357,6 +370,14 @@ def fit_passages_of(df, seq:Sequences, z, calibrator:Calibrator, band:Band, samp
     if "group" not in df or df.loc[df["label"] == 0, "group"].nunique() < 20: return None
     return fit_passages(scored_clips(df, seq, z, calibrator), sampling, band, films)
 
+# %% ../nbs/api/34_train.ipynb #3e0db02a
+def _kinds(held, p, band):
+    "What is found and missed by kind, and in words the two kinds that are called Real most often"
+    if "kind" not in held: return {}
+    ai = (held["label"] == 1).to_numpy()
+    kinds = verdicts_by_kind(p[ai], held["kind"][ai], band)
+    return {"kinds": kinds, "missed_most": " and ".join(map(kind_name, list(kinds)[:2]))}
+
 # %% ../nbs/api/34_train.ipynb #cb95dffd
 def _calibrated(name, featurizer, sampling, head, seq, df, rows, z, all_rows):
     "The bundle's settings with calibration, band, gate, passages and figures from the held-out logits of windows"
@@ -371,6 +392,7 @@ def _calibrated(name, featurizer, sampling, head, seq, df, rows, z, all_rows):
         "generators": sorted(df["generator"].dropna().astype(str).unique().tolist()) if "generator" in df else []}
     metrics = {"on": "grouped folds" if all_rows else "held-out sources" if groups is not None else "held-out clips", "n": len(y), **_figures(y, p, groups)}
     band = fit_band(p, y, groups=groups)
+    metrics |= _kinds(held, p, band)
     passages = fit_passages_of(held, seq, windows, calibrator, band, sampling)
     bundle = Bundle(name, featurizer.spec, sampling, head, featurizer.columns, featurizer.identity, tuple(featurizer.fingerprint), calibrator, band, gate, passages, data, metrics, tool_versions())
     return bundle, held.assign(probability=p)[[c for c in ("file_path", "label", "group", "generator", "probability") if c in held or c == "probability"]]

@@ -1,20 +1,23 @@
 """The page as people use it, in a real browser (Debian's chromium): every kind of answer, by mouse and by keyboard, narrow and wide.
 
 Where there is no chromium these tests are skipped; `.ci/run` installs it and sets AIVD_NEED_BROWSER, and then its absence is a failure."""
-import csv, os, re, shutil, threading
+import csv, io, os, re, shutil, threading
 from functools import partial
 
 import pytest
 
+from aivd_nb import words
 from aivd_nb.app import create_app, make_server
 from aivd_nb.app_config import AppConfig
 from aivd_nb.core import shared_data
 from aivd_nb.synth import camera_frames, generated_frames, make_broken, write_clip
+from conftest import ROOT
 from faulty import Slow
 
 CHROMIUM = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
 ARGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 SHARED = shared_data()
+SAMPLE = ROOT/"aivd_nb/static/animated_photograph.mp4"
 pytestmark = pytest.mark.skipif(CHROMIUM is None and not os.environ.get("AIVD_NEED_BROWSER"), reason="no chromium here: apt-get install chromium")
 
 
@@ -49,7 +52,7 @@ def browser():
 @pytest.fixture
 def page(browser):
     "A page that must not complain: no script error, no breach of the content policy, no request to elsewhere"
-    context = browser.new_context(viewport={"width": 1100, "height": 900})
+    context = browser.new_context(viewport={"width": 1100, "height": 900}, locale="en-GB")
     page, said = context.new_page(), []
     page.on("console", lambda m: said.append(m.text) if m.type == "error" and "responded with a status of" not in m.text else None)
     page.on("pageerror", lambda e: said.append(str(e)))
@@ -79,7 +82,7 @@ def check_result(page):
     assert LABELS.match(card.locator(".verdict h3").inner_text())
     assert re.search(r"\d+ % probability of AI: .*(real|AI)", card.locator(".verdict p").inner_text())
     n = card.locator(".strip button").count()
-    assert n >= 1 and card.locator("svg .mark").count() == n + 1 and card.locator("tbody tr").count() == n
+    assert n >= 1 and card.locator("svg .mark").count() == card.locator("svg .window").count() + 1 == n + 1 and card.locator(".same tbody tr").count() == n
     assert card.locator("figure img").evaluate("e => e.decode().then(() => e.naturalWidth)") > 50
     assert "One signal, not proof." in card.locator(".caveat").inner_text()
     told = card.locator(".caveat").inner_text() + "".join(card.locator(".reason").all_inner_texts())
@@ -143,9 +146,12 @@ def test_keyboard_alone(page, url, clip):
     chooser.value.set_files(str(clip))
     check_result(page)
     focus = lambda: page.evaluate("document.activeElement.textContent.trim() + '|' + document.activeElement.tagName")
-    for _ in range(12):
-        page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.parentElement.className") == "strip": break
+    def tab_to(text, most=14):
+        for _ in range(most):
+            page.keyboard.press("Tab")
+            if focus().startswith(text): return
+        raise AssertionError(f"no way to {text} by keyboard")
+    tab_to("0.0 s")
     page.keyboard.press("Home"); first = focus()
     page.keyboard.press("ArrowRight")
     assert focus() != first and page.evaluate("document.activeElement.getAttribute('aria-pressed')") == "true"
@@ -156,8 +162,10 @@ def test_keyboard_alone(page, url, clip):
     page.keyboard.press("Tab"); page.keyboard.press("Enter")
     assert "container: mp4" in page.locator(".entries").inner_text()
     page.keyboard.press("Tab"); page.keyboard.press("Enter")
+    assert re.search("To quote.*SHA-256 [0-9a-f]{64}: ", page.locator(".record").inner_text(), re.S)
+    tab_to("Copy as JSON"); page.keyboard.press("Enter")
     page.locator("#status", has_text="Copied").wait_for(state="attached")
-    page.keyboard.press("Tab"); page.keyboard.press("Tab"); page.keyboard.press("Enter")
+    tab_to("Delete the result"); page.keyboard.press("Enter")
     page.locator("article").wait_for(state="detached")
     assert page.evaluate("document.activeElement.id") == "file"
 
@@ -183,7 +191,7 @@ def test_several_in_a_row_and_names_are_only_text(page, url, clip, tmp_path):
     shutil.copy(clip, evil)
     other = write_clip(tmp_path/"other.mp4", camera_frames(50, (256, 256), seed=9))
     give(page, url, evil, make_broken(tmp_path, "truncated"), other)
-    page.locator(".verdict, .trouble").nth(2).wait_for(timeout=60_000)
+    page.locator(".verdict, .trouble").nth(2).wait_for(state="attached", timeout=60_000)
     assert page.locator(".verdict").count() == 2 and page.locator(".trouble").count() == 1
     assert page.locator("h2", has_text="<img src=x").count() == 1 and page.locator("article img[src=x]").count() == 0
 
@@ -192,7 +200,7 @@ def test_cancel(page, serving, clip, tmp_path):
     "While a clip is worked on: it goes from the page and from the server"
     page.goto(serving(tmp_path, partial(Slow, 60)))
     page.set_input_files("#file", str(clip))
-    page.locator(".message", has_text="Measuring the frames: 30%").wait_for(timeout=30_000)
+    page.locator(".message", has_text="Measuring the frames: 30 %").wait_for(timeout=30_000)
     page.get_by_role("button", name="Cancel").click()
     page.locator("article").wait_for(state="detached")
     assert "cancelled" in page.locator("#status").inner_text()
@@ -219,7 +227,7 @@ def test_key(page, serving, clip, tmp_path):
 def test_a_reload_keeps_results_and_a_deleted_one_stays_away(page, serving, clip, tmp_path):
     give(page, serving(tmp_path), clip, make_broken(tmp_path, "truncated"))
     page.locator(".trouble").wait_for(timeout=60_000)
-    assert page.locator("h2").first.inner_text() == "holiday.mp4" # in the order in which they were chosen
+    assert page.locator("article h2").first.inner_text() == "holiday.mp4" # in the order in which they were chosen
     page.reload()
     page.locator(".trouble").wait_for()
     page.locator(".verdict").wait_for()
@@ -230,6 +238,201 @@ def test_a_reload_keeps_results_and_a_deleted_one_stays_away(page, serving, clip
     page.locator("#model", has_text="real clips").wait_for()
     page.wait_for_timeout(500)
     assert page.locator("article").count() == 0
+
+
+
+def test_the_sample(page, url):
+    "On the empty page alone; it plays from the reader's own copy, and a window of the timeline leads there by mouse and by keyboard"
+    sent = []
+    page.on("request", lambda r: sent.append(r.url) if r.method == "POST" else None)
+    give(page, url)
+    page.get_by_role("button", name="Try a sample").click()
+    card = check_result(page)
+    assert not page.locator("#sample").is_visible() and len(sent) == 1
+    video = card.locator("figure.plays video")
+    video.wait_for()
+    at = lambda: video.evaluate("v => v.seeking ? new Promise(r => v.addEventListener('seeked', () => r(v.currentTime), { once: true })) : v.currentTime")
+    assert video.evaluate("v => v.src").startswith("blob:") and not card.locator("figure img").is_visible()
+    start = 2.0
+    card.locator("svg .window").nth(1).click(position={"x": 20, "y": 120})
+    assert at() == pytest.approx(start, abs=0.05) and card.locator("svg .head").count() == 1
+    card.locator(".strip button").first.focus()
+    page.keyboard.press("Enter")
+    assert at() == pytest.approx(0, abs=0.05)
+    card.locator(".strip button").nth(1).click()
+    assert at() == pytest.approx(start, abs=0.05) and len(sent) == 1
+
+
+def test_a_file_that_the_browser_cannot_play_keeps_its_frames(page, url, clip):
+    give(page, url, clip)
+    card = check_result(page)
+    card.locator(".unplayable", has_text="can’t play the file").wait_for()
+    assert card.locator("video").count() == 0 and card.locator("figure img").is_visible()
+
+
+def test_the_table_of_several(page, url, clip, tmp_path):
+    "Rows as they come, the title, collapsed cards and the way to them, the whole as text and as CSV (without formulas)"
+    evil = tmp_path/"=1+1.mp4"
+    shutil.copy(clip, evil)
+    give(page, url, evil, make_broken(tmp_path, "truncated"), SAMPLE)
+    assert re.match(r"\d of 3 · aivd", page.title())
+    page.locator(".verdict, .trouble").nth(2).wait_for(state="attached", timeout=60_000)
+    page.wait_for_function("document.title.startsWith('✓ 3 of 3 · ')")
+    rows = [r.inner_text().split("\t") for r in page.locator("#rows tr").all()]
+    assert [r[0] for r in rows] == ["=1+1.mp4", "truncated.mp4", SAMPLE.name]
+    assert rows[1][1:] == ["Not analysed", "", "The file was cut off"] and re.match(r"\d+ %", rows[0][2]) and rows[2][3].startswith("Unlike anything")
+    assert not page.locator(".verdict").first.is_visible() and page.locator(".chip").first.is_visible()
+    page.locator("#rows a").first.click()
+    assert page.locator(".verdict").first.is_visible() and page.evaluate("document.activeElement.textContent") == "=1+1.mp4"
+    page.get_by_role("button", name="Hide").first.click()
+    assert not page.locator(".verdict").first.is_visible()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy all").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    told = page.evaluate("navigator.clipboard.readText()").splitlines()
+    assert told[0] == "File\tVerdict\tAI\tReason" and told[2].startswith("truncated.mp4\tNot analysed\t")
+    with page.expect_download() as got: page.get_by_role("button", name="CSV").click()
+    table = list(csv.DictReader(io.StringIO(got.value.path().read_text(encoding="utf-8-sig"))))
+    assert [r["file"] for r in table] == ["'=1+1.mp4", "truncated.mp4", SAMPLE.name] and [len(r["sha256"]) for r in table] == [64]*3
+    assert LABELS.match(table[0]["label"]) and 0 <= float(table[0]["probability"]) <= 1 and "cut off" in table[1]["reason"]
+
+
+def test_limits_are_told_and_checked_before_sending(page, serving, tmp_path):
+    sent = []
+    page.on("request", lambda r: sent.append(r.url) if r.method == "POST" else None)
+    give(page, serving(tmp_path, max_mb=1, max_seconds=3), SAMPLE)
+    assert "up to 1 MiB and 3 s" in page.locator("#limits").inner_text()
+    page.locator(".trouble").wait_for()
+    told = page.locator(".trouble").inner_text()
+    assert "too long" in told and "4.0 s" in told and "at most 3.0 s" in told and "Cut out" in told and sent == []
+
+
+def test_sending_has_its_share_of_the_bar(page, serving, clip, tmp_path):
+    "Over a slow line most of the time is sending, and most of the bar"
+    large = tmp_path/"large.mp4"
+    large.write_bytes(clip.read_bytes() + bytes(3 << 20))
+    give(page, serving(tmp_path/"data"))
+    line = page.context.new_cdp_session(page)
+    line.send("Network.emulateNetworkConditions", {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 400 << 10})
+    page.evaluate("""() => { window.seen = []; new MutationObserver(() => { const m = document.querySelector('.message'), b = document.querySelector('progress'); if (m && b) window.seen.push([m.textContent, b.value]); }).observe(document.getElementById('jobs'), {childList: true, subtree: true, characterData: true}); }""")
+    page.set_input_files("#file", str(large))
+    check_result(page)
+    seen = page.evaluate("window.seen")
+    sending = [v for text, v in seen if text.startswith("Sending")]
+    assert len(sending) > 3 and 0.4 < max(sending) < 0.9 and [v for _, v in seen] == sorted(v for _, v in seen), seen
+
+
+DROP = """([kind, text]) => { const data = new DataTransfer(); data.setData(kind, text); document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true })); }"""
+
+@pytest.mark.parametrize("kind, text, told", [("text/uri-list", "https://example.org/clip", "That is a link"), ("text/plain", "https://example.org/clip", "That is a link"), ("text/plain", "some words", "That is text")])
+def test_a_dropped_link_gets_an_answer(page, url, clip, kind, text, told):
+    give(page, url)
+    page.evaluate(DROP, [kind, text])
+    answer = page.locator("#answer")
+    answer.wait_for()
+    assert told in answer.inner_text() and page.locator("article").count() == 0
+    page.set_input_files("#file", str(clip))
+    answer.wait_for(state="hidden")
+
+
+def test_a_reload_while_sending_keeps_the_card(page, url, clip, tmp_path):
+    give(page, url)
+    page.route("**/api/v1/jobs", lambda route: None) # an upload that comes to no end
+    page.set_input_files("#file", [str(clip), str(SAMPLE)])
+    page.locator(".message", has_text="Sending").wait_for()
+    page.reload()
+    page.locator(".trouble").nth(1).wait_for()
+    assert page.locator("h2", has_text="holiday.mp4").count() == 1 and "Choose the file again" in page.locator(".trouble").first.inner_text()
+    page.get_by_role("button", name="Remove from the page").first.click()
+    page.reload()
+    page.locator(".trouble").wait_for()
+    assert page.locator("article").count() == 1
+
+
+def test_a_report_to_keep(page, url, clip, tmp_path, browser):
+    "Saved, opened as a file without a network, whole"
+    give(page, url, clip)
+    check_result(page)
+    with page.expect_download() as got: page.get_by_role("button", name="Save report").click()
+    assert got.value.suggested_filename == "holiday.mp4.aivd.html"
+    got.value.save_as(tmp_path/"kept.html")
+    context = browser.new_context(offline=True)
+    kept, said = context.new_page(), []
+    kept.on("console", lambda m: said.append(m.text))
+    kept.on("request", lambda r: said.append(r.url) if not r.url.startswith(("file:", "data:")) else None)
+    kept.goto((tmp_path/"kept.html").as_uri())
+    text = kept.locator("main").inner_text()
+    assert page.locator(".verdict").inner_text().split("\n")[-1] in text and re.search("SHA-256 [0-9a-f]{64}:", text) and "How often this model is wrong" in text and "digest" in text
+    assert kept.locator("img").evaluate_all("all => Promise.all(all.map(e => e.decode().then(() => e.naturalWidth > 50)))") == [True]*kept.locator("img").count()
+    assert kept.locator("img").count() >= 2 and said == []
+    context.close()
+
+
+def test_printing_shows_all_from_the_first_page_on(page, url, clip):
+    "What is folded is open on paper, the choosing is gone, and the verdict stands on the first page"
+    give(page, url, SAMPLE)
+    check_result(page)
+    page.locator("figure.plays").wait_for()
+    page.get_by_role("button", name="Hide").click()
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator(".verdict").bounding_box()["y"] < 300 and page.locator("article").evaluate("e => getComputedStyle(e).breakInside") == "auto"
+    assert page.locator(".record").is_visible() and page.locator(".entries").is_visible() and page.locator("figure img").is_visible()
+    assert not page.locator("#drop").is_visible() and not page.locator("figure video").is_visible() and not page.locator(".actions").is_visible()
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert not page.locator(".verdict").is_visible()
+
+
+def test_help_card_and_who_runs_it(page, serving, tmp_path):
+    page.goto(serving(tmp_path, operator="City Library, clips@example.org"))
+    assert "run by City Library" in page.locator("footer").inner_text() and "this computer" not in page.locator("body").inner_text()
+    assert page.locator("footer a[href='mailto:clips@example.org']").count() == 1
+    page.get_by_role("link", name="What a verdict means, in full").click()
+    assert "No sign of generation was found" in page.locator("main").inner_text()
+    page.get_by_role("link", name="What the model was trained on").click()
+    assert page.locator("h1").inner_text() == "Model card: efficientnet_lite0" and page.locator("table tr").count() > 5
+
+
+def test_german(browser, url, clip):
+    "As the browser asks for it, or by the switch; what only exists in English is marked so"
+    context = browser.new_context(viewport={"width": 360, "height": 740}, locale="de-AT")
+    page = context.new_page()
+    give(page, url, SAMPLE)
+    card = page.locator("article")
+    card.locator(".verdict").wait_for(timeout=60_000)
+    assert page.evaluate("document.documentElement.lang") == "de" and card.locator(".verdict h3").inner_text() == "Unklar"
+    assert "Seine Merkmale gleichen keinem Clip" in card.inner_text() and "3,5 s von 4,0 s" in card.inner_text() and card.locator("[lang=en]").count() > 2
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360 and page.evaluate(CONTRAST) == []
+    page.get_by_role("link", name="English").click()
+    page.locator("article .verdict h3", has_text="Inconclusive").wait_for()
+    context.close()
+
+
+OUTSIDE = """() => {
+  const bare = s => { for (let before; before !== s;) { before = s; s = s.replace(/⟦[^⟦⟧]*⟧/g, ''); } return s.replace(/\\b(s|B|[KM]iB|AM|PM)\\b/g, ''); };
+  const data = e => e.closest('[lang=en], [translate=no], .facts dd, .record dd, noscript, script, style') !== null, found = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) if (!data(walk.currentNode.parentElement) && /\\p{L}/u.test(bare(walk.currentNode.data))) found.push(walk.currentNode.data.trim());
+  for (const e of document.querySelectorAll('body *')) for (const a of ['aria-label', 'title', 'alt', 'placeholder']) if (!data(e) && /\\p{L}/u.test(bare(e.getAttribute(a) ?? ''))) found.push(e.getAttribute(a));
+  return found;
+}"""
+
+def test_no_word_stands_outside_the_words(page, serving, clip, tmp_path, monkeypatch):
+    "With every text in brackets, each word that a person sees is within brackets, is marked as English or as a name, or is a unit"
+    bracketed = {k: f"⟦{v}⟧" for k, v in words.words("de").items()}
+    for place in ("aivd_nb.words.words", "aivd_nb.app.words"): monkeypatch.setattr(place, lambda language="de": bracketed)
+    url = serving(tmp_path/"data")
+    page.goto(f"{url}?lang=de")
+    page.locator("#model", has_text="real clips").wait_for()
+    assert page.evaluate(OUTSIDE) == []
+    page.set_input_files("#file", [str(SAMPLE), str(clip), str(make_broken(tmp_path, "truncated")), str(make_broken(tmp_path, "empty"))])
+    page.locator(".message").first.wait_for()
+    assert page.evaluate(OUTSIDE) == []
+    page.locator(".verdict, .trouble").nth(3).wait_for(state="attached", timeout=60_000)
+    assert page.evaluate(OUTSIDE) == [] and page.locator(".trouble").count() == 2
+    for address in ("help", "nothing"):
+        page.goto(f"{url}{address}?lang=de")
+        assert page.evaluate(OUTSIDE) == []
 
 
 @pytest.mark.parametrize("width, scheme", [(360, "light"), (360, "dark"), (1100, "dark")])

@@ -40,13 +40,14 @@ def test_readme_is_what_index_renders_to():
 
 
 def test_readme_quotes_the_bundles():
+    from aivd_nb.show import percent
     bundles = {p.parent.name: json.loads(p.read_text(encoding="utf-8")) for p in (ROOT/"aivd_nb/bundles").glob("*/bundle.json")}
     lines = re.findall(r"^\| `(\w+)` \| (.+) \|$", (ROOT/"README.md").read_text(encoding="utf-8"), re.M)
     assert {name for name, _ in lines} == set(bundles)
     for name, figures in lines:
         m, band = bundles[name]["metrics"], bundles[name]["band"]
         measured = [f"{m[k][0]:.3f} ({m[k][1]:.2f}–{m[k][2]:.2f})" for k in ("auc", "balanced_accuracy")]
-        counted = [f"{band['false_alarms']} of {band['n_real']}", f"{band['missed']} of {band['n_ai']}", f"{band['coverage']:.0%}"]
+        counted = [f"{band['false_alarms']} of {band['n_real']}", f"{band['missed']} of {band['n_ai']}", percent(band["coverage"])]
         assert figures.split(" | ") == [f"{m['n']:,}", *measured, *counted]
 
 

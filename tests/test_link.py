@@ -68,3 +68,43 @@ def test_widget_takes_a_link(site, monkeypatch):
     w.go.click()
     assert w.results[0].file == f"{site[1]}/clip.mp4" and w.results[0].origin["link"]["address"] == w.results[0].file
     assert any("Where it comes from" in getattr(c, "value", "") for c in w.shown.children)
+
+
+@pytest.fixture
+def serving(tmp_path):
+    from test_serve import Serving
+    started = []
+    def start(**config):
+        started.append(Serving(tmp_path/"data", **config))
+        return started[-1]
+    yield start
+    for s in started:
+        s.close()
+
+
+def send_link(serving, body):
+    return serving.ask("POST", "/api/v1/links", body if isinstance(body, bytes) else json.dumps(body), {"Content-Type": "application/json"})
+
+
+def test_a_server_fetches_from_named_hosts_only(site, serving, monkeypatch):
+    monkeypatch.setenv("AIVD_LINK_PRIVATE", "1")
+    s = serving(link_hosts="127.0.0.1, example.org")
+    status, headers, job = send_link(s, {"url": f"{site[1]}/clip.mp4"})
+    assert status == 202 and headers["Location"] == job["links"]["self"] and job["file"] == f"{site[1]}/clip.mp4"
+    assert s.finished(job["id"])["state"] == "done"
+    for url, code in ((f"{site[1]}/none.mp4", "unreachable"), ("https://example.com/clip.mp4", "links"), ("ftp://127.0.0.1/x", "links"), ("http://u:p@127.0.0.1/", "links")):
+        status, _, said = send_link(s, {"url": url})
+        assert said["code"] == code and status in (403, 422), said
+    assert [send_link(s, body)[2]["code"] for body in ({}, {"url": 3}, b"[", b"x"*70_000)] == ["bad_request"]*3 + ["too_large"]
+    assert s.leftovers() == []
+
+
+def test_a_server_fetches_nothing_unless_told(site, serving, monkeypatch):
+    monkeypatch.setenv("AIVD_LINK_PRIVATE", "1")
+    assert send_link(serving(), {"url": f"{site[1]}/clip.mp4"})[2]["code"] == "links"
+
+
+def test_a_server_refuses_private_addresses_of_named_hosts(site, serving, monkeypatch):
+    monkeypatch.delenv("AIVD_LINK_PRIVATE", raising=False)
+    said = send_link(serving(link_hosts="127.0.0.1"), {"url": f"{site[1]}/clip.mp4"})[2]
+    assert said["code"] == "unreachable" and "private address" in said["detail"]

@@ -1,11 +1,14 @@
 // The page: checks a file, sends it, follows its job, shows the verdict. Plain JavaScript; nothing is loaded from elsewhere, and no text of a file or server becomes HTML.
+// It has no words of its own: they are in words.LANGUAGE.json, and the server puts those of the reader's language into the page.
 "use strict";
 
 const BASE = new URL("../", document.currentScript.src).pathname; // below a prefix, too: this file lies in BASE/static
 const API = `${BASE}api/v1/jobs`;
 const $ = id => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
-let about = null, limits = { max_bytes: 200 * 2 ** 20, key_needed: false }, waiting = [], busy = false;
+const WORDS = JSON.parse($("words").textContent), LANG = document.documentElement.lang, TITLE = document.title;
+let about = null, limits = { max_bytes: 200 * 2 ** 20, max_seconds: Infinity, max_pixels: Infinity, key_needed: false };
+let cards = [], batch = [], waiting = [], busy = false, made = 0; // all in the order in which they stand on the page; batch: those given since all was done
 
 function el(tag, attrs = {}, ...children) {
   const node = document.createElement(tag);
@@ -13,7 +16,7 @@ function el(tag, attrs = {}, ...children) {
     if (k.startsWith("on")) node.addEventListener(k.slice(2), v);
     else if (v !== null && v !== undefined && v !== false) node.setAttribute(k, v === true ? "" : v);
   }
-  node.append(...children.filter(c => c !== null && c !== undefined));
+  node.append(...children.flat().filter(c => c !== null && c !== undefined && c !== ""));
   return node;
 }
 
@@ -25,19 +28,55 @@ function draw(parent, tag, attrs = {}, text) {
   return node;
 }
 
+// ---- words
+
+function t(key, values = {}) {
+  if (!(key in WORDS)) throw new Error(key); // a mistake of ours
+  return WORDS[key].replace(/{(\w+)}/g, (_, name) => values[name]);
+}
+const english = text => LANG === "en" ? text : el("span", { lang: "en" }, text); // what detector and server say has no other language
+const said = (kind, text) => WORDS[`${kind}.${text}`] ?? english(text);
+const begin = text => text.charAt(0).toUpperCase() + text.slice(1);
+const label = v => t(`label.${v.label}`);
+const reason = v => LANG === "en" || !(`reason.${v.reason_code}` in WORDS) ? [english(`${begin(v.reason)}.`)] : [begin(t(`reason.${v.reason_code}`)), " (", english(v.reason), ")."];
+
+const number = (n, digits = 0) => n.toLocaleString(LANG, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 const percent = p => `${Math.round(100 * p)} %`;
 const two = n => String(n).padStart(2, "0");
-const clock = s => { const t = Math.round(s), m = Math.floor(t / 60); return m < 60 ? `${m}:${two(t % 60)}` : `${Math.floor(m / 60)}:${two(m % 60)}:${two(t % 60)}`; };
-const seconds = (s, duration = 0) => Math.max(s, duration) < 60 ? `${s.toFixed(1)} s` : clock(s); // as the package writes it
-const bytes = n => n < 1024 ? `${n} bytes` : n < 1024 ** 2 ? `${Math.round(n / 1024)} KiB` : `${(n / 1024 ** 2).toFixed(1)} MiB`;
+const clock = s => { const w = Math.round(s), m = Math.floor(w / 60); return m < 60 ? `${m}:${two(w % 60)}` : `${Math.floor(m / 60)}:${two(m % 60)}:${two(w % 60)}`; };
+const seconds = (s, duration = 0) => Math.max(s, duration) < 60 ? `${number(s, 1)} s` : clock(s); // as the package writes it
+const bytes = n => n < 1024 ? `${n} B` : n < 1024 ** 2 ? `${number(n / 1024)} KiB` : `${number(n / 1024 ** 2, 1)} MiB`;
+const moment = s => `${new Date(1000 * s).toISOString().slice(0, 16).replace("T", " ")} UTC`;
 const say = text => { $("status").textContent = text; };
+const pause = ms => new Promise(r => setTimeout(r, ms));
+
+// ---- the server, its key, and what a reload must not lose
+
 const needsKey = () => limits.key_needed && !sessionStorage.getItem("aivd-key");
 const auth = () => sessionStorage.getItem("aivd-key") ? { Authorization: `Bearer ${sessionStorage.getItem("aivd-key")}` } : {};
 const ask = (url, options = {}) => fetch(url, { ...options, headers: { ...auth(), ...(options.headers || {}) } });
-const memory = () => JSON.parse(sessionStorage.getItem("aivd-jobs") || "[]"); // so that reloading the page keeps its results
-const remember = jobs => sessionStorage.setItem("aivd-jobs", JSON.stringify(jobs.slice(-50)));
-const forget = c => remember(memory().filter(m => !c.job || m.href !== c.job.links.self));
-const pause = ms => new Promise(r => setTimeout(r, ms));
+const memory = () => JSON.parse(sessionStorage.getItem("aivd-jobs") || "[]"); // {key, name, size} of each card, in order; with href once the server has the file
+const keep = entries => sessionStorage.setItem("aivd-jobs", JSON.stringify(entries.slice(0, 50)));
+const forget = c => keep(memory().filter(m => m.key !== c.key));
+
+function askKey(text) {
+  sessionStorage.removeItem("aivd-key");
+  $("key").hidden = false;
+  $("key-hint").textContent = text;
+  say(text);
+}
+
+async function useKey(key) {
+  sessionStorage.setItem("aivd-key", key);
+  const r = await ask(`${API}/none`).catch(() => null); // 404 with the right key
+  if (!r || r.status === 401) return askKey(t(r ? "key.wrong" : "key.unreachable"));
+  $("key").hidden = true;
+  say(t("key.accepted"));
+  $("file").focus();
+  restore();
+}
+
+// ---- what can be told before sending
 
 // What a file is by its first bytes; the server looks again.
 function sniff(b) {
@@ -53,115 +92,178 @@ function sniff(b) {
   return at(0, 3) === "\xff\xd8\xff" ? "image" : null;
 }
 
-async function refusal(file) {
-  if (!file.size) return ["The file is empty", "Copy or download it again."];
-  if (file.size > limits.max_bytes) return ["The file is too large", `It has ${bytes(file.size)}; at most ${bytes(limits.max_bytes)} are accepted. Cut out the part that matters, or export it smaller.`];
-  const kind = sniff(new Uint8Array(await file.slice(0, 4096).arrayBuffer()));
-  if (kind === "audio") return ["This is sound without a picture", "Give a file with a video track."];
-  if (kind === "webp") return ["This is an animated WebP, which is not read", "Convert it to a GIF first, for example with Pillow (save_all=True)."];
-  if (kind === "image") return ["This is a still image", "Give a video: mp4, mov, avi, mkv, webm and others."];
-  if (kind !== "video") return ["This is not a video, whatever its name says", "Give an mp4, mov, avi, mkv, webm, gif, wmv, flv, ogv or mpeg file."];
+// Length and size of the picture, where this browser can read them.
+function metadata(url) {
+  return new Promise(resolve => {
+    const video = el("video", { preload: "metadata", muted: true });
+    const done = found => { clearTimeout(timer); video.removeAttribute("src"); resolve(found); };
+    const timer = setTimeout(done, 4000, null);
+    video.addEventListener("loadedmetadata", () => done({ duration: video.duration, width: video.videoWidth, height: video.videoHeight }));
+    video.addEventListener("error", () => done(null));
+    video.src = url;
+  });
+}
+
+async function refusal(c) {
+  const { file } = c;
+  if (!file.size) return [t("error.empty"), t("refused.empty")];
+  if (file.size > limits.max_bytes) return [t("error.too_large"), t("refused.too_large", { size: bytes(file.size), most: bytes(limits.max_bytes) })];
+  const head = await file.slice(0, 4096).arrayBuffer().catch(() => null);
+  if (!head) return [t("refused.unread"), t("refused.unread.text")];
+  const kind = sniff(new Uint8Array(head));
+  if (["audio", "webp", "image"].includes(kind)) return [t(`refused.${kind}`), t(`refused.${kind}.text`)];
+  if (kind !== "video") return [t("error.not_a_video"), t("refused.not_a_video")];
+  const found = await metadata(c.url);
+  if (!found) return null;
+  if (isFinite(found.duration) && found.duration > limits.max_seconds + .5) return [t("error.too_long"), t("refused.too_long", { length: seconds(found.duration), most: seconds(limits.max_seconds) })];
+  if (found.width * found.height > limits.max_pixels) return [t("error.too_many_pixels"), t("refused.too_many_pixels", { width: found.width, height: found.height, most: number(limits.max_pixels) })];
   return null;
 }
 
-const STEPS = [["sending", "Sent"], ["queued", "Received"], ["probing", "File read"], ["decoding", "Frames"], ["features", "Features"], ["verdict", "Verdict"]];
+// ---- cards
 
-function card(file) {
-  const c = { file, gone: false };
-  c.message = el("p", { class: "message" }, "Waiting for its turn");
-  c.bar = el("progress", { max: 1, value: 0, "aria-label": `Progress of ${file.name}` });
-  c.steps = el("ol", { class: "steps", "aria-label": "Steps" }, ...STEPS.map(([id, text]) => el("li", { "data-step": id }, text)));
-  c.cancel = el("button", { class: "button", type: "button", onclick: () => cancel(c) }, "Cancel");
-  c.title = el("h2", { tabindex: "-1" }, file.name);
+const STEPS = ["sending", "queued", "probing", "decoding", "features", "verdict"];
+
+function card({ file = null, name = file.name, size = file.size, key = `${Date.now()}-${made++}`, href }) {
+  const c = { file, name, size, key, href, url: file && URL.createObjectURL(file), gone: false, finished: false, sent: .1 };
+  c.message = el("p", { class: "message" }, t("status.waiting"));
+  c.bar = el("progress", { max: 1, value: 0, "aria-label": t("progress.of", { name }) });
+  c.steps = el("ol", { class: "steps", "aria-label": t("steps") }, STEPS.map(id => el("li", { "data-step": id }, t(`step.${id}`))));
+  c.cancel = el("button", { class: "button", type: "button", onclick: () => cancel(c) }, t("cancel"));
+  c.title = el("h2", { tabindex: "-1", id: `clip-${key}`, translate: "no" }, name);
   c.work = el("div", {}, el("div", { class: "work" }, c.message, c.cancel), c.bar, c.steps);
-  c.node = el("article", { class: "card" }, el("div", { class: "job-head" }, c.title, el("p", { class: "hint" }, bytes(file.size))), c.work);
-  $("jobs").prepend(c.node);
+  c.body = el("div", { id: `body-${key}` }, c.work);
+  c.chip = el("p", { class: "chip" });
+  c.folder = el("button", { class: "link", type: "button", "aria-controls": c.body.id, "aria-expanded": "true", hidden: true, onclick: () => fold(c, c.body.hidden) }, t("fold"));
+  c.node = el("article", { class: "card", "aria-labelledby": c.title.id }, el("div", { class: "job-head" }, c.title, c.chip, el("p", { class: "hint" }, bytes(size)), c.folder), c.body);
+  const link = el("a", { href: `#${c.title.id}`, translate: "no", onclick: e => { e.preventDefault(); fold(c, true); c.node.scrollIntoView(); c.title.focus({ preventScroll: true }); } }, name);
+  c.cells = [el("td"), el("td"), el("td")];
+  c.row = el("tr", {}, el("th", { scope: "row" }, link), c.cells);
+  enter(c, c.message.textContent);
   return c;
 }
 
+function fold(c, open) {
+  c.body.hidden = !open;
+  c.node.classList.toggle("folded", !open);
+  c.folder.textContent = t(open ? "fold" : "unfold");
+  c.folder.setAttribute("aria-expanded", String(open));
+}
+
+// What the table of all files says of one.
+function enter(c, ...texts) { c.cells.forEach((cell, i) => { cell.textContent = texts[i] ?? ""; }); }
+
+// The table, the sample and the title follow the cards.
+function tidy() {
+  const n = batch.filter(c => !c.gone).length, done = batch.filter(c => c.finished && !c.gone).length, now = batch.find(c => !c.finished && !c.gone);
+  $("all").hidden = cards.length < 2;
+  $("sample").hidden = cards.length > 0;
+  const told = n > 1 ? t("progress.title", { done, n }) : now ? percent(now.bar.value) : "";
+  document.title = [n && done === n ? "✓" : "", told].filter(Boolean).join(" ") + (n ? " · " : "") + TITLE;
+}
+
 function step(c, stage, message, share) {
-  const place = STEPS.findIndex(([id]) => id === stage);
+  const place = STEPS.indexOf(stage);
   [...c.steps.children].forEach((li, i) => { li.className = i < place ? "past" : ""; i === place ? li.setAttribute("aria-current", "step") : li.removeAttribute("aria-current"); });
-  if (c.stage !== stage) say(`${c.file.name}: ${message}`);
+  if (c.stage !== stage) say(`${c.name}: ${message}`);
   c.stage = stage;
   c.message.textContent = message;
-  c.bar.value = share;
+  c.bar.value = share && Math.max(share, c.bar.value); // it goes back only where sending begins anew
+  enter(c, message);
+  tidy();
 }
 
 function close(c, ...content) {
-  const had = c.node.contains(document.activeElement) || document.activeElement === document.body;
+  const had = c.node.contains(document.activeElement) || document.activeElement === document.body && batch.length < 2;
+  c.finished = true;
   c.work.remove();
-  c.node.append(...content);
+  c.body.append(...content);
+  c.folder.hidden = false;
   if (had) c.title.focus({ preventScroll: content[0].className === "trouble" });
+  tidy();
 }
 
-function trouble(c, title, detail) {
-  close(c, el("div", { class: "trouble" }, el("h3", {}, title), el("p", {}, detail)), el("div", { class: "actions" }, el("button", { class: "button", type: "button", onclick: () => { forget(c); c.node.remove(); } }, "Remove from the page")));
-  say(`${c.file.name}: ${title}. ${detail}`);
+function trouble(c, title, ...detail) {
+  const remove = el("button", { class: "button", type: "button", onclick: () => { leave(c); $("file").focus(); } }, t("trouble.remove"));
+  c.error = { title, text: detail.map(d => d.textContent ?? d).join("") };
+  close(c, el("div", { class: "trouble" }, el("h3", {}, title), el("p", {}, detail)), el("div", { class: "actions" }, remove));
+  enter(c, t("all.trouble"), "", title);
+  c.chip.textContent = t("all.trouble");
+  say(`${c.name}: ${title}. ${c.error.text}`);
+}
+
+// The card goes from the page and from its memory.
+function leave(c) {
+  c.gone = true;
+  forget(c);
+  if (c.url) URL.revokeObjectURL(c.url);
+  cards = cards.filter(x => x !== c);
+  waiting = waiting.filter(x => x !== c);
+  c.node.remove();
+  c.row.remove();
+  tidy();
 }
 
 async function cancel(c) {
   c.gone = true;
   if (c.xhr) c.xhr.abort();
   if (c.job) await ask(c.job.links.self, { method: "DELETE" }).catch(() => {});
-  forget(c);
-  waiting = waiting.filter(x => x !== c);
-  c.node.remove();
-  say(`${c.file.name}: cancelled`);
+  leave(c);
+  say(`${c.name}: ${t("cancelled")}`);
   $("file").focus();
 }
+
+// ---- sending
+
+const LATER = 4; // seconds that the analysis of a clip is taken to need, next to which sending gets its share of the bar
 
 // XMLHttpRequest, because fetch tells nothing about how much of a body has been sent.
 function send(c) {
   return new Promise((resolve, reject) => {
-    const xhr = c.xhr = new XMLHttpRequest(), form = new FormData();
-    form.append("file", c.file);
+    const xhr = c.xhr = new XMLHttpRequest(), form = new FormData(), start = performance.now();
+    form.append("file", c.file, c.name);
     xhr.open("POST", API);
     for (const [k, v] of Object.entries(auth())) xhr.setRequestHeader(k, v);
-    xhr.upload.onprogress = e => { if (e.lengthComputable) step(c, "sending", `Sending: ${percent(e.loaded / e.total)}`, 0.1 * e.loaded / e.total); };
+    xhr.upload.onprogress = e => {
+      if (!e.lengthComputable || !e.loaded) return;
+      const part = e.loaded / e.total, spent = (performance.now() - start) / 1000;
+      c.sent = spent / (spent / part + LATER);
+      step(c, "sending", `${t("status.sending")}: ${percent(part)}`, c.sent);
+    };
     xhr.onload = () => { let body = {}; try { body = JSON.parse(xhr.responseText); } catch { } resolve({ status: xhr.status, body, again: Number(xhr.getResponseHeader("Retry-After")) }); };
-    xhr.onerror = () => reject(new Error("The server can’t be reached"));
+    xhr.onerror = () => reject(new Error(t("trouble.unreachable")));
     xhr.onabort = () => resolve({ status: 0 });
     xhr.send(form);
   });
 }
 
-function askKey(text) {
-  sessionStorage.removeItem("aivd-key");
-  $("key").hidden = false;
-  $("key-hint").textContent = text;
-  say(text);
-}
-
-async function useKey(key) {
-  sessionStorage.setItem("aivd-key", key);
-  const r = await ask(`${API}/none`).catch(() => null); // 404 with the right key
-  if (!r || r.status === 401) return askKey(r ? "This is not the key of this server." : "The server can’t be reached. Try again.");
-  $("key").hidden = true;
-  say("The key is kept until you close this tab");
-  $("file").focus();
-  restore();
-}
-
 async function upload(c) {
   for (let tries = 0; !c.gone && tries < 30; tries++) {
-    while (needsKey() && !c.gone) { step(c, "sending", "Waiting for the server’s key", 0); await pause(300); }
+    while (needsKey() && !c.gone) { step(c, "sending", t("status.key"), 0); await pause(300); }
     if (c.gone) return false;
-    step(c, "sending", "Sending", 0);
+    step(c, "sending", t("status.sending"), 0);
     const r = await send(c);
     c.xhr = null;
-    if (r.status === 202) { c.job = r.body; remember([...memory(), { href: c.job.links.self, name: c.file.name, size: c.file.size }]); return true; }
-    if (r.status === 401) { askKey("This is not the key of this server."); continue; }
-    if (r.status !== 429 && r.status !== 503) { if (!c.gone) trouble(c, r.body.title || "The server refused it", r.body.detail || `Status ${r.status}.`); return false; }
-    for (let left = Math.max(1, Math.ceil(r.again || 2)); left > 0 && !c.gone; left--) { step(c, "sending", `The server is busy. Next try in ${left} s`, 0); await pause(1000); }
+    if (c.gone) return false;
+    if (r.status === 202) { c.job = r.body; keep(memory().map(m => m.key === c.key ? { ...m, href: c.job.links.self } : m)); return true; }
+    if (r.status === 401) { askKey(t("key.wrong")); continue; }
+    if (r.status !== 429 && r.status !== 503) { forget(c); trouble(c, WORDS[`error.${r.body.code}`] ?? t("error.other"), english(r.body.detail || r.body.title || String(r.status))); return false; }
+    for (let left = Math.max(1, Math.ceil(r.again || 2)); left > 0 && !c.gone; left--) { step(c, "sending", t("status.again", { seconds: left }), 0); await pause(1000); }
   }
-  if (!c.gone) trouble(c, "The server is busy", "Try again later.");
+  if (!c.gone) { forget(c); trouble(c, t("error.busy"), t("trouble.later")); }
   return false;
+}
+
+// ---- following a job
+
+function status(job) {
+  if (job.state === "queued") return job.before ? t("status.queued.behind", { n: job.before }) : t("status.queued");
+  return (WORDS[`status.${job.stage}`] ?? t("status.running")) + (job.share ? `: ${percent(job.share)}` : "");
 }
 
 function show(c, job) {
   c.job = job;
-  if (["queued", "running"].includes(job.state)) step(c, job.stage, job.message, 0.1 + 0.9 * job.progress);
+  if (["queued", "running"].includes(job.state)) step(c, job.stage, status(job), c.sent + (1 - c.sent) * job.progress);
 }
 
 // Server-sent events, read with fetch because EventSource can send no key.
@@ -189,7 +291,7 @@ async function follow(c) {
     await pause(700);
     const r = await ask(c.job.links.self).catch(() => null);
     if (r && r.ok) { show(c, await r.json()); bad = 0; }
-    else if (r && r.status === 404 || ++bad > 20) throw new Error(r ? "The job is gone" : "The server can’t be reached");
+    else if (r && r.status === 404 || ++bad > 20) throw new Error(t(r ? "trouble.gone" : "trouble.unreachable"));
   }
 }
 
@@ -197,27 +299,41 @@ async function finish(c) {
   show(c, c.job);
   await follow(c);
   if (c.gone) return;
-  if (c.job.state === "done") await result(c);
-  else trouble(c, c.job.message, `${c.job.error.remedy}.`);
+  const { job } = c;
+  if (job.state === "done") return result(c);
+  trouble(c, WORDS[`error.${job.error.code}`] ?? t("error.other"), english(`${job.message}. ${job.error.remedy}.`));
 }
 
-async function restore() {
-  for (const m of memory().reverse()) {
-    const r = await ask(m.href).catch(() => null);
-    if (!r || !r.ok) continue;
+async function guarded(c, work) {
+  try { await work(); }
+  catch (e) { if (!c.gone) trouble(c, e instanceof TypeError ? t("trouble.other") : e.message || t("trouble.other"), t("trouble.later")); }
+}
+
+// After a reload: results are fetched again, and a file that had not been sent to its end says so.
+function restore() {
+  for (const m of memory().filter(m => !cards.some(c => c.key === m.key))) {
     const c = card(m);
+    cards.push(c);
     $("jobs").append(c.node);
-    c.job = await r.json();
-    finish(c).catch(e => trouble(c, e.message, "Try it again in a while."));
+    $("rows").append(c.row);
+    if (!m.href) trouble(c, t("trouble.reloaded"), t("trouble.reloaded.text"));
+    else guarded(c, async () => {
+      const r = await ask(m.href);
+      if (!r.ok) return trouble(c, t("trouble.gone"), t("trouble.gone.text"));
+      c.job = await r.json();
+      await finish(c);
+    });
   }
+  tidy();
 }
 
 async function run(c) {
-  try {
-    const why = await refusal(c.file);
-    if (why) return trouble(c, ...why);
+  await guarded(c, async () => {
+    const why = await refusal(c);
+    if (c.gone) return;
+    if (why) { forget(c); return trouble(c, ...why); }
     if (await upload(c)) await finish(c);
-  } catch (e) { if (!c.gone) trouble(c, e.message || "Something went wrong", "Try it again in a while."); }
+  });
 }
 
 async function next() {
@@ -228,8 +344,45 @@ async function next() {
 }
 
 function add(files) {
-  waiting.push(...[...files].reverse().map(card).reverse()); // each card goes on top, so the first file's comes last
+  if (!files.length) return;
+  answer("");
+  if (!busy) batch = [];
+  const given = files.map(file => card({ file }));
+  cards = [...given, ...cards];
+  batch.push(...given);
+  waiting.push(...given);
+  $("jobs").prepend(...given.map(c => c.node));
+  $("rows").prepend(...given.map(c => c.row));
+  keep([...given.map(({ key, name, size }) => ({ key, name, size })), ...memory()]);
+  tidy();
   next();
+}
+
+// ---- all files
+
+async function copy(button, text) {
+  try { await navigator.clipboard.writeText(text); }
+  catch { const area = el("textarea", { class: "visually-hidden" }); area.value = text; document.body.append(area); area.select(); document.execCommand("copy"); area.remove(); }
+  const before = button.dataset.text ||= button.textContent;
+  button.textContent = t("copied");
+  say(t("copied"));
+  setTimeout(() => { button.textContent = before; }, 2000);
+}
+
+function download(content, type, name) {
+  const url = URL.createObjectURL(new Blob([content], { type }));
+  el("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+const rows = () => cards.map(c => [c.name, ...c.cells.map(cell => cell.textContent)]);
+const titles = () => [...document.querySelectorAll("table.all thead th")].map(th => th.textContent);
+
+// For machines: the words of the API and not of the page. A spreadsheet takes what begins with = + - @ for a formula, and names are strangers' words.
+function csv() {
+  const value = v => { const s = String(v ?? ""); return `"${(/^[=+\-@\t\r]/.test(s) ? `'${s}` : s).replaceAll('"', '""')}"`; };
+  const of = ({ name, job, error }) => job?.verdict ? [name, job.verdict.label, job.verdict.probability, job.verdict.reason, job.sha256, job.model.name] : [name, "", "", error ? `${error.title}. ${error.text}` : "", job?.sha256, ""];
+  return "\ufeff" + [["file", "label", "probability", "reason", "sha256", "model"], ...cards.map(of)].map(r => r.map(value).join(",")).join("\r\n") + "\r\n";
 }
 
 // ---- the result
@@ -238,7 +391,6 @@ const SIGN = { real: "●", ai: "▲", unsure: "■" };
 const KIND = { "Real": "real", "AI-Generated": "ai", "Inconclusive": "unsure" };
 const band = () => about && about.band ? [about.band.real, about.band.ai] : [0.5, 0.5];
 const side = p => p >= band()[1] ? "ai" : p <= band()[0] ? "real" : "unsure";
-const sideText = { ai: "AI-generated", real: "real", unsure: "neither" };
 
 function shape(svg, kind, x, y, r, extra = "") {
   const cls = `mark ${kind} ${extra}`;
@@ -247,50 +399,52 @@ function shape(svg, kind, x, y, r, extra = "") {
   return draw(svg, "rect", { x: x - r * .9, y: y - r * .9, width: r * 1.8, height: r * 1.8, class: cls });
 }
 
-function scale(p, label) {
+function scale(p, kind) {
   const svg = document.createElementNS(SVG, "svg"), box = el("div", { class: "scale" });
   const paint = () => {
-    const w = Math.max(240, box.clientWidth), x = v => 10 + v * (w - 20), [low, high] = band();
+    const w = Math.max(240, box.clientWidth || 560), x = v => 10 + v * (w - 20), [low, high] = band();
     svg.replaceChildren();
     svg.setAttribute("viewBox", `0 0 ${w} 40`);
     svg.setAttribute("aria-hidden", "true");
     draw(svg, "rect", { x: 10, y: 18, width: w - 20, height: 10, rx: 5, class: "track" });
     if (high > low) for (const v of [low, high]) draw(svg, "line", { x1: x(v), x2: x(v), y1: 12, y2: 34, class: "edge" });
-    if (high > low) draw(svg, "text", { x: x((low + high) / 2), y: 12, "text-anchor": "middle" }, "too close to call");
-    shape(svg, label, x(p), 23, 9);
+    if (high > low) draw(svg, "text", { x: x((low + high) / 2), y: 12, "text-anchor": "middle" }, t("scale.close"));
+    shape(svg, kind, x(p), 23, 9);
   };
-  box.append(svg, el("p", { class: "ends" }, el("span", {}, "0 % Real"), el("span", {}, "AI 100 %")));
+  box.append(svg, el("p", { class: "ends" }, el("span", {}, t("scale.real")), el("span", {}, t("scale.ai"))));
   new ResizeObserver(paint).observe(box);
   return box;
 }
 
-function chart(rows, pick, verdict) {
+function chart(rows, pick, go, verdict) {
   const svg = document.createElementNS(SVG, "svg"), box = el("div", { class: "chart" });
-  let chosen = -1;
+  let chosen = -1, head = null;
   const paint = () => {
-    const w = Math.max(240, box.clientWidth), h = 190, [left, right, top, foot] = [40, 14, 12, 30], [low, high] = band();
+    const w = Math.max(240, box.clientWidth || 560), h = 190, [left, right, top, foot] = [40, 14, 12, 30], [low, high] = band();
     const t0 = 0, t1 = Math.max(verdict.duration_s || 0, ...rows.map(r => r.end_s), .1);
-    const x = t => left + (t - t0) / (t1 - t0) * (w - left - right), y = p => top + (1 - p) * (h - top - foot);
+    const x = s => left + (s - t0) / (t1 - t0) * (w - left - right), y = p => top + (1 - p) * (h - top - foot);
     svg.replaceChildren();
     svg.setAttribute("viewBox", `0 0 ${w} ${h}`);
     svg.setAttribute("aria-hidden", "true");
     if (high > low) draw(svg, "rect", { x: left, y: y(high), width: w - left - right, height: y(low) - y(high), class: "band" });
-    for (const [p, text] of [[0, "Real"], [.5, "½"], [1, "AI"]]) { draw(svg, "line", { x1: left, x2: w - right, y1: y(p), y2: y(p), class: "grid" }); draw(svg, "text", { x: left - 8, y: y(p) + 4, "text-anchor": "end" }, text); }
-    for (let i = 0, n = w < 420 ? 3 : 5; i <= n; i++) { const t = t0 + (t1 - t0) * i / n; draw(svg, "text", { x: x(t), y: h - 8, "text-anchor": i === 0 ? "start" : i === n ? "end" : "middle" }, seconds(t, t1)); }
+    for (const [p, text] of [[0, t("chart.real")], [.5, "½"], [1, t("chart.ai")]]) { draw(svg, "line", { x1: left, x2: w - right, y1: y(p), y2: y(p), class: "grid" }); draw(svg, "text", { x: left - 8, y: y(p) + 4, "text-anchor": "end" }, text); }
+    for (let i = 0, n = w < 420 ? 3 : 5; i <= n; i++) { const s = t0 + (t1 - t0) * i / n; draw(svg, "text", { x: x(s), y: h - 8, "text-anchor": i === 0 ? "start" : i === n ? "end" : "middle" }, seconds(s, t1)); }
     if (verdict.passages.length > 1) for (const p of verdict.passages) draw(svg, "rect", { x: x(p.start_s), y: h - foot - 5, width: Math.max(2, x(p.end_s) - x(p.start_s) - 1), height: 6, class: `piece ${KIND[p.label]}` });
     rows.slice(1).forEach((r, i) => { // a line only between windows that follow one another: what lies between others was not looked at
       const a = rows[i];
       if (r.start_s - a.end_s <= a.end_s - a.start_s) draw(svg, "line", { x1: x((a.start_s + a.end_s) / 2), y1: y(a.probability), x2: x((r.start_s + r.end_s) / 2), y2: y(r.probability), class: "line" });
     });
+    if (head !== null) draw(svg, "line", { x1: x(Math.min(head, t1)), x2: x(Math.min(head, t1)), y1: top, y2: h - foot, class: "head" });
+    const wide = rows.map(r => draw(svg, "rect", { x: x(r.start_s), y: top, width: Math.max(2, x(r.end_s) - x(r.start_s)), height: h - top - foot, class: "window" })); // a place to point at that is larger than its mark
     rows.forEach((r, i) => {
-      const kind = side(r.probability), mid = x((r.start_s + r.end_s) / 2), parts = [draw(svg, "line", { x1: x(r.start_s), x2: x(r.end_s), y1: y(r.probability), y2: y(r.probability), class: `span ${kind}` }), shape(svg, kind, mid, y(r.probability), 8)];
+      const kind = side(r.probability), mid = x((r.start_s + r.end_s) / 2), parts = [wide[i], draw(svg, "line", { x1: x(r.start_s), x2: x(r.end_s), y1: y(r.probability), y2: y(r.probability), class: `span ${kind}` }), shape(svg, kind, mid, y(r.probability), 8)];
       if (i === chosen) draw(svg, "circle", { cx: mid, cy: y(r.probability), r: 14, class: "at" });
-      for (const n of parts) { n.addEventListener("pointerenter", () => pick(i)); n.addEventListener("click", () => pick(i)); }
+      for (const n of parts) { n.addEventListener("pointerenter", () => pick(i)); n.addEventListener("click", () => go(i)); }
     });
   };
   box.append(svg);
   new ResizeObserver(paint).observe(box);
-  return { box, choose(i) { if (i !== chosen) { chosen = i; paint(); } } };
+  return { box, choose(i, at = head) { if (i !== chosen || at !== head) { [chosen, head] = [i, at]; paint(); } } };
 }
 
 async function pictures(job) {
@@ -300,77 +454,163 @@ async function pictures(job) {
   }));
 }
 
-function timeline(job, images) {
-  const rows = job.verdict.timeline, length = job.verdict.duration_s, moment = s => seconds(s, length), best = (f) => rows.reduce((b, r, i) => f(r.probability, rows[b].probability) ? i : b, 0);
+// The clip itself, from the reader's own file; null after a reload, which leaves no file. Where the browser can't play it, the frames stay and a line says why.
+function player(c, figure) {
+  if (!c.url) return null;
+  const video = el("video", { controls: true, preload: "auto", playsinline: true, "aria-label": t("over.player") });
+  video.addEventListener("loadeddata", () => { if (video.videoWidth) { figure.classList.add("plays"); figure.hidden = false; } });
+  video.addEventListener("error", () => { video.remove(); figure.after(el("p", { class: "hint unplayable" }, t("over.unplayable"))); });
+  video.src = c.url;
+  figure.prepend(video);
+  return video;
+}
+
+function timeline(c, images) {
+  const { job } = c, rows = job.verdict.timeline, length = job.verdict.duration_s, at = s => seconds(s, length), best = f => rows.reduce((b, r, i) => f(r.probability, rows[b].probability) ? i : b, 0);
   const top = best((a, b) => a > b), low = best((a, b) => a < b), apart = rows.length > 1 && rows[top].probability - rows[low].probability >= 0.03;
-  const img = el("img", { alt: "" }), caption = el("figcaption"), figure = el("figure", {}, img, caption);
-  const words = i => `${moment(rows[i].start_s)} to ${moment(rows[i].end_s)}: ${percent(rows[i].probability)} AI`;
-  const pick = i => {
+  const img = el("img", { alt: "" }), caption = el("figcaption"), figure = el("figure", {}, img, caption), video = player(c, figure);
+  const words = i => t("over.window", { start: at(rows[i].start_s), end: at(rows[i].end_s), p: percent(rows[i].probability) });
+  const choose = (i, head) => {
     buttons.forEach((b, j) => { b.setAttribute("aria-pressed", j === i); b.tabIndex = j === i ? 0 : -1; });
-    if (images[i]) { img.src = images[i]; img.alt = `Frame at ${moment(job.frames[i].time_s)}`; } else figure.hidden = true;
-    caption.textContent = `${SIGN[side(rows[i].probability)]} ${words(i)}${images[i] ? `. Shown: the frame at ${moment(job.frames[i].time_s)}` : ""}`;
-    plot.choose(i);
+    if (images[i]) { img.src = images[i]; img.alt = t("over.frame", { time: at(job.frames[i].time_s) }); } else figure.hidden = !figure.classList.contains("plays");
+    caption.replaceChildren(`${SIGN[side(rows[i].probability)]} ${words(i)}`, images[i] ? el("span", { class: "still" }, `. ${t("over.shown", { time: at(job.frames[i].time_s) })}`) : "");
+    plot.choose(i, head);
   };
-  const tell = i => apart && i === top ? "highest" : apart && i === low ? "lowest" : null;
-  const buttons = rows.map((r, i) => el("button", { type: "button", "aria-pressed": "false", "aria-label": `${words(i)}${tell(i) ? `, ${tell(i)}` : ""}`, onclick: () => pick(i), onfocus: () => pick(i), onpointerenter: () => pick(i) },
-    images[i] ? el("img", { src: images[i], alt: "" }) : null, el("span", {}, `${moment(r.start_s)} · ${percent(r.probability)}`), tell(i) ? el("span", { class: "tell" }, tell(i)) : null));
-  const strip = el("div", { class: "strip", role: "group", "aria-label": "Frames of the timeline, arrow keys move", onkeydown: e => {
+  const pick = i => choose(i);
+  const go = i => { if (video) video.currentTime = rows[i].start_s; choose(i, video && rows[i].start_s); };
+  const tell = i => apart && i === top ? t("over.highest") : apart && i === low ? t("over.lowest") : null;
+  const buttons = rows.map((r, i) => el("button", { type: "button", "aria-pressed": "false", "aria-label": `${words(i)}${tell(i) ? `, ${tell(i)}` : ""}`, onclick: () => go(i), onfocus: () => pick(i), onpointerenter: () => pick(i) },
+    images[i] ? el("img", { src: images[i], alt: "" }) : null, el("span", {}, `${at(r.start_s)} · ${percent(r.probability)}`), tell(i) ? el("span", { class: "tell" }, tell(i)) : null));
+  const strip = el("div", { class: "strip", role: "group", "aria-label": t("over.frames"), onkeydown: e => {
     const now = buttons.indexOf(document.activeElement), to = { ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: rows.length - 1 }[e.key];
     if (now >= 0 && to !== undefined && buttons[to]) { e.preventDefault(); buttons[to].focus(); }
-  } }, ...buttons);
-  const plot = chart(rows, pick, job.verdict);
-  const table = el("details", {}, el("summary", {}, "The same as a table"), el("table", {}, el("thead", {}, el("tr", {}, ...["From", "To", "Probability of AI", "Speaks for"].map(t => el("th", { scope: "col" }, t)))),
-    el("tbody", {}, ...rows.map(r => el("tr", {}, el("td", {}, moment(r.start_s)), el("td", {}, moment(r.end_s)), el("td", {}, percent(r.probability)), el("td", {}, `${SIGN[side(r.probability)]} ${sideText[side(r.probability)]}`))))));
-  pick(job.verdict.leans === "Real" ? low : top);
-  return el("div", { class: "block" }, el("h4", {}, "Over the clip"), el("p", { class: "hint" }, `Looked at ${seconds(job.verdict.looked_at_s)} of ${seconds(length)}.`), el("div", { class: "look" }, el("div", {}, plot.box, strip), figure), table);
+  } }, buttons);
+  const plot = chart(rows, pick, go, job.verdict);
+  if (video) video.addEventListener("timeupdate", () => {
+    const s = video.currentTime, now = rows.findIndex(r => r.start_s <= s && s < r.end_s), chosen = buttons.findIndex(b => b.tabIndex === 0);
+    choose(video.paused || now < 0 ? chosen : now, s);
+  });
+  const cells = r => [at(r.start_s), at(r.end_s), percent(r.probability), `${SIGN[side(r.probability)]} ${t(`side.${side(r.probability)}`)}`];
+  const table = el("details", { class: "same" }, el("summary", {}, t("table.same")), el("table", {}, el("thead", {}, el("tr", {}, ["from", "to", "probability", "side"].map(k => el("th", { scope: "col" }, t(`table.${k}`))))),
+    el("tbody", {}, rows.map(r => el("tr", {}, cells(r).map(text => el("td", {}, text)))))));
+  choose(job.verdict.leans === "Real" ? low : top);
+  if (video) video.addEventListener("loadeddata", () => { video.currentTime = job.frames[buttons.findIndex(b => b.tabIndex === 0)]?.time_s ?? 0; }, { once: true });
+  const looked = t("over.looked", { seconds: seconds(Math.min(job.verdict.looked_at_s, length)), length: seconds(length) }), hint = video ? el("span", { class: "screen" }, ` ${t("over.hint")}`) : null;
+  return el("div", { class: "block" }, el("h4", {}, t("over.title")), el("p", { class: "hint" }, looked, hint), el("div", { class: "look" }, el("div", {}, plot.box, strip), el("div", {}, figure)), table);
+}
+
+const terms = (kind, entries) => el("dl", { class: kind }, entries.map(([k, v]) => el("div", {}, el("dt", {}, k), el("dd", {}, v))));
+
+function pieces(v) {
+  if (v.passages.length < 2) return null;
+  const row = p => el("tr", {}, el("td", {}, `${seconds(p.start_s, v.duration_s)} – ${seconds(p.end_s, v.duration_s)}`), el("td", {}, `${SIGN[KIND[p.label]]} ${label(p)}`), el("td", {}, percent(p.probability)));
+  return el("div", { class: "block" }, el("h4", {}, t("passages.title")), el("table", {}, el("tbody", {}, v.passages.map(row))));
 }
 
 function facts(job) {
-  const f = job.facts, rows = [["Length", seconds(f.duration_s)], ["Picture", `${f.width} × ${f.height}${f.rotation ? `, turned by ${f.rotation}°` : ""}`], ["Frames", `${f.n_frames} at ${Number(f.fps.toFixed(2))} a second`], ["Container and codec", `${f.container}, ${f.codec}`], ["Size", bytes(f.size_bytes)],
-    ["SHA-256", `${job.sha256.slice(0, 12)}…`]];
-  return el("div", { class: "block" }, el("h4", {}, "What the file is"), el("dl", { class: "facts" }, ...rows.map(([k, v]) => el("div", {}, el("dt", {}, k), el("dd", {}, v)))),
-    el("p", { class: "hint" }, "Measured on the file itself. Not part of the score."));
+  const f = job.facts, turned = f.rotation ? `, ${t("facts.turned", { degrees: f.rotation })}` : "";
+  const found = { length: seconds(f.duration_s), picture: `${f.width} × ${f.height}${turned}`, frames: t("facts.rate", { n: number(f.n_frames), fps: number(Math.round(100 * f.fps) / 100, f.fps % 1 ? 2 : 0) }), container: `${f.container}, ${f.codec}`, size: bytes(f.size_bytes) };
+  return el("div", { class: "block" }, el("h4", {}, t("facts.title")), terms("facts", Object.entries(found).map(([k, v]) => [t(`facts.${k}`), v])), el("p", { class: "hint" }, t("facts.note")));
 }
 
 function origin(job) {
-  const p = job.provenance;
-  return el("div", { class: "block" }, el("h4", {}, "What the file says of its origin"), el("p", {}, `${p.sentence}.`),
-    ...(p.lines.length ? [el("details", {}, el("summary", {}, "All that it says"), el("ul", { class: "entries" }, ...p.lines.map(l => el("li", {}, l))))] : []),
-    el("p", { class: "hint" }, "Anybody can change such entries or leave them out. Only credentials signed by someone you trust are evidence. Not part of the score."));
+  const p = job.provenance, all = el("details", {}, el("summary", {}, t("origin.all")), el("ul", { class: "entries", lang: "en", translate: "no" }, p.lines.map(l => el("li", {}, l))));
+  return el("div", { class: "block" }, el("h4", {}, t("origin.title")), el("p", {}, english(`${p.sentence}.`)), p.lines.length ? all : null, el("p", { class: "hint" }, t("origin.note")));
 }
 
-async function copy(button, job) {
-  const text = JSON.stringify(job, null, 1);
-  try { await navigator.clipboard.writeText(text); }
-  catch { const area = el("textarea", { class: "visually-hidden" }); area.value = text; document.body.append(area); area.select(); document.execCommand("copy"); area.remove(); }
-  button.textContent = "Copied";
-  say("Copied as JSON");
-  setTimeout(() => { button.textContent = "Copy as JSON"; }, 2000);
+// What makes a verdict one that others can check; the same as in the report.
+function record(job) {
+  const m = job.model, v = job.verdict, model = m.digest ? t("record.digest", m) : m.name, b = about?.band ?? {};
+  const quote = t("quote", { version: m.version, model, date: moment(job.finished), sha: job.sha256, label: label(v), p: percent(v.probability), words: WORDS[`words.${job.in_words}`] ?? job.in_words });
+  const wrong = [["false_alarms", b.n_real], ["missed", b.n_ai]].filter(([, n]) => n && m.name === about.name).map(([k, n]) => [t(`report.${k}`), t("report.of", { k: b[k], n, p: percent(b[k] / n) })]);
+  const entries = [["when", moment(job.finished)], ["by", `aivd-nb ${m.version}`], ["model", model], ["sha", job.sha256], ["quote", quote]].map(([k, text]) => [t(`record.${k}`), text]);
+  const limits = wrong.length ? el("p", { class: "hint" }, `${t("report.band", { real: percent(b.real), ai: percent(b.ai) })} ${t("report.band.whence")}`) : null;
+  return el("details", { class: "block" }, el("summary", {}, t("record.title")), terms("record", [...entries, ...wrong]), limits);
+}
+
+async function save(c) {
+  const r = await ask(`${c.job.links.report}?lang=${LANG}`).catch(() => null);
+  if (r && r.ok) download(await r.blob(), "text/html", `${c.name}.aivd.html`);
+  say(t(r && r.ok ? "saved" : "save.failed"));
+  c.told.textContent = r && r.ok ? "" : t("save.failed");
+}
+
+function printOne(c) {
+  document.body.classList.add("one");
+  c.node.classList.add("chosen");
+  print();
+  document.body.classList.remove("one");
+  c.node.classList.remove("chosen");
+}
+
+function actions(c) {
+  const button = (key, work) => el("button", { class: "button", type: "button", onclick: e => work(e.currentTarget) }, t(key));
+  const drop = async () => { await ask(c.job.links.self, { method: "DELETE" }).catch(() => {}); leave(c); say(t("deleted")); $("file").focus(); };
+  c.told = el("p", { class: "hint", role: "alert" });
+  return el("div", { class: "actions" }, button("save", () => save(c)), button("copy", b => copy(b, JSON.stringify(c.job, null, 1))), button("print", () => printOne(c)), button("delete", drop), c.told);
 }
 
 async function result(c) {
-  const job = c.job, v = job.verdict, images = await pictures(job), label = KIND[v.label];
-  const head = el("div", { class: `verdict ${label}` }, el("span", { class: "sign", "aria-hidden": "true" }, SIGN[label]), el("h3", {}, v.label), el("p", {}, el("strong", {}, `${percent(v.probability)} probability of AI`), `: ${job.in_words}`));
-  const why = v.reason ? el("p", { class: "reason" }, el("strong", {}, "Why no verdict? "), `${v.reason[0].toUpperCase()}${v.reason.slice(1)}.`) : null;
-  const next = v.what_next.length ? el("div", { class: "reason" }, el("strong", {}, "What to do next"), el("ul", {}, ...v.what_next.map(t => el("li", {}, t)))) : null;
-  const notes = [...(job.provenance.says_ai ? [el("p", { class: "reason" }, el("strong", {}, "Beside the score: "), `${job.provenance.sentence}.`)] : []), ...v.warnings.map(w => el("p", { class: "reason hint" }, `Note: ${w}.`))];
-  const caveat = el("p", { class: "caveat" }, el("strong", {}, "One signal, not proof. "), `Model: ${v.bundle}. ${v.how_often_wrong}`);
-  const copyButton = el("button", { class: "button", type: "button", onclick: () => copy(copyButton, job) }, "Copy as JSON");
-  const drop = el("button", { class: "button", type: "button", onclick: async () => { await ask(job.links.self, { method: "DELETE" }).catch(() => {}); forget(c); c.node.remove(); say("Deleted"); $("file").focus(); } }, "Delete the result");
-  close(c, head, ...[why, next].filter(Boolean), ...notes, scale(v.probability, label), timeline(job, images), facts(job), origin(job), caveat, el("div", { class: "actions" }, copyButton, el("button", { class: "button", type: "button", onclick: () => print() }, "Print"), drop));
-  say(`${c.file.name}: ${v.label}. ${percent(v.probability)} probability of AI, ${job.in_words}. ${v.reason || ""}`);
+  const { job } = c, v = job.verdict, images = await pictures(job), kind = KIND[v.label], strong = text => el("strong", {}, text);
+  const head = el("div", { class: `verdict ${kind}` }, el("span", { class: "sign", "aria-hidden": "true" }, SIGN[kind]), el("h3", {}, label(v)), el("p", {}, strong(t("probability", { p: percent(v.probability) })), ": ", said("words", job.in_words)));
+  const why = v.reason ? el("p", { class: "reason" }, strong(t("why")), " ", reason(v)) : null;
+  const after = v.what_next.length ? el("div", { class: "reason" }, strong(t("what.next")), el("ul", {}, v.what_next.map(text => el("li", {}, said("next", text))))) : null;
+  const beside = job.provenance.says_ai ? el("p", { class: "reason" }, strong(t("beside")), " ", english(`${job.provenance.sentence}.`)) : null;
+  const notes = v.warnings.map(w => el("p", { class: "reason hint" }, `${t("note")} `, english(`${w}.`)));
+  const caveat = el("p", { class: "caveat" }, strong(t("caveat")), ` ${t("about.model", { name: v.bundle })} `, english(v.how_often_wrong));
+  close(c, ...[head, why, after, beside, ...notes, scale(v.probability, kind), timeline(c, images), pieces(v), facts(job), origin(job), record(job), caveat, actions(c)].filter(Boolean));
+  enter(c, `${SIGN[kind]} ${label(v)}`, percent(v.probability), v.reason ? reason(v)[0].textContent ?? reason(v)[0] : "");
+  c.chip.textContent = `${SIGN[kind]} ${label(v)} · ${t("chip", { p: percent(v.probability) })}`;
+  if (cards.length > 2) fold(c, false);
+  say(`${c.name}: ${label(v)}. ${t("probability", { p: percent(v.probability) })}`);
 }
 
 // ---- the page
+
+function answer(key) {
+  $("answer").textContent = key && t(key);
+  $("answer").hidden = !key;
+}
+
+function dropped(data) {
+  const given = [...data.items].filter(i => i.kind === "file"), isFolder = given.map(i => i.webkitGetAsEntry?.()?.isDirectory ?? false); // to be asked before anything is awaited
+  const files = [...data.files].filter((_, i) => !isFolder[i]), text = (data.getData("text/uri-list") || data.getData("text/plain")).trim();
+  add(files);
+  if (isFolder.some(Boolean)) answer("drop.folder");
+  else if (!files.length) answer(/^[a-z]+:\/\/\S+/i.test(text) ? "drop.link" : "drop.text");
+}
+
+async function sample() {
+  const name = "animated_photograph.mp4", r = await fetch(`${BASE}static/${name}`).catch(() => null);
+  if (!r || !r.ok) return answer("sample.gone");
+  add([new File([await r.blob()], name, { type: "video/mp4" })]);
+}
 
 $("file").addEventListener("change", e => { add([...e.target.files]); e.target.value = ""; });
 $("file").addEventListener("keydown", e => { if (e.key === "Enter") { e.preventDefault(); setTimeout(() => e.target.click(), 50); } }); // the browser grants the chooser once the key has been handled
 $("drop").addEventListener("submit", e => e.preventDefault());
 for (const [name, over] of [["dragenter", true], ["dragover", true], ["dragleave", false], ["drop", false]]) document.addEventListener(name, e => { e.preventDefault(); $("drop").classList.toggle("over", over); });
-document.addEventListener("drop", e => add([...e.dataTransfer.files]));
+document.addEventListener("drop", e => dropped(e.dataTransfer));
+$("sample").querySelector("button").addEventListener("click", sample);
+$("all-copy").addEventListener("click", e => copy(e.currentTarget, [titles(), ...rows()].map(r => r.join("\t")).join("\n")));
+$("all-csv").addEventListener("click", () => download(csv(), "text/csv", "aivd.csv"));
 $("key").addEventListener("submit", e => { e.preventDefault(); useKey($("key-field").value); });
 
+// On paper nothing can be opened: all is open while the page is printed.
+let closed = [], folded = [];
+window.addEventListener("beforeprint", () => {
+  closed = [...document.querySelectorAll("article details:not([open])")];
+  folded = cards.filter(c => c.body.hidden);
+  for (const d of closed) d.open = true;
+  for (const c of folded) fold(c, true);
+});
+window.addEventListener("afterprint", () => {
+  for (const d of closed) d.open = false;
+  for (const c of folded) fold(c, false);
+});
+
 async function start() {
+  tidy();
   for (let r; !about; await pause(2000)) {
     r = await fetch(`${BASE}api/v1/version`).catch(() => null);
     if (!r || !r.ok) continue;
@@ -380,6 +620,7 @@ async function start() {
   }
   $("key").hidden = !needsKey();
   if (!needsKey()) restore();
-  $("model").textContent = `Model: ${about.name}${about.backbone && about.backbone !== about.name ? `, on ${about.backbone}` : ""}. ${about.how_often_wrong || ""}`;
+  const on = about.backbone && about.backbone !== about.name;
+  $("model").append(t(on ? "about.model.on" : "about.model", about), " ", english(about.how_often_wrong || ""));
 }
 start();
