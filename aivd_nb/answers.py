@@ -114,13 +114,13 @@ def tally(
     return f"{sum(labels.values())} in all: " + ", ".join(f"{labels[k]} {k}" for k in ("Real", "AI-Generated", "Inconclusive", "not analysed") if labels[k])
 
 # %% ../nbs/api/61_answers.ipynb #0603c94f
-CSV_COLUMNS = ("file", "label", "probability", "leans", "confidence", "reason", "duration_s", "origin", "bundle", "error")
+CSV_COLUMNS = ("file", "label", "probability", "leans", "confidence", "reason", "duration_s", "origin", "bundle", "code", "problem", "remedy")
 
 def csv_row(
     r=None, # `Verdict` or `Failure`; None: the names of the columns
 ) -> str: # a line; what would end it or move a cursor is spelled
     "An answer as a row of a table"
-    found = {k: getattr(r, k, None) for k in CSV_COLUMNS} | {"error": getattr(r, "message", None), "origin": (getattr(r, "origin", None) or {}).get("sentence")}
+    found = {k: getattr(r, k, None) for k in CSV_COLUMNS} | {"origin": (getattr(r, "origin", None) or {}).get("sentence")}
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(CSV_COLUMNS if r is None else ["" if v is None else spell(v) for v in found.values()])
     return line.getvalue()

@@ -421,7 +421,7 @@ def _health(s):
 # %% ../nbs/api/60_app.ipynb #01c6b373
 def _version(s):
     c = s.config
-    limits = {"max_bytes": c.max_mb << 20, "max_seconds": c.max_seconds, "max_pixels": c.max_pixels, "containers": list(CONTAINERS), "retention_hours": c.retention_hours, "key_needed": bool(c.api_key)}
+    limits = {"max_bytes": c.max_mb << 20, "max_seconds": c.max_seconds, "max_pixels": c.max_pixels, "containers": list(CONTAINERS), "retention_hours": c.retention_hours, "link_hosts": names(c.link_hosts), "key_needed": bool(c.api_key)}
     return {"version": _version_of_package(), "detector": s.jobs.about, "limits": limits, "confinement": s.jobs.held.to_dict()} if s.jobs.about else _problem("starting")
 
 # %% ../nbs/api/60_app.ipynb #c71be2ec
@@ -452,7 +452,7 @@ def _shown(s, template, status=200, **more):
     "A template in the language of the request, with what all pages tell of the server"
     from flask import render_template, request
     c, language = s.config, _language()
-    limits = {"mb": c.max_mb, "length": _length(c.max_seconds), "pixels": f"{c.max_pixels:,}".replace(",", "\u202f"), "hours": f"{c.retention_hours:g}"}
+    limits = {"mb": c.max_mb, "length": _length(c.max_seconds), "pixels": f"{c.max_pixels:,}".replace(",", "\u202f"), "hours": f"{c.retention_hours:g}", "hosts": ", ".join(names(c.link_hosts))}
     held = {"lang": language} if request.args.get("lang") == language else {} # links keep what was asked for
     page = render_template(template, lang=language, t=partial(phrase, language), languages=languages(), held=held, version=_version_of_package(), operator=c.operator, hosted=c.hosted(), limits=limits, **more)
     return page, status, {"Content-Language": language, "Vary": "Accept-Language"}

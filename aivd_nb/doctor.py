@@ -83,7 +83,7 @@ def _versions():
     yield Check("versions", "system", "ok", f"{platform.system()} {platform.release()}, {platform.machine()}, {cpu_count()} processors for this process")
 
 # %% ../nbs/api/61_doctor.ipynb #f3eeef75
-_BRINGS = {"": "what everybody needs", "train": "training, and bundles that need Keras' CNNs", "ray": "scanning on a cluster", "url": "links", "mcp": "agents"}
+_BRINGS = {"": "what everybody needs", "train": "training, and bundles that need Keras' CNNs", "plots": "pictures, and pages of scans", "ray": "scanning on a cluster", "url": "links", "mcp": "agents"}
 
 def required(
     lines:Iterable[str]|None=None, # as `importlib.metadata.requires` gives them; None: those of the installed package
@@ -138,6 +138,7 @@ ENVIRONMENT = {
     "AIVD_WEIGHTS": "CNN weights of bundles that need some: a file, or a folder that holds them.",
     "AIVD_CACHE": "Folder for what can be computed again; else `aivd` in the user's cache folder (`XDG_CACHE_HOME`).",
     "AIVD_C2PA_TRUST": "PEM file with the certificates of the signers that are trusted.",
+    "AIVD_VERBOSE": "`1`: what TensorFlow and Keras say of themselves is heard.",
     "AIVD_LINK_PRIVATE": "`1`: links may lead to private addresses.",
     "AIVD_SHARED": "Folder of a collection of clips on which the project's own notebooks measure.",
     "AIVD_SERVE_CONFIG": "Settings of `aivd serve`, a TOML file."}

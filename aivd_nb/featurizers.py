@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any
 import numpy as np
 import aivd_nb
-from .core import ConfigError, FingerprintError, WeightsError, atomic_write, cache_dir, cpu_count, file_digest, import_keras, require
+from .core import (
+    ConfigError, FingerprintError, WeightsError, atomic_write, cache_dir, cpu_count,
+    file_digest, import_keras, require)
 
 # %% ../nbs/api/20_featurizers.ipynb #e3625443
 @dataclass(frozen=True)
@@ -51,15 +53,6 @@ def list_featurizers() -> list[str]: # sorted names
     "The backbones that can be asked for"
     return sorted(_registry)
 
-# %% ../nbs/api/20_featurizers.ipynb #023928b2
-def get_backbone(
-    name:str, # one of `list_featurizers()`
-) -> Backbone:
-    "The backbone of that name, or an error that lists the valid ones"
-    if name not in _registry:
-        raise ConfigError(name, "is no known backbone", f"Choose one of: {', '.join(list_featurizers())}")
-    return _registry[name]
-
 # %% ../nbs/api/20_featurizers.ipynb #b29915fc
 register(Backbone("mobilenetv2", 224, "out_relu", "MobileNetV2", (
     ("mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5", "out_relu"),
@@ -68,6 +61,15 @@ register(Backbone("inceptionv3", 224, "mixed10", "InceptionV3", (
     ("inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5", "mixed10"),
     ("inception_v3_to_mixed8.weights.h5", "mixed8"))))
 _lite = register(Backbone("efficientnet_lite0", None, network="efficientnet_lite0.onnx"))
+
+# %% ../nbs/api/20_featurizers.ipynb #023928b2
+def get_backbone(
+    name:str, # one of `list_featurizers()`
+) -> Backbone:
+    "The backbone of that name, or an error that lists the valid ones"
+    if name not in _registry:
+        raise ConfigError(name, "is no known backbone", f"Choose one of: {', '.join(list_featurizers())}")
+    return _registry[name]
 
 # %% ../nbs/api/20_featurizers.ipynb #e769e944
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ class FeatureSpec:
         object.__setattr__(self, "taps", tuple(self.taps))
         b = get_backbone(self.backbone)
         if not self.views: raise ConfigError(self.backbone, "no view is named", "Name at least one, for example 'resized'")
-        if b.size is None and self.taps: raise ConfigError(self.backbone, "has no taps to choose", "Leave taps empty: the ONNX file fixes its output")
+        if b.size is None and self.taps:
+            raise ConfigError(self.backbone, "has no taps to choose", "Leave taps empty: the ONNX file fixes its output")
 
     def layers(self) -> tuple[tuple[str, bool], ...]: # (layer, with standard deviation?)
         "The taps taken apart; the last layer's mean where none is named"
@@ -108,6 +111,17 @@ def _no_weights(backbone, why, path=None):
         f"Put {names} into a folder and name that folder in AIVD_WEIGHTS; with a network, Keras downloads the first by itself. "
         "The bundle `efficientnet_lite0` needs no download")
 
+# %% ../nbs/api/20_featurizers.ipynb #c541d17d
+def _download(backbone):
+    "Let Keras fetch its own ImageNet weights into its own folder"
+    if not backbone.application: return
+    keras = import_keras()
+    make = getattr(keras.applications, backbone.application)
+    try:
+        with redirect_stdout(sys.stderr): # its progress is no result
+            make(weights="imagenet", include_top=False, input_shape=(backbone.size, backbone.size, 3))
+    except Exception as e: raise _no_weights(backbone, f"can't be downloaded ({str(e).splitlines()[0][:120]})") from e
+
 # %% ../nbs/api/20_featurizers.ipynb #92adecf5
 def find_weights(
     name:str, # backbone
@@ -124,16 +138,6 @@ def find_weights(
     if not found: raise _no_weights(backbone, "are not at hand", path)
     return found[0]
 
-# %% ../nbs/api/20_featurizers.ipynb #c541d17d
-def _download(backbone):
-    "Let Keras fetch its own ImageNet weights into its own folder"
-    if not backbone.application: return
-    keras = import_keras()
-    make = getattr(keras.applications, backbone.application)
-    try:
-        with redirect_stdout(sys.stderr): make(weights="imagenet", include_top=False, input_shape=(backbone.size, backbone.size, 3)) # its progress is no result
-    except Exception as e: raise _no_weights(backbone, f"can't be downloaded ({str(e).splitlines()[0][:120]})") from e
-
 # %% ../nbs/api/20_featurizers.ipynb #6c40add1
 def _pool(x, with_std, name):
     "Mean over the picture, and the standard deviation where asked: (n, h, w, c) → (n, c or 2c)"
@@ -143,6 +147,30 @@ def _pool(x, with_std, name):
     ops = keras.ops
     var = ops.mean(ops.square(x - mean[:, None, None]), axis=(1, 2))
     return [mean, ops.sqrt(ops.add(var, 1e-6))]
+
+# %% ../nbs/api/20_featurizers.ipynb #195ec92a
+def _load_cnn(b, weights):
+    "The Keras application, cut at the last layer that the weights file holds, with the weights in"
+    keras = import_keras()
+    cnn = getattr(keras.applications, b.application)(weights=None, include_top=False, input_shape=(b.size, b.size, 3))
+    if weights == "random": return cnn
+    file, last = find_weights(b.name, weights)
+    cut = keras.Model(cnn.input, cnn.get_layer(last).output)
+    try:
+        (cnn if last == b.last else cut).load_weights(file)
+    except Exception as e:
+        raise WeightsError(file, f"does not hold the weights of {b.name} up to {last}", "Copy or download the file again") from e
+    return cut
+
+# %% ../nbs/api/20_featurizers.ipynb #2556e587
+def _tapped(cnn, spec):
+    "The CNN with the tapped layers as its outputs"
+    keras = import_keras()
+    missing = [n for n, _ in spec.layers() if n not in {layer.name for layer in cnn.layers}]
+    if missing:
+        raise WeightsError(spec.backbone, f"layer {missing[0]} is not in the weights at hand, which end at {cnn.layers[-1].name}",
+            "Name an earlier layer as tap, or provide Keras' whole weights")
+    return keras.Model(cnn.input, [cnn.get_layer(n).output for n, _ in spec.layers()])
 
 # %% ../nbs/api/20_featurizers.ipynb #b26ce587
 def keras_model(
@@ -159,28 +187,6 @@ def keras_model(
     model = keras.Model(x, outputs[0] if len(outputs) == 1 else keras.layers.Concatenate()(outputs), name=b.name)
     model.trainable = False
     return model
-
-# %% ../nbs/api/20_featurizers.ipynb #195ec92a
-def _load_cnn(b, weights):
-    "The Keras application, cut at the last layer that the weights file holds, with the weights in"
-    keras = import_keras()
-    cnn = getattr(keras.applications, b.application)(weights=None, include_top=False, input_shape=(b.size, b.size, 3))
-    if weights == "random": return cnn
-    file, last = find_weights(b.name, weights)
-    cut = keras.Model(cnn.input, cnn.get_layer(last).output)
-    try: (cnn if last == b.last else cut).load_weights(file)
-    except Exception as e: raise WeightsError(file, f"does not hold the weights of {b.name} up to {last}", "Copy or download the file again") from e
-    return cut
-
-# %% ../nbs/api/20_featurizers.ipynb #2556e587
-def _tapped(cnn, spec):
-    "The CNN with the tapped layers as its outputs"
-    keras = import_keras()
-    missing = [n for n, _ in spec.layers() if n not in {layer.name for layer in cnn.layers}]
-    if missing:
-        raise WeightsError(spec.backbone, f"layer {missing[0]} is not in the weights at hand, which end at {cnn.layers[-1].name}",
-            "Name an earlier layer as tap, or provide Keras' whole weights")
-    return keras.Model(cnn.input, [cnn.get_layer(n).output for n, _ in spec.layers()])
 
 # %% ../nbs/api/20_featurizers.ipynb #8fee8314
 def export_onnx(
@@ -199,7 +205,11 @@ def export_onnx(
     with atomic_write(path) as tmp: tmp.write_bytes(proto.SerializeToString())
 
 # %% ../nbs/api/20_featurizers.ipynb #1caca7b9
-_PROBE = "CAg6lAEKGAoBYQoBYhIBeSINTWF0TXVsSW50ZWdlchIBcCpLCAQIEBADQgFiSkB/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/WhMKAWESDgoMCAISCAoCCAEKAggEYhMKAXkSDgoMCAYSCAoCCAEKAggQQgQKABAR" # y = a·b for bytes a (1, 4) and signed bytes b (4, 16), all of them 127
+# y = a·b for bytes a (1, 4) and signed bytes b (4, 16), all of them 127
+_PROBE = (
+    "CAg6lAEKGAoBYQoBYhIBeSINTWF0TXVsSW50ZWdlchIBcCpLCAQIEBADQgFiSkB/f39/f39/f39/f39/f39/f39/f39/f39/f39/"
+    "f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/WhMKAWESDgoMCAISCAoCCAEKAggEYhMKAXkSDgoMCAYSCAoCCAEK"
+    "AggQQgQKABAR")
 _EXACT = "session.x64quantprecision"
 
 @lru_cache(1)
@@ -219,11 +229,15 @@ def onnx_session(
     import onnxruntime as ort
     ort.disable_telemetry_events() # for a process that imported it before this package, and for Windows
     options = ort.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = threads or cpu_count(), 3
+    options.intra_op_num_threads = threads or cpu_count()
+    options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0") # a thread that waits leaves its processor to the decoder
     if _saturates(): options.add_session_config_entry(_EXACT, "1")
-    try: return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as e: raise WeightsError(path, "is not a model that ONNX Runtime can load", "Delete it if it lies in the cache, or copy it again") from e
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as e:
+        raise WeightsError(path, "is not a model that ONNX Runtime can load",
+            "Delete it if it lies in the cache, or copy it again") from e
 
 # %% ../nbs/api/20_featurizers.ipynb #e75344c1
 def fingerprint_image(
@@ -286,8 +300,9 @@ class Featurizer:
     ) -> None:
         "Refuse features that are not those a head was trained on"
         if same_fingerprint(wanted, self.fingerprint): return
+        taps = ", ".join(self.spec.taps) or "last layer"
         raise FingerprintError(source, f"was trained on other features than these weights of {self.spec.backbone} give",
-            f"Provide the ImageNet weights of {self.spec.backbone} (taps: {', '.join(self.spec.taps) or 'last layer'}) in AIVD_WEIGHTS, or train a head on yours")
+            f"Provide the ImageNet weights of {self.spec.backbone} (taps: {taps}) in AIVD_WEIGHTS, or train a head on yours")
 
 # %% ../nbs/api/20_featurizers.ipynb #c3a6c909
 def create(
@@ -313,7 +328,8 @@ def _from_onnx(spec, file, threads, identity=None):
     run = lambda x, how=None: np.asarray(session.run([o], {i.name: x}, how)[0], np.float32)
     release = partial(run, np.zeros((1, *i.shape[1:]), np.float32), _shrinking())
     taps = json.loads(session.get_modelmeta().custom_metadata_map.get("taps", "[]"))
-    return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", threads or cpu_count(), 2, release, tuple(map(tuple, taps)))
+    return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", threads or cpu_count(), 2,
+        release, tuple(map(tuple, taps)))
 
 # %% ../nbs/api/20_featurizers.ipynb #aab7a150
 def _shrinking():
@@ -349,12 +365,15 @@ def _cached_onnx(spec, weights, threads):
             export_onnx(model, onnx, _widths(model, spec))
         return _from_onnx(spec, onnx, threads, f"onnx:{identity}")
 
-# %% ../nbs/api/20_featurizers.ipynb #94046666
+# %% ../nbs/api/20_featurizers.ipynb #90242b86
 def _from_keras(spec, weights, threads):
     "Featurizer over the Keras model itself"
     file, _ = find_weights(spec.backbone, weights)
     model = keras_model(spec, file)
-    return Featurizer(spec, lambda x: model.predict_on_batch(x), model.input_shape[1], f"keras:{_identity(spec, file)}", taps=_widths(model, spec))
+    run = lambda x: model.predict_on_batch(x)
+    return Featurizer(spec, run, model.input_shape[1], f"keras:{_identity(spec, file)}", taps=_widths(model, spec))
 
-# %% ../nbs/api/20_featurizers.ipynb #c892b29d
-def _widths(model, spec): return tuple((layer, model.get_layer(f"{layer}_mean").output.shape[-1]*(1 + std)) for layer, std in spec.layers())
+# %% ../nbs/api/20_featurizers.ipynb #143362c4
+def _widths(model, spec):
+    width = lambda layer: model.get_layer(f"{layer}_mean").output.shape[-1]
+    return tuple((layer, width(layer)*(1 + std)) for layer, std in spec.layers())

@@ -18,7 +18,9 @@ from .video import Limits, VideoReader
 
 # %% ../nbs/api/18_hashes.ipynb #4f7556a3
 _FRAMES, _SIDE, _BYTES = 6, 64, 32
-_CUTS = ((0, 0, 0, 0), (.05, .05, .05, .05), (0, .1, 0, 0), (.1, 0, 0, 0), (0, 0, 0, .1), (0, 0, .1, 0), (0, .1, 0, .1), (.1, 0, .1, 0), (0, .1, .1, 0), (.1, 0, 0, .1)) # shares cut off: top, bottom, left, right
+# shares cut off: top, bottom, left, right
+_CUTS = ((0, 0, 0, 0), (.05, .05, .05, .05), (0, .1, 0, 0), (.1, 0, 0, 0), (0, 0, 0, .1), (0, 0, .1, 0), (0, .1, 0, .1), (.1, 0, .1, 0),
+    (0, .1, .1, 0), (.1, 0, 0, .1))
 _NEAR = (56, 36) # bits of 256 that may differ: phash, or dhash
 _APART = 100 # bits of phash beyond which dhash is not believed: of smooth pictures, such as a gradient, it says little
 _FLAT = 4.0 # standard deviation of grey values below which a frame, black or blank, tells nothing
@@ -118,7 +120,8 @@ def read_hashes(
         with open(file, newline="", encoding="utf-8") as f: rows = list(csv.DictReader(f))
         if rows and not set(_COLUMNS) <= set(rows[0]): raise ValueError(f"it has no columns {' and '.join(_COLUMNS)}")
         return [ClipHash.from_text(r["file_path"], r["hashes_v1"]) for r in rows]
-    except (OSError, ValueError, csv.Error) as e: raise LabelsError(file, f"can't be read as a list of hashes ({e})", "Make one with: aivd hash CLIPS --out hashes.csv") from e
+    except (OSError, ValueError, csv.Error) as e:
+        raise LabelsError(file, f"can't be read as a list of hashes ({e})", "Make one with: aivd hash CLIPS --out hashes.csv") from e
 
 # %% ../nbs/api/18_hashes.ipynb #71b2c17b
 @dataclass(frozen=True)
@@ -134,13 +137,15 @@ class HashIndex:
         clips:Iterable=(), # of `ClipHash`
     ):
         self.paths, self._n = [], 0
-        self._bits, self._owners = np.zeros((64, len(_CUTS), 2, _BYTES), np.uint8), np.zeros(64, int)
+        self._bits = np.zeros((64, len(_CUTS), 2, _BYTES), np.uint8)
+        self._owners = np.zeros(64, int)
         for c in clips: self.add(c)
     def add(self, clip:ClipHash) -> None:
         "One more known clip"
         end = self._n + len(clip)
         while end > len(self._bits): self._bits, self._owners = (np.concatenate([a, np.zeros_like(a)]) for a in (self._bits, self._owners))
-        self._bits[self._n:end], self._owners[self._n:end] = clip.bits, len(self.paths)
+        self._bits[self._n:end] = clip.bits
+        self._owners[self._n:end] = len(self.paths)
         self.paths.append(clip.path)
         self._n = end
     def nearest(self, clip:ClipHash) -> Near|None:

@@ -104,7 +104,8 @@ def leave_out_rows(
 def _left_out(name, g):
     "The line of one generator"
     of = g["group"][g["label"] == 1]
-    return {"generator": name, "n": len(of), "sources": of.nunique(), "source": of.mode()[0], "n_real": len(g) - len(of), "auc": auc(g["label"], g["logit"])}
+    return {"generator": name, "n": len(of), "sources": of.nunique(), "source": of.mode()[0], "n_real": len(g) - len(of),
+        "auc": auc(g["label"], g["logit"])}
 
 # %% ../nbs/api/56_protocols.ipynb #26caeaca
 def leave_out_table(
@@ -128,11 +129,15 @@ def real_vs_real(
 ) -> tuple["pandas.DataFrame", Interval, float]: # one row a pair; the mean with its interval over families; the mean by chance
     "How well scores tell real sources from each other"
     import pandas as pd
-    s, f = pd.Series(np.asarray(scores, float)), pd.Series(np.asarray(families, dtype=object).astype(str))
-    by = {k: s[f == k].to_numpy() for k, n in f.value_counts().items() if n >= min_clips} # pyright: ignore[reportAttributeAccessIssue]
-    if len(by) < 2: raise SplitError("labels", f"{len(by)} real sources have {min_clips} clips", "Ask for smaller families, or give real clips of more sources")
+    s = pd.Series(np.asarray(scores, float))
+    f = pd.Series(np.asarray(families, dtype=object).astype(str))
+    by = {k: s[f == k].to_numpy() for k, n in f.value_counts().items() if n >= min_clips}
+    if len(by) < 2:
+        raise SplitError("labels", f"{len(by)} real sources have {min_clips} clips",
+            "Ask for smaller families, or give real clips of more sources")
     rng = np.random.default_rng(seed)
-    rows = [{"a": a, "b": b, "n_a": len(by[a]), "n_b": len(by[b]), "auc": _folded(by[a], by[b]), "chance": _by_chance(len(by[a]), len(by[b]), shuffles, rng)} for a, b in combinations(by, 2)]
+    rows = [{"a": a, "b": b, "n_a": len(by[a]), "n_b": len(by[b]), "auc": _folded(by[a], by[b]),
+        "chance": _by_chance(len(by[a]), len(by[b]), shuffles, rng)} for a, b in combinations(by, 2)]
     t = pd.DataFrame(rows).sort_values("auc", ascending=False, ignore_index=True)
     return t, Interval(float(t["auc"].mean()), *_over_families(t, list(by), rng)), float(t["chance"].mean()) # pyright: ignore[reportArgumentType]
 

@@ -344,7 +344,7 @@ def test_a_bad_entry_costs_its_own_row(tmp_path, clip):
     for n in "abc": (lib/f"{n}.mp4").write_bytes(clip + n.encode())
     (lib/"loop.mp4").symlink_to("loop.mp4")
     code, table = scanned(tmp_path, lib)
-    assert code == 0 and sorted(Path(p).name for p in table.index) == ["a.mp4", "b.mp4", "c.mp4", "loop.mp4"]
+    assert code == 1 and sorted(Path(p).name for p in table.index) == ["a.mp4", "b.mp4", "c.mp4", "loop.mp4"]
     assert table.code[str(lib/"loop.mp4")] == "unreadable" and table.label.notna().sum() == 3
 
 
@@ -366,7 +366,7 @@ def test_a_folder_that_cannot_be_listed_is_a_row_and_an_exit_code(tmp_path, clip
     from scan_stub import stub
     run = scans.scan
     monkeypatch.setattr(scans, "scan", lambda *a, **k: run(*a, **k | {"loader": stub(), "bundle": "stub", "workers": 1}))
-    assert CliRunner().invoke(cli.main, ["scan", str(lib), "--out", str(tmp_path/"out")]).exit_code == 2
+    assert CliRunner().invoke(cli.main, ["scan", str(lib), "--out", str(tmp_path/"out")]).exit_code == 1
 
 
 def test_a_manifest_connects_to_nothing_but_what_it_may(tmp_path, clip):

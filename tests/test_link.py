@@ -40,7 +40,7 @@ def test_predict_a_link_beside_a_file(site, monkeypatch):
     monkeypatch.setenv("AIVD_LINK_PRIVATE", "1")
     r = aivd("predict", f"{at}/clip.mp4", clip, f"{at}/none.mp4", "--json", "--no-cache")
     link, file, none = [json.loads(line) for line in r.stdout.splitlines()]
-    assert r.exit_code == 2 and (link["file"], link["timeline"]) == (f"{at}/clip.mp4", file["timeline"]) and none["code"] == "unreachable" and "404" in none["problem"]
+    assert r.exit_code == 1 and (link["file"], link["timeline"]) == (f"{at}/clip.mp4", file["timeline"]) and none["code"] == "unreachable" and "404" in none["problem"]
     assert link["origin"]["link"]["address"] == f"{at}/clip.mp4" and link["origin"]["link"]["fetched"].endswith("UTC") and "link" not in file["origin"]
     assert f"fetched from {at}/clip.mp4 at 20" in aivd("predict", f"{at}/clip.mp4", "--no-cache").output
 
@@ -48,7 +48,7 @@ def test_predict_a_link_beside_a_file(site, monkeypatch):
 def test_private_addresses_are_refused(site, monkeypatch):
     monkeypatch.delenv("AIVD_LINK_PRIVATE", raising=False)
     r = aivd("predict", f"{site[1]}/clip.mp4", "--no-cache")
-    assert r.exit_code == 2 and "leads to a private address (127.0.0.1)" in r.stderr
+    assert r.exit_code == 1 and "leads to a private address (127.0.0.1)" in r.stderr
 
 
 def test_nothing_is_left(site, monkeypatch, tmp_path):

@@ -1,9 +1,9 @@
 """What a scan bears and what it costs; minutes on two cores, so it is run by hand, and `nbs/howto/scan_with_ray.ipynb` shows the CSVs that it writes.
 
-    python tests/load_scan.py library nbs/howto     1,000 clips: local, Ray with a node lost, killed ten times; needs the collection in AIVD_SHARED
-    python tests/load_scan.py throughput nbs/howto efficientnet_lite0  clips a second beside `predict_many`, and what Ray adds
-    python tests/load_scan.py rows nbs/howto        100,000 videos and a detector that costs nothing: time a row, memory of the driver
-    python tests/load_scan.py tasks nbs/howto       what Ray costs a task, with a detector that costs nothing
+    python tools/load_scan.py library nbs/howto     1,000 clips: local, Ray with a node lost, killed ten times; needs the collection in AIVD_SHARED
+    python tools/load_scan.py throughput nbs/howto efficientnet_lite0  clips a second beside `predict_many`, and what Ray adds
+    python tools/load_scan.py rows nbs/howto        100,000 videos and a detector that costs nothing: time a row, memory of the driver
+    python tools/load_scan.py tasks nbs/howto       what Ray costs a task, with a detector that costs nothing
 """
 import csv, json, os, random, shutil, signal, subprocess, sys, tempfile, threading, time
 from pathlib import Path
@@ -18,7 +18,7 @@ from aivd_nb.detector import Detector
 from aivd_nb.scan import scan
 from aivd_nb.scan_store import scan_schema
 
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[1]/"tests" # a detector that costs nothing lies there
 sys.path[:0] = [str(TESTS)]
 FACTS = [c for c in scan_schema().names if c != "timings_ms"]
 
