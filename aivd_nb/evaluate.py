@@ -245,5 +245,5 @@ def _source_notes(t, ok, n):
             "and are too narrow where clips share a camera, a website or a scene.")
         return
     names = {Label.REAL: "real", Label.AI: "AI-generated"}
-    few = [name for c, name in names.items() if n[c] and len(set(clip_sources(ok[ok["label"] == c]))) < 2]
+    few = [name for c, name in names.items() if n[c] and len(set(clip_sources(ok[ok["label"] == c]))) < 2] # pyright: ignore[reportArgumentType]
     if few: yield f"All {' and all '.join(few)} clips are of one source: no interval can be given."
