@@ -205,7 +205,7 @@ def evaluate_table(
     t, bundle = table, getattr(detector, "bundle", None)
     if not t["probability"].notna().any():
         raise LabelsError("labels", f"none of the {len(t)} clips could be analysed{_first(t)}",
-            "Give video files that can be read: `aivd probe FILE` says what is wrong with one", code="clips")
+            "Give video files that can be read: `aivd probe FILE` says what is wrong with one")
     parts = {c: figures_by(t, c, threshold, min(draws, 300), seed) for c in ("generator", "kind") if c in t and t[c].notna().any()}
     about = {"bundle": getattr(bundle, "name", None), "threshold": threshold, "band": bundle.band.to_json() if bundle else None,
         "draws": draws, "seed": seed, **_counts(t)}
