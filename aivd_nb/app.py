@@ -312,7 +312,7 @@ def _create(s):
     with ticket:
         up, refused = _received(s, request)
         if up is None: return refused
-        request.uploads.remove(up) # from here on the queue's
+        request.uploads.remove(up) # pyright: ignore[reportAttributeAccessIssue] # from here on the queue's
         return _accepted(s, up, shown_name(request.files["file"].filename), _client(request))
 
 def _accepted(s, up, name, client):
@@ -346,11 +346,11 @@ def _fetch(s, url, hosts, client):
     try:
         with s.jobs.place(client), fetched(url, limits, hosts) as clip:
             up = Upload(s.folder.uploads)
-            request.uploads = [up]
+            request.uploads = [up] # pyright: ignore[reportAttributeAccessIssue]
             with open(clip.file, "rb") as f: shutil.copyfileobj(f, up, 1 << 20)
             up.close()
             if refused := _unfit(up): return refused
-            request.uploads.remove(up)
+            request.uploads.remove(up) # pyright: ignore[reportAttributeAccessIssue]
             return _accepted(s, up, _printable(clip.address), client)
     except VideoError as e: return _problem("unreachable", f"It {e.problem}. {e.remedy}.")
     except ConfigError as e: return _problem("links", f"The link {e.problem}. {e.remedy}.")
@@ -469,8 +469,8 @@ def _blocks(text):
     for part in re.sub(r"\*\*|`", "", text).strip().split("\n\n"):
         lines = part.splitlines()
         if part.startswith("#"): yield "heading", part.lstrip("# ")
-        elif part.startswith("|"): yield "table", [[c.strip() for c in l.strip("|").split("|")] for l in lines if set(l) - set("|:- ")]
-        elif part.startswith("- "): yield "list", [l[2:] for l in lines]
+        elif part.startswith("|"): yield "table", [[c.strip() for c in line.strip("|").split("|")] for line in lines if set(line) - set("|:- ")]
+        elif part.startswith("- "): yield "list", [line[2:] for line in lines]
         else: yield "text", part
 
 def _card(s): return _shown(s, "card.html", blocks=list(_blocks(card(s.bundle))) if s.bundle else [])

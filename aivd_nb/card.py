@@ -6,7 +6,6 @@
 __all__ = ['record_test', 'record_kinds', 'card', 'card_page', 'write_cards']
 
 # %% ../nbs/api/36_card.ipynb #1d37d309
-import re
 import textwrap
 from dataclasses import replace
 from pathlib import Path

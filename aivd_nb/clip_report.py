@@ -74,7 +74,7 @@ def look_again(
     try:
         with VideoReader(path, limits) as video:
             info = video.info()
-            return replace(found, sha256=file_digest(path), facts=asdict(info), frames=_frames(video, info, found.verdict["timeline"]))
+            return replace(found, sha256=file_digest(path), facts=asdict(info), frames=_frames(video, info, found.verdict["timeline"])) # pyright: ignore[reportOptionalSubscript]
     except (AivdError, OSError): return found
 
 # %% ../nbs/api/59_clip_report.ipynb #add05927
@@ -90,7 +90,7 @@ def quote(
     c:ReportClip, # with a verdict
 ) -> str:
     "A sentence that says what was found, of which file, by which model"
-    m, v = model_of(c.model), c.verdict
+    m, v = model_of(c.model), c.verdict or {}
     name = phrase(language, "record.digest", **m) if m["digest"] else m["name"] or v["bundle"]
     return phrase(language, "quote", version=m["version"] or aivd_nb.__version__, model=name, date=moment(c.when), sha=c.sha256 or "–", label=_label(language, v["label"]), p=percent(v["probability"]), words=_words(language, v))
 
@@ -149,7 +149,7 @@ def _uri(jpeg): return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()
 # %% ../nbs/api/59_clip_report.ipynb #bdedaf11
 def _captioned(t, c):
     "Frames with what their windows say, as (address, caption)"
-    for i, (seconds, jpeg) in sorted(c.frames.items()):
+    for i, (_, jpeg) in sorted(c.frames.items()):
         w, length = c.verdict["timeline"][i], c.verdict["duration_s"]
         yield _uri(jpeg), t("over.window", start=clock(w["start_s"], length), end=clock(w["end_s"], length), p=percent(w["probability"]))
 

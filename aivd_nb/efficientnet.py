@@ -246,7 +246,7 @@ def _quantised(source, target, squares):
     prepared = f"{target}.prepared"
     quant_pre_process(source, prepared, skip_symbolic_shape=True)
     taps = [n.name for n in onnx.load(prepared).graph.node if n.name.startswith("tap_")]
-    quantize_static(prepared, target, _Squares(squares), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
+    quantize_static(prepared, target, _Squares(squares), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8, # pyright: ignore[reportArgumentType]
         weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
         op_types_to_quantize=["Conv", "Add", "Clip"], nodes_to_exclude=taps)
 

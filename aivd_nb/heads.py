@@ -7,7 +7,6 @@ __all__ = ['CELLS', 'HeadConfig', 'check_head', 'fit_projection', 'build_head', 
            'load_head']
 
 # %% ../nbs/api/30_heads.ipynb #e0e0aaa2
-import os
 from dataclasses import dataclass
 import numpy as np
 from .core import ConfigError, WeightsError, import_keras

@@ -127,7 +127,7 @@ def _child_main():
         import yt_dlp
         _limit(limits)
         sys.addaudithook(_guard(limits.private))
-        with yt_dlp.YoutubeDL(_options(limits, request["folder"], note)) as y: y.extract_info(request["url"])
+        with yt_dlp.YoutubeDL(_options(limits, request["folder"], note)) as y: y.extract_info(request["url"]) # pyright: ignore[reportArgumentType]
     except Exception as e:
         return json.dump({"error": _reason(e, limits)}, sys.stdout) # whatever a stranger's page or a site's own extractor does
     json.dump({"published": note}, sys.stdout)

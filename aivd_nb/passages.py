@@ -48,7 +48,7 @@ class PassageRule:
     def from_json(cls, d:dict):
         "A rule from a bundle's JSON; `BundleError` where the object doesn't fit"
         try:
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in d.items()})
+            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in d.items()}) # pyright: ignore[reportArgumentType]
         except (TypeError, ValueError, AttributeError, ConfigError) as e:
             raise BundleError("PassageRule", f"can't be made from the JSON ({e})",
                 "Use the bundle as it was saved, or fit its passages anew") from e

@@ -131,7 +131,7 @@ def real_vs_real(
     import pandas as pd
     s = pd.Series(np.asarray(scores, float))
     f = pd.Series(np.asarray(families, dtype=object).astype(str))
-    by = {k: s[f == k].to_numpy() for k, n in f.value_counts().items() if n >= min_clips}
+    by = {k: s[f == k].to_numpy() for k, n in f.value_counts().items() if n >= min_clips} # pyright: ignore[reportAttributeAccessIssue]
     if len(by) < 2:
         raise SplitError("labels", f"{len(by)} real sources have {min_clips} clips",
             "Ask for smaller families, or give real clips of more sources")

@@ -60,8 +60,8 @@ def report_plots(
     "The pictures that an evaluation allows"
     t = e.table[e.table["probability"].notna()]
     name = e.about["bundle"] or "detector"
-    y = t["label"].to_numpy()
-    p = t["probability"].to_numpy()
+    y = t["label"].to_numpy() # pyright: ignore[reportAttributeAccessIssue]
+    p = t["probability"].to_numpy() # pyright: ignore[reportAttributeAccessIssue]
     cut = e.about["threshold"]
     band = Band(**e.about["band"]) if e.about["band"] else None
     found = {"Scores": plot_scores(y, p, band), "Reliability": plot_reliability(y, p),
@@ -195,8 +195,8 @@ def write_report(
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         tmp = Path(tempfile.mkdtemp(prefix=".report-", dir=out.parent))
-    except OSError as e:
-        raise ConfigError(out, f"can't be made ({e.strerror})", "Name a folder that can be written") from e
+    except OSError as error:
+        raise ConfigError(out, f"can't be made ({error.strerror})", "Name a folder that can be written") from error
     try:
         _write_files(e, tmp, title, command)
         _put(tmp, out)

@@ -141,7 +141,7 @@ def _installed(url):
 def _seconds(info):
     "When a file last changed, in seconds since 1970, however its file system puts it"
     found = next((info[k] for k in ("mtime", "LastModified", "last_modified", "updated", "created") if info.get(k) is not None), None)
-    if hasattr(found, "timestamp"): return found.timestamp()
+    if isinstance(found, datetime): return found.timestamp()
     return float(found) if isinstance(found, (int, float)) else None
 
 # %% ../nbs/api/43_scan_files.ipynb #3f62d996

@@ -286,7 +286,7 @@ def turn_of(
     "How a frame asks to be turned"
     try:
         # `frame.side_data` would make a circle, and keep every picture until the next garbage collection
-        matrix = SideDataContainer(frame)["DISPLAYMATRIX"]
+        matrix = SideDataContainer(frame)["DISPLAYMATRIX"] # pyright: ignore[reportCallIssue]
     except KeyError:
         return Turn()
     except ValueError:

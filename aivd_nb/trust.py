@@ -125,4 +125,6 @@ def update_trust(
     except OSError as e:
         raise ConfigError(trust_file(), f"can't be written ({e.strerror})",
             "Free some space, or set AIVD_CACHE to a folder that can be written") from e
-    return _fetched_list()
+    fresh = _fetched_list()
+    assert fresh, "what was just written can be read"
+    return fresh

@@ -74,7 +74,7 @@ class VideoReader:
         self.table = None
         self.jumps = True
         self.passed = ()
-        self.reading = None
+        self.reading: Any = None # of `_restart`
         _restart(self)
 
     def close(self) -> None:

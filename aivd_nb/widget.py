@@ -219,6 +219,8 @@ class _Cancelled(Exception): "Raised inside the work when its user has had enoug
 class _Controls:
     "What `_build` makes of ipywidgets, which is imported only then"
     upload: Any
+    here: Any
+    files: Any
     path: Any
     go: Any
     clear: Any
