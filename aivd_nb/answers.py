@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 import click
-from .core import AivdError, ConfigError, VideoError
+from .core import AivdError, ConfigError, Failure, VideoError
 from .show import clock, stretch
 from .terminal import say, spell
 
@@ -48,20 +48,16 @@ def find_clips(
     return found
 
 # %% ../nbs/api/61_answers.ipynb #bfba6dba
-def _failed(path, error):
-    from aivd_nb.detector import Failure
-    return Failure(os.fspath(path), error.code, str(error))
-
 def _fetched(detector, link):
     "A verdict or failure for a link"
     from aivd_nb.link import predict_link
     try: return predict_link(detector, link)
-    except VideoError as e: return _failed(link, e)
+    except VideoError as e: return Failure.of(link, e)
 
 def _shots(detector, clip):
     "A verdict for each shot of a clip, or the clip's failure"
     try: return detector.predict_shots(clip)
-    except AivdError as e: return [_failed(clip, e)]
+    except AivdError as e: return [Failure.of(clip, e)]
 
 # %% ../nbs/api/61_answers.ipynb #30050748
 def answers(
@@ -74,7 +70,7 @@ def answers(
     files = [c for c in clips if not isinstance(c, VideoError) and not is_link(c)]
     many = iter(() if shots else detector.predict_many(files))
     for c in clips:
-        if isinstance(c, VideoError): yield [_failed(c.file, c)]
+        if isinstance(c, VideoError): yield [Failure.of(c.file, c)]
         elif shots: yield _shots(detector, c)
         else: yield [_fetched(detector, c) if is_link(c) else next(many)]
 
@@ -118,13 +114,13 @@ def tally(
     return f"{sum(labels.values())} in all: " + ", ".join(f"{labels[k]} {k}" for k in ("Real", "AI-Generated", "Inconclusive", "not analysed") if labels[k])
 
 # %% ../nbs/api/61_answers.ipynb #0603c94f
-CSV_COLUMNS = ("file", "label", "probability", "leans", "confidence", "reason", "duration_s", "origin", "bundle", "error")
+CSV_COLUMNS = ("file", "label", "probability", "leans", "confidence", "reason", "duration_s", "origin", "bundle", "code", "problem", "remedy")
 
 def csv_row(
     r=None, # `Verdict` or `Failure`; None: the names of the columns
 ) -> str: # a line; what would end it or move a cursor is spelled
     "An answer as a row of a table"
-    found = {k: getattr(r, k, None) for k in CSV_COLUMNS} | {"error": getattr(r, "message", None), "origin": (getattr(r, "origin", None) or {}).get("sentence")}
+    found = {k: getattr(r, k, None) for k in CSV_COLUMNS} | {"origin": (getattr(r, "origin", None) or {}).get("sentence")}
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(CSV_COLUMNS if r is None else ["" if v is None else spell(v) for v in found.values()])
     return line.getvalue()

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 from .calibration import logit
-from .core import BundleError, ConfigError
+from .core import BundleError
 from .detector import Detector, Verdict
 from .pipeline import video_features
 from .views import make_views
@@ -31,23 +31,28 @@ def spoke_for(
     log_odds:float, # contribution
 ) -> str: # "AI", "real" or "neither"
     "The side that a part spoke for"
-    return "neither" if abs(log_odds) < EVEN else "AI" if log_odds > 0 else "real"
+    if abs(log_odds) < EVEN: return "neither"
+    return "AI" if log_odds > 0 else "real"
 
 # %% ../nbs/api/41_explain.ipynb #9f92980e
 def neutral(
     bundle, # `Bundle`
 ) -> np.ndarray: # (dim,) float32
     "Features of a frame about which nothing is known: the mean of the training clips"
-    if bundle.gate is None: raise BundleError(bundle.name, "has no gate, so there is no neutral reference to compare a clip with", "Train it again: `fit` makes a gate")
+    if bundle.gate is None:
+        raise BundleError(bundle.name, "has no gate, so there is no neutral reference to compare a clip with",
+            "Train it again: `fit` makes a gate")
     return bundle.gate.mean.astype(np.float32)
 
+# %% ../nbs/api/41_explain.ipynb #9d0ec787
 def log_odds(
     detector:Detector,
     sequences, # (n, length, dim)
     at_once:int=64 << 20, # bytes of features in one call of the head
 ) -> np.ndarray: # (n,) calibrated
     "Logarithm of the odds of AI of each sequence"
-    step, c = max(1, at_once//max(1, sequences[:1].nbytes)), detector.bundle.calibrator
+    step = max(1, at_once//max(1, sequences[:1].nbytes))
+    c = detector.bundle.calibrator
     return np.concatenate([c.scale*logit(detector.head(sequences[i:i+step])) + c.bias for i in range(0, len(sequences), step)])
 
 # %% ../nbs/api/41_explain.ipynb #3c3de1c4
@@ -69,6 +74,7 @@ def _exact(value, n):
     weight = np.array([math.factorial(s)*math.factorial(n - s - 1)/math.factorial(n) for s in range(n)] + [0])
     return np.array([(weight[size]*(v[with_ | b] - v))[~there[:, i]].sum() for i, b in enumerate(bit)])
 
+# %% ../nbs/api/41_explain.ipynb #8e86ddaf
 def _sampled(value, n, orders, seed):
     "Random orders in which the parts come, each forwards and backwards"
     rng = np.random.default_rng(seed)
@@ -94,7 +100,8 @@ def frame_shares(
     frames:int, # distinct frames in it
 ) -> np.ndarray: # (frames,): their sum is the window's log-odds less neutral's
     "What each frame of a window contributes to that window's log-odds"
-    ref, at = neutral(detector.bundle), reflect_indices(frames, len(sequence))
+    ref = neutral(detector.bundle)
+    at = reflect_indices(frames, len(sequence))
     build = lambda there: np.where(there[:, at][..., None], sequence, ref)[:, None]
     return shapley(lambda there: _asked(detector, there, build), frames)
 
@@ -116,7 +123,8 @@ def family_shares(
     groups:dict, # name → columns
 ) -> dict: # name → contribution; their sum is the clip's log-odds less neutral's
     "What each family of features contributes to a clip's log-odds"
-    ref, member = neutral(detector.bundle), np.zeros((len(groups), sequences.shape[-1]), bool)
+    ref = neutral(detector.bundle)
+    member = np.zeros((len(groups), sequences.shape[-1]), bool)
     for row, columns in zip(member, groups.values()): row[columns] = True
     build = lambda there: np.where((there.astype(np.float32) @ member > 0)[:, None, None], sequences, ref)
     at_once = max(1, (64 << 20)//sequences.nbytes)
@@ -130,6 +138,7 @@ def _seen(view, width, height, size):
     side = short*size/max(size, min(short, size*8//7)) if view == "crop" else short
     return tuple((1 + s*side/n)/2 for s, n in ((-1, width), (-1, height), (1, width), (1, height)))
 
+# %% ../nbs/api/41_explain.ipynb #bc82aed5
 def _area(views, width, height, size):
     "The part of a frame that any view shows"
     seen = np.array([_seen(v, width, height, size) for v in views])
@@ -139,11 +148,13 @@ def _area(views, width, height, size):
 def _places(views, width, height, size, grid):
     "For each cell of a grid over the area, row by row: where it lies in each view, as slices"
     left, top, right, bottom = _area(views, width, height, size)
-    xs, ys = np.linspace(left, right, grid + 1), np.linspace(top, bottom, grid + 1)
+    xs = np.linspace(left, right, grid + 1)
+    ys = np.linspace(top, bottom, grid + 1)
     def pixels(edges, i, low, high): return slice(*(int(round(size*min(max((e - low)/(high - low), 0), 1))) for e in edges[i:i+2]))
     boxes = [_seen(v, width, height, size) for v in views]
     return [[(pixels(ys, r, b[1], b[3]), pixels(xs, c, b[0], b[2])) for b in boxes] for r in range(grid) for c in range(grid)]
 
+# %% ../nbs/api/41_explain.ipynb #3808aa76
 def _blocks(grid):
     "Cells alone, and two by two"
     return [(i,) for i in range(grid*grid)] + [(i, i + 1, i + grid, i + grid + 1) for i in range(grid*grid - grid) if i % grid < grid - 1]
@@ -154,6 +165,7 @@ def _covers(squares):
     flat = np.broadcast_to(squares.mean((2, 3), keepdims=True).round().astype(np.uint8), squares.shape)
     return flat, np.stack([[cv2.GaussianBlur(s, (0, 0), s.shape[0]/20) for s in f] for f in squares])
 
+# %% ../nbs/api/41_explain.ipynb #c75bcd30
 def _covered(squares, cover, places, cells):
     "The squares with some cells covered"
     out = squares.copy()
@@ -179,7 +191,8 @@ class _Scene:
     squares: np.ndarray # (frames, views, size, size, 3) uint8
     places: list # of `_places`
     def asked(self, sets): # log-odds with each set of cells covered, averaged over the covers
-        return np.mean([[self._one(_covered(self.squares, cover, self.places, cells)) for cells in sets] for cover in _covers(self.squares)], axis=0)
+        return np.mean([[self._one(_covered(self.squares, cover, self.places, cells)) for cells in sets]
+            for cover in _covers(self.squares)], axis=0)
     def _one(self, squares):
         x = self.sequence.copy()
         for rows, f in zip(self.rows, _features(self.detector.featurizer, squares)): x[rows] = f
@@ -188,13 +201,16 @@ class _Scene:
 # %% ../nbs/api/41_explain.ipynb #488bbcf3
 def _map(scene, grid, seed=0) -> dict:
     "Contribution of each cell, and whether the cells it names matter more than others"
-    whole, sets = log_odds(scene.detector, scene.sequence[None])[0], _blocks(grid)
+    whole = log_odds(scene.detector, scene.sequence[None])[0]
+    sets = _blocks(grid)
     lost, cells = whole - scene.asked(sets), grid*grid
     blocks = [np.mean([d/4 for s, d in zip(sets[cells:], lost[cells:]) if i in s]) for i in range(cells)]
     found, rng = (lost[:cells] + blocks)/2, np.random.default_rng(seed)
-    side, some = np.sign(whole - log_odds(scene.detector, np.broadcast_to(neutral(scene.detector.bundle), scene.sequence.shape)[None])[0]), max(1, cells//4)
+    side = np.sign(whole - log_odds(scene.detector, np.broadcast_to(neutral(scene.detector.bundle), scene.sequence.shape)[None])[0])
+    some = max(1, cells//4)
     moved = side*(whole - scene.asked([np.argsort(-side*found)[:some], *(rng.permutation(cells)[:some] for _ in range(4))]))
-    return {"log_odds": found.reshape(grid, grid).round(4).tolist(), "named": round(float(moved[0]), 4), "random": round(float(moved[1:].mean()), 4), "held": bool(moved[0] > max(0, moved[1:].mean()) + EVEN)}
+    return {"log_odds": found.reshape(grid, grid).round(4).tolist(), "named": round(float(moved[0]), 4),
+        "random": round(float(moved[1:].mean()), 4), "held": bool(moved[0] > max(0, moved[1:].mean()) + EVEN)}
 
 # %% ../nbs/api/41_explain.ipynb #5ca549e0
 @dataclass(frozen=True)
@@ -213,7 +229,9 @@ class Explanation:
     seconds: dict # where the time went
     notes: tuple = () # why to take care with this explanation
     pictures: tuple = field(default=(), repr=False) # central squares of the frames of `regions`, RGB
-    def to_dict(self): return {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self).items() if k != "pictures"} | {"verdict": self.verdict.to_dict()}
+    def to_dict(self):
+        return {k: list(v) if isinstance(v, tuple) else v
+            for k, v in vars(self).items() if k != "pictures"} | {"verdict": self.verdict.to_dict()}
 
 # %% ../nbs/api/41_explain.ipynb #70973c1b
 class _Kept(dict):
@@ -235,13 +253,16 @@ def _only(seen, rows):
 def _timed(windows, spans, shares, n):
     "Rows for windows and for their frames"
     rows = [_part(s.sum()/n, start_s=round(float(a), 3), end_s=round(float(b), 3)) for s, (a, b) in zip(shares, spans)]
-    frames = [_part(x/n, window=k, frame=i, time_s=round(float(np.interp(i, (w[0], w[-1]), span)), 3)) for k, (w, s, span) in enumerate(zip(windows, shares, spans)) for i, x in zip(w, s)]
+    frames = [_part(x/n, window=k, frame=i, time_s=round(float(np.interp(i, (w[0], w[-1]), span)), 3))
+        for k, (w, s, span) in enumerate(zip(windows, shares, spans)) for i, x in zip(w, s)]
     return tuple(rows), tuple(frames)
 
+# %% ../nbs/api/41_explain.ipynb #3586316f
 def _closer(detector, v, base):
     "The timeline of a closer look"
     z = log_odds(detector, v.sequences)
-    return tuple(_part(x - base, start_s=round(float(a), 3), end_s=round(float(b), 3), probability=round(float(1/(1 + np.exp(-x))), 4)) for x, (a, b) in zip(z, v.spans))
+    return tuple(_part(x - base, start_s=round(float(a), 3), end_s=round(float(b), 3), probability=round(float(1/(1 + np.exp(-x))), 4))
+        for x, (a, b) in zip(z, v.spans))
 
 # %% ../nbs/api/41_explain.ipynb #8d76551f
 def explain(
@@ -252,43 +273,53 @@ def explain(
     most:int=3, # frames that the map is made of, at most
 ) -> Explanation:
     "Why a detector says what it says of a clip; raises `VideoError` where the clip can't be analysed"
-    start, own = time.perf_counter(), replace(detector, cache=detector.cache or _Kept())
+    start = time.perf_counter()
+    own = replace(detector, cache=detector.cache or _Kept())
     seen, b = own.see(path), own.bundle
     verdict, v = own.verdict(path, seen), _only(seen, seen.whole)
     more = replace(b.sampling, windows=max(closer, b.sampling.windows))
     near = _only(seen, seen.judged) if len(seen.scores) >= closer else video_features(path, own.featurizer, more, own.cache, own.limits)
-    base, ready = log_odds(own, np.broadcast_to(neutral(b), v.sequences.shape[1:])[None])[0], time.perf_counter()
+    base = log_odds(own, np.broadcast_to(neutral(b), v.sequences.shape[1:])[None])[0]
+    ready = time.perf_counter()
     windows, groups = _there(v), families(b.columns)
     shares = [frame_shares(own, x, len(w)) for x, w in zip(v.sequences, windows)]
     rows, frames = _timed(windows, v.spans, shares, len(windows))
     views, taps = (tuple(_part(x, name=n) for n, x in family_shares(own, v.sequences, g).items()) for g in groups.values())
     timeline, asked = _closer(own, near, base), time.perf_counter()
     regions, pictures = _regions(own, path, v, windows, shares, grid, most) if grid else (None, ())
-    seconds = {"features": ready - start, "head": asked - ready, "regions": time.perf_counter() - asked, "total": time.perf_counter() - start}
-    return Explanation(os.fspath(path), verdict, round(float(log_odds(own, v.sequences).mean()), 4), round(float(base), 4), rows, frames, views, taps, timeline, regions,
+    seconds = {"features": ready - start, "head": asked - ready, "regions": time.perf_counter() - asked,
+        "total": time.perf_counter() - start}
+    return Explanation(os.fspath(path), verdict, round(float(log_odds(own, v.sequences).mean()), 4), round(float(base), 4), rows,
+        frames, views, taps, timeline, regions,
         {k: round(s, 3) for k, s in seconds.items()}, _notes(own, v), pictures)
 
 # %% ../nbs/api/41_explain.ipynb #e67d3ffe
 def _notes(detector, v):
     "What limits an explanation"
     found = []
-    if (np.abs(logit(detector.head(v.sequences))) > 15).any(): found.append("the head is so sure that its probability has no room left: contributions are too small, or all alike")
+    if (np.abs(logit(detector.head(v.sequences))) > 15).any():
+        found.append("the head is so sure that its probability has no room left: contributions are too small, or all alike")
     if len(v.sequences) == 1: found.append("the clip has a single window")
     return tuple(found)
 
 # %% ../nbs/api/41_explain.ipynb #f1fb3545
 def _regions(detector, path, v, windows, shares, grid, most):
     "The map of the window that contributed most, and its frames' squares"
-    k = int(np.argmax([abs(s.sum()) for s in shares])); w, size, views = windows[k], detector.featurizer.size, detector.bundle.spec.views
+    k = int(np.argmax([abs(s.sum()) for s in shares]))
+    w = windows[k]
+    size = detector.featurizer.size
+    views = detector.bundle.spec.views
     chosen = sorted(int(i) for i in np.argsort(-np.abs(shares[k]))[:most])
     s = detector.bundle.sampling
-    pairs, needed = neighbours([Window(tuple(w))], v.info.n_frames, v.info.fps, s.apart), {i: w[i] for i in chosen}
+    pairs = neighbours([Window(tuple(w))], v.info.n_frames, v.info.fps, s.apart)
+    needed = {i: w[i] for i in chosen}
     images = {f.index: f.image for f in read_frames(path, {j for i in needed.values() for j in (i, pairs[i])}, detector.limits)}
     squares = np.stack([make_views(images[i], views, size, images[pairs[i]]) for i in needed.values()])
     at = reflect_indices(len(w), v.sequences.shape[1])
     height, width = next(iter(images.values())).shape[:2]
     scene = _Scene(detector, v.sequences[k], [np.flatnonzero(at == i) for i in chosen], squares, _places(views, width, height, size, grid))
-    where = {"window": k, "frames": list(needed.values()), "area": [round(x, 4) for x in _area(views, width, height, size)], "views": list(views)}
+    where = {"window": k, "frames": list(needed.values()), "area": [round(x, 4) for x in _area(views, width, height, size)],
+        "views": list(views)}
     return where | _map(scene, grid), tuple(_shown(images[i], _area(views, width, height, size)) for i in needed.values())
 
 # %% ../nbs/api/41_explain.ipynb #a2e3ff64
@@ -306,9 +337,13 @@ def describe_explanation(
 ) -> list[str]: # lines of text
     "An explanation in plain words, the largest contributions first"
     lines = [f"log-odds of AI {e.log_odds:+.2f} (probability {e.verdict.probability:.2f}); knowing nothing: {e.neutral:+.2f}"]
-    for title, rows, name in (("window", e.windows, lambda r: f"{r['start_s']:.1f}–{r['end_s']:.1f} s"), ("frame", e.frames, lambda r: f"{r['time_s']:.2f} s"), ("view", e.views, lambda r: r["name"]), ("layer", e.taps, lambda r: r["name"])):
+    span = lambda r: f"{r['start_s']:.1f}–{r['end_s']:.1f} s"
+    moment = lambda r: f"{r['time_s']:.2f} s"
+    name = lambda r: r["name"]
+    parts = (("window", e.windows, span), ("frame", e.frames, moment), ("view", e.views, name), ("layer", e.taps, name))
+    for title, rows, of in parts:
         top = sorted(rows, key=lambda r: -abs(r["log_odds"]))[:3]
-        if len(rows) > 1: lines.append(f"{title}: " + ", ".join(f"{name(r)} {r['log_odds']:+.2f} ({_for(r)})" for r in top))
+        if len(rows) > 1: lines.append(f"{title}: " + ", ".join(f"{of(r)} {r['log_odds']:+.2f} ({_for(r)})" for r in top))
     return lines + _oddities(e) + [f"note: {n}" for n in e.notes]
 
 def _for(row): return "for neither" if row["spoke_for"] == "neither" else f"for {row['spoke_for']}"
@@ -318,10 +353,16 @@ def _oddities(e):
     "What the closer look and the map add"
     found, r = [], e.regions
     peak = max(e.timeline, key=lambda w: w["log_odds"])
-    if peak["probability"] >= .5 > e.verdict.probability: found.append(f"a closer look leans to AI at {peak['start_s']:.1f}–{peak['end_s']:.1f} s (probability {peak['probability']:.2f}), which the verdict's windows missed or outvoted")
+    if peak["probability"] >= .5 > e.verdict.probability:
+        when = f"{peak['start_s']:.1f}–{peak['end_s']:.1f} s (probability {peak['probability']:.2f})"
+        found.append(f"a closer look leans to AI at {when}, which the verdict's windows missed or outvoted")
     if not r: return found
     if not r["held"]: return [*found, "places: no part of the picture mattered more than a random one"]
-    grid, side = np.array(r["log_odds"]), np.sign(e.windows[r["window"]]["log_odds"])
+    grid = np.array(r["log_odds"])
+    side = np.sign(e.windows[r["window"]]["log_odds"])
     y, x = np.unravel_index(np.argmax(side*grid), grid.shape)
-    where = " ".join(dict.fromkeys([("top", "middle", "bottom")[min(2, 3*y//len(grid))], ("left", "middle", "right")[min(2, 3*x//len(grid))]]))
-    return [*found, f"places: most {'for AI' if side > 0 else 'for real'} at the {where}; the quarter named moves the log-odds by {r['named']:.2f}, random quarters by {r['random']:.2f}"]
+    height = ("top", "middle", "bottom")[min(2, 3*y//len(grid))]
+    width = ("left", "middle", "right")[min(2, 3*x//len(grid))]
+    where = " ".join(dict.fromkeys([height, width]))
+    moved = f"the quarter named moves the log-odds by {r['named']:.2f}, random quarters by {r['random']:.2f}"
+    return [*found, f"places: most {'for AI' if side > 0 else 'for real'} at the {where}; {moved}"]

@@ -11,6 +11,7 @@ __all__ = ['TrainConfig', 'Sequences', 'extract', 'augmented', 'recoded', 'clip_
 import random
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 import numpy as np
 from .ahead import in_order
 from .augment import draw_augment, draw_encoding, encoded
@@ -20,7 +21,7 @@ from .calibration import Band, Calibrator, fit_band, fit_calibrator, fit_ood, gr
 from .core import AivdError, ConfigError, TrainError, cpu_count, import_keras
 from .featurizers import Featurizer
 from .heads import HeadConfig, average_heads, build_head, build_reader, build_stack, fit_projection
-from .metrics import evaluate_intervals, evaluate_scores
+from .metrics import evaluate_intervals
 from .passages import Clips, PassageRule, fit_passages
 from .pipeline import CnnThreads, video_features
 from .show import kind_name
@@ -28,6 +29,9 @@ from .shares import Space, family_of, read_shares, summary
 from .splits import grouped_folds, grouped_split, stratified_split
 from .sampling import Sampling
 from .video import probe
+
+# %% ../nbs/api/34_train.ipynb #f94d5a75
+if TYPE_CHECKING: import pandas
 
 # %% ../nbs/api/34_train.ipynb #007e2d8f
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def extract(
         for sequences, error in bar:
             found.append(sequences)
             if error: broken.append(error)
-    if broken: raise TrainError("labels", f"{len(broken)} of {len(df)} clips can't be read:\n" + "\n".join(broken[:10]) + "\n", "Remove these rows or replace the files", code="clips")
+    if broken: raise TrainError("labels", f"{len(broken)} of {len(df)} clips can't be read:\n" + "\n".join(broken[:10]) + "\n", "Remove these rows or replace the files")
     clip = np.repeat(np.arange(len(found)), [sum(map(len, f)) for f in found])
     return Sequences(np.concatenate([s for f in found for s in f]), clip, len(found), featurizer.columns)
 
@@ -155,7 +159,7 @@ def _fit_keras(model, train, x, y, weights, validation=None, progress=False, log
     model.compile(keras.optimizers.Adam(train.learning_rate), loss)
     watch = "val_loss" if validation else "loss"
     calls = [keras.callbacks.ReduceLROnPlateau(watch, factor=0.5, patience=train.patience)]
-    if train.early_stop: calls.append(keras.callbacks.EarlyStopping(watch, patience=train.early_stop, restore_best_weights=True))
+    if train.early_stop: calls.append(keras.callbacks.EarlyStopping(watch, patience=train.early_stop, restore_best_weights=True)) # pyright: ignore[reportArgumentType]
     h = model.fit(x, np.asarray(y, "float32"), sample_weight=weights.astype("float32"), batch_size=train.batch, epochs=train.epochs,
         validation_data=validation, shuffle=True, callbacks=[*calls, _bar(train.epochs, progress)], verbose=0)
     if not np.isfinite(h.history["loss"]).all(): raise TrainError("training", "the loss is not finite", "Use a smaller learning rate")
@@ -270,7 +274,7 @@ class Fit:
     folder: Path # the bundle
     bundle: Bundle
     history: dict # of the Keras fit
-    held_out: object # table of the clips that were scored without having trained: file_path, label, probability
+    held_out: "pandas.DataFrame" # table of the clips that were scored without having trained: file_path, label, probability
 
 # %% ../nbs/api/34_train.ipynb #48df11d0
 def fit(

@@ -56,8 +56,8 @@ def _grid(size):
 def motion(image, size, other):
     "What another frame, moved along the optical flow, doesn't explain of the central square, sixfold"
     a, b = square(image, size), square(other, size)
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST).calc(a[..., 1].copy(), b[..., 1].copy(), None)
-    moved = cv2.remap(b, flow + _grid(size), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST).calc(a[..., 1].copy(), b[..., 1].copy(), None) # pyright: ignore[reportCallIssue, reportArgumentType]
+    moved = cv2.remap(b, flow + _grid(size), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) # pyright: ignore[reportCallIssue, reportArgumentType]
     return _amplified(moved.astype(np.float32) - a, 6)
 
 # %% ../nbs/api/19_views.ipynb #4e435b7e

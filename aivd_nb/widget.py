@@ -17,11 +17,12 @@ from collections import deque
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
+from typing import Any
 import cv2
 import numpy as np
 from .app import shown_name
-from .core import AivdError, VideoError
-from .detector import Detector, Failure
+from .core import AivdError, Failure, VideoError
+from .detector import Detector, Verdict
 from .labels import VIDEO_SUFFIXES
 from .link import describe_link, fetched, is_link
 from .openapi import status_message, status_share
@@ -125,7 +126,7 @@ def _because(v):
 def _origin(v):
     "What the file says of its own making, beside the score"
     if not v.origin: return ""
-    rest = "".join(_tag("li", escape(l), "") for l in v.origin["lines"])
+    rest = "".join(_tag("li", escape(line), "") for line in v.origin["lines"])
     link = _tag("p", f"<strong>Where it comes from:</strong> {escape(describe_link(v.origin['link']))}.") if "link" in v.origin else ""
     more = f"<details><summary>All that it says</summary><ul>{rest}</ul></details>" if rest else ""
     return _tag("p", f"<strong>What the file says:</strong> {escape(v.origin['sentence'])}. Not part of the score.") + more + link
@@ -180,16 +181,12 @@ def error_html(
 
 # %% ../nbs/api/61_widget.ipynb #0cdaec10
 def as_failure(
-    error, # exception
+    error:Exception,
     file:str, # the clip's name, as its owner knows it
-    path="", # where it was looked at; does not show
-) -> AivdError:
-    "An error with file, problem and remedy, whatever it was"
-    own = lambda text: text.replace(os.fspath(path), file) if os.fspath(path) else text
-    if isinstance(error, VideoError): return VideoError(file, own(error.problem), error.remedy, error.code)
-    if isinstance(error, AivdError): return error
-    if isinstance(error, MemoryError): return VideoError(file, "needs more memory than there is", "Try a shorter or smaller export of it", "memory")
-    return VideoError(file, f"made the analysis fail ({type(error).__name__}: {own(str(error))})", "Try another export of it, for example as an .mp4 with H.264", "crash")
+) -> Failure:
+    "Why there is no verdict: the clip's fault, or that of a bundle, a setting or weights, which the error names"
+    if isinstance(error, AivdError) and not isinstance(error, VideoError): return Failure.of(error.file, error)
+    return Failure.of(file, error)
 
 # %% ../nbs/api/61_widget.ipynb #e7552552
 _ACCEPT = "video/*,.mp4,.m4v,.mov,.avi,.mkv,.webm,.gif,.wmv,.flv,.ogv,.mpg,.mpeg,.ts"
@@ -218,20 +215,35 @@ class _Job:
 
 class _Cancelled(Exception): "Raised inside the work when its user has had enough"
 
+# %% ../nbs/api/61_widget.ipynb #d149e971
+class _Controls:
+    "What `_build` makes of ipywidgets, which is imported only then"
+    upload: Any
+    path: Any
+    go: Any
+    clear: Any
+    shown: Any
+    box: Any
+    bar: Any
+    message: Any
+    cancel: Any
+    work: Any
+
 # %% ../nbs/api/61_widget.ipynb #c060931d
-class DetectorWidget:
+class DetectorWidget(_Controls):
     "Upload a clip in a notebook, or type its path, and read a verdict"
     def __init__(self,
         detector:Detector|None=None, # None: loaded when the first clip comes
-        bundle=None, # folder or name of a shipped bundle, for the detector that is loaded; None: `default_bundle()`
-        weights=None, # CNN weights for it; None: the usual places
+        bundle:str|os.PathLike|None=None, # folder or name of a shipped bundle, for the detector that is loaded; None: `default_bundle()`
+        weights:str|os.PathLike|None=None, # CNN weights for it; None: the usual places
         background:bool=True, # analyse in a thread, so that the notebook stays usable; False: where a front end shows nothing of what threads do
     ):
         self.detector, self.bundle, self.weights, self.background = detector, bundle, weights, background
-        self.results = [] # `Verdict` or `Failure` of each clip, in order
-        self._waiting, self._lock, self._thread, self._stop = deque(), threading.Lock(), None, threading.Event()
+        self.results: list[Verdict|Failure] = [] # `Verdict` or `Failure` of each clip, in order
+        self._waiting, self._lock, self._stop = deque(), threading.Lock(), threading.Event()
+        self._thread: threading.Thread|None = None
         self._folder = tempfile.TemporaryDirectory(prefix="aivd-") # private to the user
-        self._last = None, 0.0
+        self._last: tuple[str|None, float] = (None, 0.0)
         _build(self)
 
     def _ipython_display_(self):
@@ -248,13 +260,13 @@ class DetectorWidget:
         self.bar.value = status_share(row)
         _say_text(self, f"{escape(shown_name(job.name))}: {status_message(row)}")
 
-    def wait(self):
+    def wait(self) -> None:
         "Wait until no clip is left in the queue"
         while (thread := self._thread) is not None: thread.join()
 
     def analyse(self,
-        path, # the clip
-    ): # `Verdict` or `Failure`
+        path:str|os.PathLike, # the clip
+    ) -> Verdict|Failure:
         "Analyse a file as if its path had been typed; show the result and return it"
         return _analyse_path(self, path)
 
@@ -311,7 +323,7 @@ def _keep(self:DetectorWidget, name, content):
     try:
         fd, path = tempfile.mkstemp(dir=self._folder.name)
         with os.fdopen(fd, "wb") as f: f.write(content)
-    except OSError as e: return _failed(self, VideoError(name, f"can't be written to the temporary folder ({e.strerror})", "Make room, or type the path of the file", "storage"))
+    except OSError as e: return _failed(self, Failure(name, "storage", f"can't be written to the temporary folder ({e.strerror})", "Make room, or type the path of the file"))
     _queue(self, _Job(name, Path(path), True))
 
 def _empty_upload(self:DetectorWidget):
@@ -390,9 +402,9 @@ def _analyse(self:DetectorWidget, job):
     try:
         detector = _loaded(self, job)
         verdict, frames = _look_at(detector, job, lambda **told: self._say(job, **told))
-        _answered(self, replace(verdict, file=job.name), frames)
+        _answered(self, detector, replace(verdict, file=job.name), frames)
     except _Cancelled: _say_text(self, f"{escape(shown_name(job.name))}: cancelled")
-    except Exception as e: _failed(self, as_failure(e, job.name, job.path))
+    except Exception as e: _failed(self, as_failure(e, job.name))
     finally: _forget(self, job)
 
 # %% ../nbs/api/61_widget.ipynb #d79f6351
@@ -412,16 +424,16 @@ def _say_text(self:DetectorWidget, html):
     self.message.value = f'<div role="status" aria-live="polite" style="{_BOX}">{html}</div>'
 
 # %% ../nbs/api/61_widget.ipynb #bbf53395
-def _answered(self:DetectorWidget, verdict, frames):
+def _answered(self:DetectorWidget, detector, verdict, frames):
     "Keep and show a verdict"
-    _show(self, verdict, verdict_html(verdict, frames, self.detector.bundle))
+    _show(self, verdict, verdict_html(verdict, frames, detector.bundle))
     _say_text(self, f"{escape(shown_name(verdict.file))}: {verdict.label}. {percent(verdict.probability)} probability of AI")
 
 # %% ../nbs/api/61_widget.ipynb #8d662ed9
-def _failed(self:DetectorWidget, error):
+def _failed(self:DetectorWidget, failure):
     "Keep and show why there is no verdict"
-    _show(self, Failure(error.file, error.code, str(error)), error_html(error.file, error.problem, error.remedy))
-    _say_text(self, f"{escape(shown_name(error.file))}: could not be analysed")
+    _show(self, failure, error_html(failure.file, failure.problem, failure.remedy))
+    _say_text(self, f"{escape(shown_name(failure.file))}: could not be analysed")
 
 # %% ../nbs/api/61_widget.ipynb #dad58d87
 def _show(self:DetectorWidget, result, html):
@@ -436,5 +448,7 @@ def _analyse_path(self:DetectorWidget, path):
     self.wait()
     _queue(self, _Job(os.fspath(path), Path(path), False))
     try: self.wait()
-    except KeyboardInterrupt: _cancel(self); raise
+    except KeyboardInterrupt:
+        _cancel(self)
+        raise
     return self.results[-1]

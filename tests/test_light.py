@@ -68,6 +68,8 @@ def test_every_module_imports(place):
 def test_predict(place):
     (line,) = place.said("aivd", "predict", SAMPLE, "--json").splitlines()
     assert json.loads(line)["label"] == "Inconclusive"
+    place.said("aivd", "predict", SAMPLE, "--report", "kept.html")
+    assert "<svg" in (place.folder/"kept.html").read_text(encoding="utf-8")
 
 
 def test_explain_and_provenance(place):

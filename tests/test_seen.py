@@ -28,7 +28,7 @@ def library(tmp_path_factory):
 
 def test_hash_and_scan(library, tmp_path):
     r = aivd("hash", library/"known.mp4", library/"none.mp4", "--out", tmp_path/"hashes.csv")
-    assert r.exit_code == 2 and "none.mp4" in r.stderr and [Path(c.path).name for c in read_hashes(tmp_path/"hashes.csv")] == ["known.mp4"]
+    assert r.exit_code == 1 and "none.mp4" in r.stderr and [Path(c.path).name for c in read_hashes(tmp_path/"hashes.csv")] == ["known.mp4"]
     r = aivd("scan", library/"found", "--out", tmp_path/"out", "--known", tmp_path/"hashes.csv", "--workers", "1")
     assert r.exit_code == 0 and "3 seen before" in r.output, r.output
     table = pd.read_parquet(tmp_path/"out").astype({"near": object}).fillna({"near": ""})

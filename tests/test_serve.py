@@ -271,7 +271,7 @@ def test_documented_commands_work(tmp_path, clip):
 def test_settings_are_documented():
     "The table of the how-to is the one that the settings make"
     text = json.loads((ROOT/"nbs"/"howto"/"deploy_web_app.ipynb").read_text(encoding="utf-8"))
-    assert config_table() in "\n".join("".join(c["source"]) for c in text["cells"]), "put the output of `aivd serve --settings` into nbs/howto/deploy_web_app.ipynb"
+    assert config_table() in "\n".join("".join(c["source"]) for c in text["cells"]), "put the output of `config_table()` into nbs/howto/deploy_web_app.ipynb"
 
 
 # ---- a sample of the fuzz run; the whole is `python tools/fuzz_clips.py`

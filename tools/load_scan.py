@@ -102,19 +102,19 @@ def run_library(to, bundle="efficientnet_lite0", n=1000):
         files = sorted(lib.rglob("*.mp4"))
         here = scan([lib], d/"local", bundle=bundle, progress=True)
         table = rows(d/"local")
-        found.append(("local", len(table), int(table.error.notna().sum()), here.analysed, here.copied, "", round(here.seconds, 1)))
+        found.append(("local", len(table), int(table.code.notna().sum()), here.analysed, here.copied, "", round(here.seconds, 1)))
         print(here, flush=True)
         there, lost = ray_with_a_loss(lib, d/"ray", n//4, bundle=bundle)
         assert lost, "the scan ended before the node was lost"
         same(table, rows(d/"ray"), files)
-        found.append(("ray, two nodes, one lost", len(table), int(table.error.notna().sum()), there.analysed, there.copied, "", round(there.seconds, 1)))
+        found.append(("ray, two nodes, one lost", len(table), int(table.code.notna().sum()), there.analysed, there.copied, "", round(there.seconds, 1)))
         print(there, flush=True)
         command = [sys.executable, "-m", "aivd_nb.cli", "scan", lib, "--out", d/"killed", "--bundle", bundle]
         begun, standing = time.monotonic(), []
         while len(standing) < 10: standing.append(killed(command, d/"killed", (2.5, 2.5 + here.seconds/25), rng)); print(standing, flush=True)
         end = scan([lib], d/"killed", bundle=bundle)
         same(table, rows(d/"killed"), files)
-        found.append(("local, killed ten times", len(table), int(table.error.notna().sum()), end.analysed, end.copied, " ".join(map(str, standing)), round(time.monotonic() - begun, 1)))
+        found.append(("local, killed ten times", len(table), int(table.code.notna().sum()), end.analysed, end.copied, " ".join(map(str, standing)), round(time.monotonic() - begun, 1)))
     write(to/"scan_library.csv", ("run", "rows", "errors", "analysed in the last run", "copied in the last run", "rows after each kill", "seconds"), found)
 
 
