@@ -148,6 +148,25 @@ def test_search_works_from_a_file(browser, site): # noqa: F811
     page.close()
 
 
+def test_the_reference_folds_its_tests_and_search_leaves_them_out(site):
+    page = (site[0]/"api/labels.html").read_text(encoding="utf-8")
+    index = (site[0]/"site/search.js").read_text(encoding="utf-8")
+    assert "<summary>Tests</summary>" in page and "test_fail" in page and "test_fail" not in index
+    assert "Reference: use" in page and "detector (start here)" in page
+
+
+@needs_browser
+def test_search_finds_guides_first_and_names_exactly(browser, site): # noqa: F811
+    page = browser.new_page()
+    page.goto(f"{site[0].as_uri()}/index.html")
+    for asked, first in (("wrong verdict", lambda link: "/api/" not in link), ("Detector", lambda link: "/api/" in link)):
+        page.locator("#site-search").fill(asked)
+        page.locator("#site-found a").first.wait_for()
+        page.wait_for_timeout(300)
+        assert first(page.locator("#site-found a").first.evaluate("e => e.href")), asked
+    page.close()
+
+
 @needs_browser
 def test_scheme_and_navigation(browser, address): # noqa: F811
     "The chosen scheme outlasts the page; the contents open on a narrow screen; code can be copied"

@@ -182,6 +182,7 @@ def contents(body): return [(int(n), i, plain(re.sub(r'<a class="anchor".*?</a>'
 def entries(page, body):
     "What search knows: one entry a section"
     body = re.sub(r'(?s)<a class="anchor".*?</a>|<svg.*?</svg>|<details class="fold">.*?</details>', "", body)
+    if page.source.startswith("nbs/api/"): body = re.sub(r'(?s)<div class="sourceCode".*?</div>', lambda m: "" if re.search(r"\b(?:test_\w+|assert)\b", plain(m[0])) else m[0], body)
     first, *rest = re.split(r'(?s)<h[23] id="([^"]+)">(.*?)</h[23]>', body)
     yield {"u": page.url, "t": page.title, "h": "", "x": f"{page.description} {plain(first)}".strip()[:1500]}
     for i in range(0, len(rest), 3): yield {"u": f"{page.url}#{rest[i]}", "t": page.title, "h": plain(rest[i + 1]), "x": plain(rest[i + 2])[:1500]}

@@ -54,9 +54,10 @@ const index = () => loading ||= new Promise((done, fail) => {
 });
 const score = (entry, words) => {
   const [page, head, text] = [entry.t, entry.h, entry.x].map(s => s.toLowerCase());
+  const alone = words.length === 1; // a name is asked for, not a question
   let sum = 0;
   for (const w of words) {
-    const s = (page === w) * 60 + page.includes(w) * 12 + (head === w) * 50 + head.includes(w) * 14 + text.includes(w) * 3;
+    const s = (alone && page === w) * 60 + page.includes(w) * 12 + (alone && head === w) * 50 + head.includes(w) * 14 + text.includes(w) * 3;
     if (!s) return 0;
     sum += s;
   }
