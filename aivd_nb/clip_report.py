@@ -149,7 +149,7 @@ def _uri(jpeg): return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()
 # %% ../nbs/api/59_clip_report.ipynb #bdedaf11
 def _captioned(t, c):
     "Frames with what their windows say, as (address, caption)"
-    for i, (seconds, jpeg) in sorted(c.frames.items()):
+    for i, (_, jpeg) in sorted(c.frames.items()):
         w, length = c.verdict["timeline"][i], c.verdict["duration_s"]
         yield _uri(jpeg), t("over.window", start=clock(w["start_s"], length), end=clock(w["end_s"], length), p=percent(w["probability"]))
 
