@@ -469,8 +469,8 @@ def _blocks(text):
     for part in re.sub(r"\*\*|`", "", text).strip().split("\n\n"):
         lines = part.splitlines()
         if part.startswith("#"): yield "heading", part.lstrip("# ")
-        elif part.startswith("|"): yield "table", [[c.strip() for c in line.strip("|").split("|")] for line in lines if set(line) - set("|:- ")]
-        elif part.startswith("- "): yield "list", [line[2:] for line in lines]
+        elif part.startswith("|"): yield "table", [[c.strip() for c in row.strip("|").split("|")] for row in lines if set(row) - set("|:- ")]
+        elif part.startswith("- "): yield "list", [item[2:] for item in lines]
         else: yield "text", part
 
 def _card(s): return _shown(s, "card.html", blocks=list(_blocks(card(s.bundle))) if s.bundle else [])

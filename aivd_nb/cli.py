@@ -279,7 +279,7 @@ def _provenance(clip, trust, as_json):
     from aivd_nb.provenance import describe_provenance, provenance as look
     p = look(clip, trust)
     if as_json: return [to_json(p.to_dict() | {"origin": summary(p)})]
-    return [p.file, f"  {summary(p)['sentence']}", *(f"  {l}" for l in describe_provenance(p))]
+    return [p.file, f"  {summary(p)['sentence']}", *(f"  {line}" for line in describe_provenance(p))]
 
 # %% ../nbs/api/62_cli.ipynb #8716f47d
 @main.command(cls=Command, section="Use", example="aivd probe clip.mp4")

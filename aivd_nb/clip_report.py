@@ -30,7 +30,7 @@ from .words import phrase, said
 class ReportClip:
     "What a report says of one clip"
     name: str # of the file
-    verdict: dict|None = None # of `Verdict.to_dict`; None: it could not be analysed
+    verdict: dict = field(default_factory=dict) # of `Verdict.to_dict`; empty: it could not be analysed
     sha256: str = "" # of the file's content
     when: float = 0.0 # of the verdict, seconds since 1970
     model: str = "" # id of the detector, as `describe` gives it
@@ -39,7 +39,7 @@ class ReportClip:
     trouble: str = "" # why there is no verdict
     def origin(self) -> dict|None:
         "What the file says of its own making"
-        return self.verdict and self.verdict.get("origin")
+        return self.verdict.get("origin")
 
 # %% ../nbs/api/59_clip_report.ipynb #62bb3495
 def few_windows(
@@ -159,7 +159,7 @@ _KINDS = {"Real": "real", "AI-Generated": "ai", "Inconclusive": "unsure"}
 def _view(language, c, band):
     "A clip as the template shows it"
     t, v = partial(phrase, language), c.verdict
-    if v is None: return {"name": c.name, "trouble": c.trouble, "label": t("report.not_analysed"), "sign": "", "p": "", "reason": c.trouble}
+    if not v: return {"name": c.name, "trouble": c.trouble, "label": t("report.not_analysed"), "sign": "", "p": "", "reason": c.trouble}
     length = v["duration_s"]
     return {"name": c.name, "trouble": "", "kind": _KINDS[v["label"]], "sign": SIGNS[v["label"]], "label": _label(language, v["label"]), "p": percent(v["probability"]), "words": _words(language, v), "reason": _reason(language, v),
         "next": [said(language, "next", n) or n for n in v["what_next"]], "notes": v["warnings"], "looked": clock(min(v["looked_at_s"], length)), "length": clock(length), "plot": _timeline(t, v, band) if v["timeline"] else "",
