@@ -85,16 +85,47 @@ class Code(NamedTuple):
 # %% ../nbs/api/00_core.ipynb #284c51c6
 _EXPORT = "Try a shorter or smaller export of it, for example as an .mp4 with H.264"
 
-CODES = {"missing": Code("can't be found", "Check the path", True), "folder": Code("is a folder", "Name a file"), "empty": Code("is empty"), "not_a_video": Code("is not a video", _EXPORT),
-    "no_video": Code("holds no video", _EXPORT), "codec": Code("uses a codec that can't be read", _EXPORT), "truncated": Code("was cut off"), "damaged": Code("is damaged"), "unreadable": Code("can't be read"),
-    "too_few_frames": Code("has too few frames", "Give a longer clip"), "too_long": Code("is too long", "Cut out the part that matters"),
-    "too_many_pixels": Code("has too large a picture", "Scale it down"), "encode": Code("can't be encoded", _EXPORT)}
-CODES |= {"unlisted": Code("can't be listed", "Check its permissions", True), "unreachable": Code("can't be fetched", "Check the address and the network", True),
-    "stalled": Code("has not moved on", "Copy it to a local drive, or convert it", True), "timeout": Code("took longer than is allowed", _EXPORT, True), "memory": Code("needed more memory than there is", _EXPORT, True),
-    "crash": Code("made the process that looked at it end", _EXPORT, True), "cancelled": Code("was cancelled", "Send it again", True), "interrupted": Code("was not finished, because the server was restarted", "Send it again", True),
-    "stopped": Code("was not finished, because the server was stopped", "Send it again", True), "storage": Code("could not be kept, because there was no room", "Send it again", True), "busy": Code("came when there was no room for it", "Send it again", True)}
-CODES |= {"error": Code("can't be used", "See what is wrong with it"), "load": Code("can't be loaded", "Try it with aivd predict"), "extra": Code("needs a package that is not installed", "Install it")}
-CODES |= {e.code: CODES["error"] for e in (AivdError, LabelsError, SplitError, WeightsError, FingerprintError, BundleError, ConfigError, TrainError) if e.code not in CODES}
+CODES = {
+    "missing": Code("can't be found", "Check the path", True),
+    "folder": Code("is a folder", "Name a file"),
+    "empty": Code("is empty"),
+    "not_a_video": Code("is not a video", _EXPORT),
+    "no_video": Code("holds no video", _EXPORT),
+    "codec": Code("uses a codec that can't be read", _EXPORT),
+    "truncated": Code("was cut off"),
+    "damaged": Code("is damaged"),
+    "unreadable": Code("can't be read"),
+    "too_few_frames": Code("has too few frames", "Give a longer clip"),
+    "too_long": Code("is too long", "Cut out the part that matters"),
+    "too_many_pixels": Code("has too large a picture", "Scale it down"),
+    "encode": Code("can't be encoded", _EXPORT),
+}
+
+# %% ../nbs/api/00_core.ipynb #464dcfdb
+CODES |= {
+    "unlisted": Code("can't be listed", "Check its permissions", True),
+    "unreachable": Code("can't be fetched", "Check the address and the network", True),
+    "stalled": Code("has not moved on", "Copy it to a local drive, or convert it", True),
+    "timeout": Code("took longer than is allowed", _EXPORT, True),
+    "memory": Code("needed more memory than there is", _EXPORT, True),
+    "crash": Code("made the process that looked at it end", _EXPORT, True),
+    "cancelled": Code("was cancelled", "Send it again", True),
+    "interrupted": Code("was not finished, because the server was restarted", "Send it again", True),
+    "stopped": Code("was not finished, because the server was stopped", "Send it again", True),
+    "storage": Code("could not be kept, because there was no room", "Send it again", True),
+    "busy": Code("came when there was no room for it", "Send it again", True),
+}
+
+# %% ../nbs/api/00_core.ipynb #d53e5ccb
+CODES |= {
+    "error": Code("can't be used", "See what is wrong with it"),
+    "load": Code("can't be loaded", "Try it with aivd predict"),
+    "extra": Code("needs a package that is not installed", "Install it"),
+}
+
+# %% ../nbs/api/00_core.ipynb #8cd1c912
+_OTHERS = (AivdError, LabelsError, SplitError, WeightsError, FingerprintError, BundleError, ConfigError, TrainError)
+CODES |= {e.code: CODES["error"] for e in _OTHERS if e.code not in CODES}
 
 # %% ../nbs/api/00_core.ipynb #0d3a8e72
 @dataclass(frozen=True)
