@@ -93,7 +93,8 @@ CODES |= {"unlisted": Code("can't be listed", "Check its permissions", True), "u
     "stalled": Code("has not moved on", "Copy it to a local drive, or convert it", True), "timeout": Code("took longer than is allowed", _EXPORT, True), "memory": Code("needed more memory than there is", _EXPORT, True),
     "crash": Code("made the process that looked at it end", _EXPORT, True), "cancelled": Code("was cancelled", "Send it again", True), "interrupted": Code("was not finished, because the server was restarted", "Send it again", True),
     "stopped": Code("was not finished, because the server was stopped", "Send it again", True), "storage": Code("could not be kept, because there was no room", "Send it again", True), "busy": Code("came when there was no room for it", "Send it again", True)}
-CODES |= {"error": Code("can't be used", "See what is wrong with it"), "load": Code("can't be loaded", "Try it with aivd predict")}
+CODES |= {"error": Code("can't be used", "See what is wrong with it"), "load": Code("can't be loaded", "Try it with aivd predict"),
+    "extra": Code("needs a package that is not installed", "Install what its message names"), "clips": Code("names clips that can't be read", "Remove these rows or replace the files")}
 CODES |= {e.code: CODES["error"] for e in (AivdError, LabelsError, SplitError, WeightsError, FingerprintError, BundleError, ConfigError, TrainError) if e.code not in CODES}
 
 # %% ../nbs/api/00_core.ipynb #0d3a8e72
