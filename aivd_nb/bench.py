@@ -416,6 +416,14 @@ def targets(
     rows += _long_goals(v, table)
     return pd.DataFrame([_goal(*r) for r in rows if r[3] == r[3]])
 
+# %% ../nbs/api/53_bench.ipynb #767f62a7
+def _bound(row, dec, net, rest):
+    "What bounds a row, in words"
+    if row.startswith("(a)"): return "one call of Keras a frame: its overhead, then the arithmetic"
+    if row.startswith("(b)"): return "TensorFlow's arithmetic, one step after the other"
+    if row.startswith("(c)"): return "decoding" if dec > net else "the CNN's arithmetic"
+    return "the decoder" if "decode" in row else "memory and arithmetic of the CNN"
+
 # %% ../nbs/api/53_bench.ipynb #9ceefc55
 def bounds(
     table, # what `bench` gives
@@ -431,14 +439,6 @@ def bounds(
             rows.append({"section": section, "bundle": bundle, "row": r.row, "wall_ms": r.wall_ms, "frames_s": r.frames/r.wall_ms*1000,
                 "decode_share": dec/r.wall_ms, "cnn_share": net/r.wall_ms, "bound": _bound(r.row, dec, net, rest)})
     return pd.DataFrame(rows)
-
-# %% ../nbs/api/53_bench.ipynb #767f62a7
-def _bound(row, dec, net, rest):
-    "What bounds a row, in words"
-    if row.startswith("(a)"): return "one call of Keras a frame: its overhead, then the arithmetic"
-    if row.startswith("(b)"): return "TensorFlow's arithmetic, one step after the other"
-    if row.startswith("(c)"): return "decoding" if dec > net else "the CNN's arithmetic"
-    return "the decoder" if "decode" in row else "memory and arithmetic of the CNN"
 
 # %% ../nbs/api/53_bench.ipynb #49dee2f7
 def machine() -> dict: # name → value

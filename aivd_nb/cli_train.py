@@ -7,6 +7,7 @@ __all__ = ['out_file', 'out_folder', 'clips_argument', 'labels_argument', 'bundl
            'json_option', 'labels', 'frames', 'train', 'passages', 'evaluate', 'bench']
 
 # %% ../nbs/api/61_cli_train.ipynb #b2b9d20b
+import importlib
 import sys
 import click
 from .answers import find_clips
@@ -50,45 +51,17 @@ def frames(clips, out, every):
     from aivd_nb.frames import store_frames
     sys.exit(each(find_clips(clips), lambda c: say(str(store_frames(c, out, every=every)))))
 
-# %% ../nbs/api/61_cli_train.ipynb #55790f04
-@click.command(cls=Command, section="Train", example="aivd train data/labels.csv --out my --set epochs=40")
-@labels_argument
-@click.option("--out", required=True, type=out_folder, help="Folder of the bundle.")
-@click.option("--backbone", default="efficientnet_lite0", show_default=True, help="CNN that reads the frames.")
-@click.option("--view", "views", type=click.Choice(["crop", "motion", "residual", "resized", "square"]), multiple=True, default=["resized"], show_default=True, help="What the CNN sees of a frame; may be given several times.")
-@click.option("--tap", "taps", multiple=True, help="Inner layer to read, 'name' or 'name:mean'; else the last layer.")
-@click.option("--weights", type=click.Path(), help="CNN weights, file or folder; else AIVD_WEIGHTS, Keras' folder, Keras' download.")
-@click.option("--step", default=3.0, show_default=True, help="Distance between frames.")
-@click.option("--unit", type=click.Choice(["frames", "seconds"]), default="frames", show_default=True, help="Of that distance.")
-@click.option("--length", type=click.IntRange(1), default=20, show_default=True, help="Frames in a sequence.")
-@click.option("--windows", type=click.IntRange(1), default=8, show_default=True, help="Sequences a clip, at most.")
-@click.option("--apart", default=0.0, show_default=True, help="Seconds from a frame to the one that its motion is read against; 0: the next one that is looked at.")
-@click.option("--folds", type=click.IntRange(0), default=0, show_default=True, help="Calibrate on k grouped folds; 0: one 80/20 split.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any field of TrainConfig or HeadConfig, e.g. epochs=20, units=128.")
-@click.option("--overwrite", is_flag=True, help="Replace a bundle that stands in the folder.")
-def train(**options):
-    """Train a detector on your own clips and save it as a bundle.
+# %% ../nbs/api/61_cli_train.ipynb #ff203ed1
+class _Names(click.Choice):
+    "A choice of the names in a registry of a module"
+    def __init__(self, module:str, registry:str): # a dictionary there, or a function that lists
+        self._module, self._registry, self.case_sensitive = module, registry, True
 
-    LABELS_CSV has the columns file_path and label (0: real, 1: AI), and group where clips share a source; `aivd labels` writes one.
-    """
-    _train(**options)
-
-# %% ../nbs/api/61_cli_train.ipynb #24a59285
-def _configs(settings):
-    "HeadConfig and TrainConfig with the given fields set"
-    from dataclasses import fields
-    from aivd_nb.core import ConfigError
-    from aivd_nb.heads import HeadConfig
-    from aivd_nb.train import TrainConfig
-    known = {f.name: (cls, f.type) for cls in (HeadConfig, TrainConfig) for f in fields(cls)}
-    found = {HeadConfig: {}, TrainConfig: {}}
-    for s in settings:
-        name, _, value = s.partition("=")
-        if name not in known: raise ConfigError(f"--set {s}", "names no setting", f"Choose from: {', '.join(sorted(known))}")
-        cls, kind = known[name]
-        try: found[cls][name] = {"True": True, "False": False}[value] if kind is bool else kind(value)
-        except (ValueError, KeyError) as e: raise ConfigError(f"--set {s}", f"needs a value of type {kind.__name__}", f"For example {name}={getattr(cls(), name)}") from e
-    return tuple(cls(**kw) for cls, kw in found.items())
+    @property
+    def choices(self) -> tuple:
+        "The names, in order"
+        found = getattr(importlib.import_module(f"aivd_nb.{self._module}"), self._registry)
+        return tuple(sorted(found() if callable(found) else found))
 
 # %% ../nbs/api/61_cli_train.ipynb #348df877
 def _train(labels_csv, out, backbone, views, taps, weights, step, unit, length, windows, apart, folds, settings, overwrite):
@@ -110,6 +83,46 @@ def _train(labels_csv, out, backbone, views, taps, weights, step, unit, length, 
     m = result.bundle.metrics
     say(f"{out}: trained on {len(df) if folds else len(df) - m['n']} clips; scored on {m['n']} clips ({m['on']}): " + ", ".join(f"{k} {m[k][0]:.3f} ({m[k][1]:.3f}–{m[k][2]:.3f})" for k in ("accuracy", "auc") if len(m[k]) == 3))
     for note in training_notes(df): say(f"Note: {note}.", err=True)
+
+# %% ../nbs/api/61_cli_train.ipynb #24a59285
+def _configs(settings):
+    "HeadConfig and TrainConfig with the given fields set"
+    from dataclasses import fields
+    from aivd_nb.core import ConfigError
+    from aivd_nb.heads import HeadConfig
+    from aivd_nb.train import TrainConfig
+    known = {f.name: (cls, f.type) for cls in (HeadConfig, TrainConfig) for f in fields(cls)}
+    found = {HeadConfig: {}, TrainConfig: {}}
+    for s in settings:
+        name, _, value = s.partition("=")
+        if name not in known: raise ConfigError(f"--set {s}", "names no setting", f"Choose from: {', '.join(sorted(known))}")
+        cls, kind = known[name]
+        try: found[cls][name] = {"True": True, "False": False}[value] if kind is bool else kind(value)
+        except (ValueError, KeyError) as e: raise ConfigError(f"--set {s}", f"needs a value of type {kind.__name__}", f"For example {name}={getattr(cls(), name)}") from e
+    return tuple(cls(**kw) for cls, kw in found.items())
+
+# %% ../nbs/api/61_cli_train.ipynb #55790f04
+@click.command(cls=Command, section="Train", example="aivd train data/labels.csv --out my --set epochs=40")
+@labels_argument
+@click.option("--out", required=True, type=out_folder, help="Folder of the bundle.")
+@click.option("--backbone", type=_Names("featurizers", "list_featurizers"), default="efficientnet_lite0", show_default=True, help="CNN that reads the frames.")
+@click.option("--view", "views", type=_Names("views", "VIEWS"), multiple=True, default=["resized"], show_default=True, help="What the CNN sees of a frame; may be given several times.")
+@click.option("--tap", "taps", multiple=True, help="Inner layer to read, 'name' or 'name:mean'; else the last layer.")
+@click.option("--weights", type=click.Path(), help="CNN weights, file or folder; else AIVD_WEIGHTS, Keras' folder, Keras' download.")
+@click.option("--step", default=3.0, show_default=True, help="Distance between frames.")
+@click.option("--unit", type=click.Choice(["frames", "seconds"]), default="frames", show_default=True, help="Of that distance.")
+@click.option("--length", type=click.IntRange(1), default=20, show_default=True, help="Frames in a sequence.")
+@click.option("--windows", type=click.IntRange(1), default=8, show_default=True, help="Sequences a clip, at most.")
+@click.option("--apart", default=0.0, show_default=True, help="Seconds from a frame to the one that its motion is read against; 0: the next one that is looked at.")
+@click.option("--folds", type=click.IntRange(0), default=0, show_default=True, help="Calibrate on k grouped folds; 0: one 80/20 split.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any field of TrainConfig or HeadConfig, e.g. epochs=20, units=128.")
+@click.option("--overwrite", is_flag=True, help="Replace a bundle that stands in the folder.")
+def train(**options):
+    """Train a detector on your own clips and save it as a bundle.
+
+    LABELS_CSV has the columns file_path and label (0: real, 1: AI), and group where clips share a source; `aivd labels` writes one.
+    """
+    _train(**options)
 
 # %% ../nbs/api/61_cli_train.ipynb #450fd523
 @click.command(cls=Command, section="Train", example="aivd passages data/labels.csv --bundle my")

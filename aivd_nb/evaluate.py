@@ -193,29 +193,6 @@ def evaluate(
     df = labels if hasattr(labels, "columns") else read_labels(labels)
     return evaluate_table(score_clips(df, detector, alter, progress), detector, threshold, draws, seed)
 
-# %% ../nbs/api/50_evaluate.ipynb #7134e608
-def evaluate_table(
-    table, # from `score_clips`
-    detector=None, # whose bundle is named in the report
-    threshold:float=0.5, # from here upwards a clip is called AI
-    draws:int=1000, # of the bootstrap over sources
-    seed:int=0, # same seed, same intervals
-) -> Evaluation:
-    "Work out all figures of clips that were scored"
-    t, bundle = table, getattr(detector, "bundle", None)
-    if not t["probability"].notna().any():
-        raise LabelsError("labels", f"none of the {len(t)} clips could be analysed{_first(t)}",
-            "Give video files that can be read: `aivd probe FILE` says what is wrong with one", code="clips")
-    parts = {c: figures_by(t, c, threshold, min(draws, 300), seed) for c in ("generator", "kind") if c in t and t[c].notna().any()}
-    about = {"bundle": getattr(bundle, "name", None), "threshold": threshold, "band": bundle.band.to_json() if bundle else None,
-        "draws": draws, "seed": seed, **_counts(t)}
-    return Evaluation(t, figures(t, threshold, draws, seed), parts, reasons(t), about, _notes(t))
-
-# %% ../nbs/api/50_evaluate.ipynb #718cc8a4
-def _first(table):
-    "What is wrong with the first clip, as the end of a sentence"
-    return f"; {table['file_path'].iloc[0]}, the first, {table['message'].iloc[0]}" if len(table) else ""
-
 # %% ../nbs/api/50_evaluate.ipynb #0aa6d3b2
 def _counts(t):
     "How many clips of each class and how many sources; how long a clip took"
@@ -247,3 +224,26 @@ def _source_notes(t, ok, n):
     names = {Label.REAL: "real", Label.AI: "AI-generated"}
     few = [name for c, name in names.items() if n[c] and len(set(clip_sources(ok[ok["label"] == c]))) < 2]
     if few: yield f"All {' and all '.join(few)} clips are of one source: no interval can be given."
+
+# %% ../nbs/api/50_evaluate.ipynb #718cc8a4
+def _first(table):
+    "What is wrong with the first clip, as the end of a sentence"
+    return f"; {table['file_path'].iloc[0]}, the first, {table['message'].iloc[0]}" if len(table) else ""
+
+# %% ../nbs/api/50_evaluate.ipynb #7134e608
+def evaluate_table(
+    table, # from `score_clips`
+    detector=None, # whose bundle is named in the report
+    threshold:float=0.5, # from here upwards a clip is called AI
+    draws:int=1000, # of the bootstrap over sources
+    seed:int=0, # same seed, same intervals
+) -> Evaluation:
+    "Work out all figures of clips that were scored"
+    t, bundle = table, getattr(detector, "bundle", None)
+    if not t["probability"].notna().any():
+        raise LabelsError("labels", f"none of the {len(t)} clips could be analysed{_first(t)}",
+            "Give video files that can be read: `aivd probe FILE` says what is wrong with one", code="clips")
+    parts = {c: figures_by(t, c, threshold, min(draws, 300), seed) for c in ("generator", "kind") if c in t and t[c].notna().any()}
+    about = {"bundle": getattr(bundle, "name", None), "threshold": threshold, "band": bundle.band.to_json() if bundle else None,
+        "draws": draws, "seed": seed, **_counts(t)}
+    return Evaluation(t, figures(t, threshold, draws, seed), parts, reasons(t), about, _notes(t))

@@ -304,21 +304,44 @@ class Featurizer:
         raise FingerprintError(source, f"was trained on other features than these weights of {self.spec.backbone} give",
             f"Provide the ImageNet weights of {self.spec.backbone} (taps: {taps}) in AIVD_WEIGHTS, or train a head on yours")
 
-# %% ../nbs/api/20_featurizers.ipynb #c3a6c909
-def create(
-    spec:FeatureSpec, # backbone and taps
-    weights=None, # file or folder; an .onnx file is used as it is
-    engine:str="onnx", # "onnx" (serving; TensorFlow only to export once) or "keras" (the reference)
-    threads:int|None=None, # calls of the ONNX engine that may run at once; None: as many as the process has processors
-) -> Featurizer:
-    "The featurizer that a spec describes"
-    if engine not in ("onnx", "keras"): raise ConfigError(engine, "is no known engine", "Choose 'onnx' or 'keras'")
-    if weights is not None and Path(weights).suffix == ".onnx": return _from_onnx(spec, weights, threads)
-    network = get_backbone(spec.backbone).network
-    if network: return _from_onnx(spec, Path(aivd_nb.__file__).parent/"networks"/network, threads)
-    if get_backbone(spec.backbone).size is None:
-        raise WeightsError(spec.backbone, "comes as an ONNX file and none is named", "Load it through its bundle, which holds the file")
-    return (_cached_onnx if engine == "onnx" else _from_keras)(spec, weights, threads)
+# %% ../nbs/api/20_featurizers.ipynb #90242b86
+def _from_keras(spec, weights, threads):
+    "Featurizer over the Keras model itself"
+    file, _ = find_weights(spec.backbone, weights)
+    model = keras_model(spec, file)
+    run = lambda x: model.predict_on_batch(x)
+    return Featurizer(spec, run, model.input_shape[1], f"keras:{_identity(spec, file)}", taps=_widths(model, spec))
+
+# %% ../nbs/api/20_featurizers.ipynb #0056b274
+def _identity(spec, file): return f"{file_digest(file)}:{'+'.join(f'{n}:{s:d}' for n, s in spec.layers())}:centred:named"
+
+# %% ../nbs/api/20_featurizers.ipynb #143362c4
+def _widths(model, spec):
+    width = lambda layer: model.get_layer(f"{layer}_mean").output.shape[-1]
+    return tuple((layer, width(layer)*(1 + std)) for layer, std in spec.layers())
+
+# %% ../nbs/api/20_featurizers.ipynb #51753c1a
+def _cached_onnx(spec, weights, threads):
+    "Featurizer over the cached export, which is made where it is missing; for this process only where the cache can't be written"
+    import hashlib
+    from tempfile import TemporaryDirectory
+    file, _ = find_weights(spec.backbone, weights)
+    identity = _identity(spec, file)
+    name = f"{spec.backbone}-{hashlib.sha256(identity.encode()).hexdigest()[:24]}.onnx"
+    with TemporaryDirectory() as tmp:
+        onnx = _export_place(name, Path(tmp))
+        if not onnx.is_file():
+            print(f"Preparing {spec.backbone} for ONNX Runtime. This is done once and may take a minute.", file=sys.stderr)
+            model = keras_model(spec, file)
+            export_onnx(model, onnx, _widths(model, spec))
+        return _from_onnx(spec, onnx, threads, f"onnx:{identity}")
+
+# %% ../nbs/api/20_featurizers.ipynb #4a12523f
+def _export_place(name, other):
+    "Where an export lies or may be written: in the cache folder if that can be, else in another"
+    try: file = cache_dir()/"onnx"/name
+    except ConfigError: return other/name
+    return file if file.is_file() or os.access(next(p for p in file.parents if p.exists()), os.W_OK) else other/name
 
 # %% ../nbs/api/20_featurizers.ipynb #541f2d5f
 def _from_onnx(spec, file, threads, identity=None):
@@ -339,41 +362,18 @@ def _shrinking():
     options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     return options
 
-# %% ../nbs/api/20_featurizers.ipynb #0056b274
-def _identity(spec, file): return f"{file_digest(file)}:{'+'.join(f'{n}:{s:d}' for n, s in spec.layers())}:centred:named"
-
-# %% ../nbs/api/20_featurizers.ipynb #4a12523f
-def _export_place(name, other):
-    "Where an export lies or may be written: in the cache folder if that can be, else in another"
-    try: file = cache_dir()/"onnx"/name
-    except ConfigError: return other/name
-    return file if file.is_file() or os.access(next(p for p in file.parents if p.exists()), os.W_OK) else other/name
-
-# %% ../nbs/api/20_featurizers.ipynb #51753c1a
-def _cached_onnx(spec, weights, threads):
-    "Featurizer over the cached export, which is made where it is missing; for this process only where the cache can't be written"
-    import hashlib
-    from tempfile import TemporaryDirectory
-    file, _ = find_weights(spec.backbone, weights)
-    identity = _identity(spec, file)
-    name = f"{spec.backbone}-{hashlib.sha256(identity.encode()).hexdigest()[:24]}.onnx"
-    with TemporaryDirectory() as tmp:
-        onnx = _export_place(name, Path(tmp))
-        if not onnx.is_file():
-            print(f"Preparing {spec.backbone} for ONNX Runtime. This is done once and may take a minute.", file=sys.stderr)
-            model = keras_model(spec, file)
-            export_onnx(model, onnx, _widths(model, spec))
-        return _from_onnx(spec, onnx, threads, f"onnx:{identity}")
-
-# %% ../nbs/api/20_featurizers.ipynb #90242b86
-def _from_keras(spec, weights, threads):
-    "Featurizer over the Keras model itself"
-    file, _ = find_weights(spec.backbone, weights)
-    model = keras_model(spec, file)
-    run = lambda x: model.predict_on_batch(x)
-    return Featurizer(spec, run, model.input_shape[1], f"keras:{_identity(spec, file)}", taps=_widths(model, spec))
-
-# %% ../nbs/api/20_featurizers.ipynb #143362c4
-def _widths(model, spec):
-    width = lambda layer: model.get_layer(f"{layer}_mean").output.shape[-1]
-    return tuple((layer, width(layer)*(1 + std)) for layer, std in spec.layers())
+# %% ../nbs/api/20_featurizers.ipynb #c3a6c909
+def create(
+    spec:FeatureSpec, # backbone and taps
+    weights=None, # file or folder; an .onnx file is used as it is
+    engine:str="onnx", # "onnx" (serving; TensorFlow only to export once) or "keras" (the reference)
+    threads:int|None=None, # calls of the ONNX engine that may run at once; None: as many as the process has processors
+) -> Featurizer:
+    "The featurizer that a spec describes"
+    if engine not in ("onnx", "keras"): raise ConfigError(engine, "is no known engine", "Choose 'onnx' or 'keras'")
+    if weights is not None and Path(weights).suffix == ".onnx": return _from_onnx(spec, weights, threads)
+    network = get_backbone(spec.backbone).network
+    if network: return _from_onnx(spec, Path(aivd_nb.__file__).parent/"networks"/network, threads)
+    if get_backbone(spec.backbone).size is None:
+        raise WeightsError(spec.backbone, "comes as an ONNX file and none is named", "Load it through its bundle, which holds the file")
+    return (_cached_onnx if engine == "onnx" else _from_keras)(spec, weights, threads)

@@ -174,6 +174,31 @@ def _check_link(url, hosts):
     allowed = hosts is None or any(parts.hostname == h or parts.hostname.endswith(f".{h}") for h in hosts)
     if not allowed: raise ConfigError(url, "lies on a host that is not allowed here", f"Allowed are: {', '.join(hosts or ()) or 'none'}")
 
+# %% ../nbs/api/17_link.ipynb #f753fbc6
+_CHILD = [sys.executable, "-P", "-c", "from aivd_nb.link import _child_main; _child_main()"]
+
+def _run(url, limits, folder) -> dict[str, Any]:
+    "Have the process fetch a link; gives its answer"
+    from importlib.util import find_spec
+    if find_spec("yt_dlp") is None: raise missing_extra("yt_dlp")
+    asked = json.dumps({"url": str(url), "limits": asdict(limits), "folder": folder})
+    try:
+        done = subprocess.run(_CHILD, input=asked, capture_output=True, text=True, env=_environment(folder),
+            cwd=folder, timeout=limits.wall_s)
+    except subprocess.TimeoutExpired:
+        return {"error": f"took longer than {limits.wall_s:g} s"}
+    try:
+        return json.loads(done.stdout)
+    except ValueError:
+        return {"error": "made the process that fetches end"}
+
+# %% ../nbs/api/17_link.ipynb #8fa93693
+def _environment(folder):
+    "What the process is told: no cookies, no configuration, no plugins, a home that is deleted"
+    keep = {k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SYSTEMROOT") if k in os.environ}
+    return keep | {"HOME": folder, "TMPDIR": folder, "YTDLP_NO_PLUGINS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        "PYTHONDONTWRITEBYTECODE": "1"}
+
 # %% ../nbs/api/17_link.ipynb #dd1a0811
 @contextmanager
 def fetched(
@@ -193,31 +218,6 @@ def fetched(
                 "Download the clip yourself and give the file", "unreachable")
         yield Fetched(str(url), max(files, key=lambda p: p.stat().st_size),
             time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), dict(said["published"]))
-
-# %% ../nbs/api/17_link.ipynb #8fa93693
-def _environment(folder):
-    "What the process is told: no cookies, no configuration, no plugins, a home that is deleted"
-    keep = {k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SYSTEMROOT") if k in os.environ}
-    return keep | {"HOME": folder, "TMPDIR": folder, "YTDLP_NO_PLUGINS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-        "PYTHONDONTWRITEBYTECODE": "1"}
-
-# %% ../nbs/api/17_link.ipynb #f753fbc6
-_CHILD = [sys.executable, "-P", "-c", "from aivd_nb.link import _child_main; _child_main()"]
-
-def _run(url, limits, folder) -> dict[str, Any]:
-    "Have the process fetch a link; gives its answer"
-    from importlib.util import find_spec
-    if find_spec("yt_dlp") is None: raise missing_extra("yt_dlp")
-    asked = json.dumps({"url": str(url), "limits": asdict(limits), "folder": folder})
-    try:
-        done = subprocess.run(_CHILD, input=asked, capture_output=True, text=True, env=_environment(folder),
-            cwd=folder, timeout=limits.wall_s)
-    except subprocess.TimeoutExpired:
-        return {"error": f"took longer than {limits.wall_s:g} s"}
-    try:
-        return json.loads(done.stdout)
-    except ValueError:
-        return {"error": "made the process that fetches end"}
 
 # %% ../nbs/api/17_link.ipynb #033c64b0
 def predict_link(

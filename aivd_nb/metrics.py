@@ -70,6 +70,12 @@ def _roc(y, p):
     roc_curve = require("sklearn.metrics").roc_curve
     return roc_curve(y, p, drop_intermediate=False)[:2]
 
+# %% ../nbs/api/31_metrics.ipynb #a958cd80
+def _eer(fpr, tpr):
+    "Where the false-alarm rate meets the rate of misses"
+    import numpy as np
+    return float(np.interp(1, fpr + tpr, fpr))
+
 # %% ../nbs/api/31_metrics.ipynb #bc3c4c87
 def eer(
     y, # labels
@@ -78,12 +84,6 @@ def eer(
     "Equal error rate, interpolated between the two thresholds nearest to it"
     y, p = as_scores(y, p, probabilities=False)
     return _eer(*_roc(y, p)) if _both(y) else float("nan")
-
-# %% ../nbs/api/31_metrics.ipynb #a958cd80
-def _eer(fpr, tpr):
-    "Where the false-alarm rate meets the rate of misses"
-    import numpy as np
-    return float(np.interp(1, fpr + tpr, fpr))
 
 # %% ../nbs/api/31_metrics.ipynb #714c8d90
 def tpr_at_fpr(

@@ -27,7 +27,7 @@ from .featurizers import Featurizer
 from .sampling import Sampling, neighbours, plan_windows, to_sequence
 from .shots import is_cut, shown, small
 from .video import Limits, VideoInfo, VideoReader
-from .views import PAIR_VIEWS, make_views, square
+from .views import VIEWS, central_square, make_views, square
 
 # %% ../nbs/api/23_pipeline.ipynb #b3066e22
 class CnnThreads:
@@ -257,7 +257,7 @@ def _usable(hit, sampling):
 # %% ../nbs/api/23_pipeline.ipynb #8bddf72f
 def _pairs(windows, info, featurizer, sampling):
     "Which frame is compared with which; each with itself, where no view compares"
-    if set(featurizer.spec.views) & set(PAIR_VIEWS): return neighbours(windows, info.n_frames, info.fps, sampling.apart)
+    if any(VIEWS[v].pair for v in featurizer.spec.views): return neighbours(windows, info.n_frames, info.fps, sampling.apart)
     return {i: i for w in windows for i in w.indices}
 
 # %% ../nbs/api/23_pipeline.ipynb #0d3fc7fa
@@ -319,7 +319,7 @@ def _with(f, held, pairs):
 # %% ../nbs/api/23_pipeline.ipynb #310acfe2
 def _reduced(found, featurizer, alter):
     "Frames on their way; where all views are made from the square, with the square for their image"
-    enough = not set(featurizer.spec.views) - {"square", "residual", "motion"}
+    enough = all(VIEWS[v].region is central_square for v in featurizer.spec.views)
     for f in found:
         image = alter(f.image) if alter else f.image
         yield _Held(f.index, f.time_s, square(image, featurizer.size) if enough else image, small(f.image))

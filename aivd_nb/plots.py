@@ -235,6 +235,12 @@ def _span(rows, duration=0.0):
 # %% ../nbs/api/52_plots.ipynb #43624c97
 _FOR = {"AI": (AI_COLOR, "^"), "real": (REAL_COLOR, "o"), "neither": ("#777777", "s")}
 
+# %% ../nbs/api/52_plots.ipynb #cd0e9704
+def _even(line, limit, most):
+    "A line where odds don't change, and equal room on both sides"
+    line(0, color=_INK, linewidth=1)
+    limit(-1.15*most, 1.15*most)
+
 # %% ../nbs/api/52_plots.ipynb #adb5c63a
 def plot_families(
     rows, # of an explanation: {"name", "log_odds", "spoke_for"}
@@ -251,12 +257,6 @@ def plot_families(
     ax.set_yticks(range(len(rows)), [r["name"] for r in rows], fontsize=9)
     ax.invert_yaxis()
     return _dress(ax, title, "← for real     log-odds     for AI →", "")
-
-# %% ../nbs/api/52_plots.ipynb #cd0e9704
-def _even(line, limit, most):
-    "A line where odds don't change, and equal room on both sides"
-    line(0, color=_INK, linewidth=1)
-    limit(-1.15*most, 1.15*most)
 
 # %% ../nbs/api/52_plots.ipynb #8358114d
 def plot_frames(

@@ -282,27 +282,6 @@ def _settings(trust):
     "Settings of the library: no network, and the certificates of a list"
     return _OFFLINE | ({"trust": {"trust_anchors": trust.pem}} if trust else {})
 
-# %% ../nbs/api/38_provenance.ipynb #f169aad2
-_MIME = {"mp4": "video/mp4", "mov": "video/quicktime", "avi": "video/avi"}
-
-def credentials(
-    path, # a video file
-    trust=None, # PEM file with the certificates that you trust; None: as `find_trust` says
-    facts:dict|None=None, # of `container_facts`, where they are known already
-) -> Credentials:
-    "Read and check content credentials, offline"
-    signers, facts = find_trust(trust), facts or container_facts(path)
-    kind, found = facts["kind"], facts["credentials_box"]
-    if kind not in _MIME: return Credentials("not checked", _unread(kind, found))
-    if facts["complete"] and not found and not facts["credentials_link"]: return Credentials("none")
-    with open(path, "rb") as f: return _ask(f, kind, signers, found)
-
-# %% ../nbs/api/38_provenance.ipynb #85dcf8c5
-def _unread(kind, found):
-    "Why a container's credentials can't be read"
-    if found: return f"the {kind} file brings content credentials, and the library that checks them reads them only in {', '.join(_MIME)}"
-    return f"there is no agreed place for content credentials in {kind} files; they are read in {', '.join(_MIME)}"
-
 # %% ../nbs/api/38_provenance.ipynb #33bcb792
 def _ask(file, kind, signers, found):
     "Let the library read and check"
@@ -315,15 +294,6 @@ def _ask(file, kind, signers, found):
             return _told(reader.get_validation_state(), json.loads(reader.json()), signers)
     except c2pa.C2paError as e:
         return _refused(_clean(e), found)
-
-# %% ../nbs/api/38_provenance.ipynb #4631b8c3
-def preload() -> bool: # whether it could be loaded
-    "Load the library that checks credentials now, and not with the first file that has some"
-    try:
-        import c2pa
-    except (ImportError, OSError):
-        return False
-    return bool(c2pa)
 
 # %% ../nbs/api/38_provenance.ipynb #2d7690e1
 def _refused(text, found):
@@ -359,6 +329,36 @@ def _generator(manifest):
     "Name and version of the program that made the claim"
     info = (manifest.get("claim_generator_info") or [{}])[0]
     return _clean(" ".join(str(info[k]) for k in ("name", "version") if info.get(k)) or manifest.get("claim_generator") or "") or None
+
+# %% ../nbs/api/38_provenance.ipynb #85dcf8c5
+def _unread(kind, found):
+    "Why a container's credentials can't be read"
+    if found: return f"the {kind} file brings content credentials, and the library that checks them reads them only in {', '.join(_MIME)}"
+    return f"there is no agreed place for content credentials in {kind} files; they are read in {', '.join(_MIME)}"
+
+# %% ../nbs/api/38_provenance.ipynb #f169aad2
+_MIME = {"mp4": "video/mp4", "mov": "video/quicktime", "avi": "video/avi"}
+
+def credentials(
+    path, # a video file
+    trust=None, # PEM file with the certificates that you trust; None: as `find_trust` says
+    facts:dict|None=None, # of `container_facts`, where they are known already
+) -> Credentials:
+    "Read and check content credentials, offline"
+    signers, facts = find_trust(trust), facts or container_facts(path)
+    kind, found = facts["kind"], facts["credentials_box"]
+    if kind not in _MIME: return Credentials("not checked", _unread(kind, found))
+    if facts["complete"] and not found and not facts["credentials_link"]: return Credentials("none")
+    with open(path, "rb") as f: return _ask(f, kind, signers, found)
+
+# %% ../nbs/api/38_provenance.ipynb #4631b8c3
+def preload() -> bool: # whether it could be loaded
+    "Load the library that checks credentials now, and not with the first file that has some"
+    try:
+        import c2pa
+    except (ImportError, OSError):
+        return False
+    return bool(c2pa)
 
 # %% ../nbs/api/38_provenance.ipynb #74bdd29f
 @dataclass(frozen=True)

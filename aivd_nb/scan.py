@@ -203,6 +203,34 @@ def _seen(store, clips):
     if clips is None: return None
     return HashIndex([*clips, *(ClipHash.from_text(p, t) for p, t in store.hashes())])
 
+# %% ../nbs/api/47_scan.ipynb #8b142a2b
+def _drive(run, work, source):
+    "Take answers, write rows; what is there is written, whatever ends the run"
+    try:
+        with closing(work(run.todo(source))) as answers:
+            for a in answers:
+                if a: run.take(a)
+                run.flush()
+    finally: run.flush(always=True)
+    if run.waiting: raise AivdError(run.store.out, f"lacks {sum(map(len, run.waiting.values()))} videos whose copies were lost", "Start the same command again")
+
+# %% ../nbs/api/47_scan.ipynb #dd498f0e
+def _loader(bundle, weights):
+    "(what the bundle is called in the table, the function that loads it wherever a worker is)"
+    b = load_bundle(bundle or default_bundle())
+    shipped = b.folder.parent == Path(aivd_nb.__file__).parent/"bundles" # is everywhere; another must be at its path on every machine
+    where = b.folder.name if shipped else os.path.abspath(b.folder)
+    return b.id, partial(load_for_scan, where, weights and os.path.abspath(weights), b.id)
+
+# %% ../nbs/api/47_scan.ipynb #bb6f80a6
+def _source(paths, manifest, sample, watch, stop, bar):
+    "The stream of entries that the arguments ask for"
+    look = partial(list_videos, paths, manifest)
+    if watch: return watch_videos(look, (stop or threading.Event()).is_set)
+    if sample: return iter(sample_videos(look(), sample))
+    bar.count(look())
+    return look()
+
 # %% ../nbs/api/47_scan.ipynb #9603fc21
 def scan(
     paths:Iterable=(), # files, folders (with all below), globs, addresses such as s3://bucket/folder
@@ -238,31 +266,3 @@ def scan(
         _drive(run, work, _source(paths, manifest, sample, watch, stop, bar))
     summary.seconds = time.monotonic() - begun
     return summary
-
-# %% ../nbs/api/47_scan.ipynb #dd498f0e
-def _loader(bundle, weights):
-    "(what the bundle is called in the table, the function that loads it wherever a worker is)"
-    b = load_bundle(bundle or default_bundle())
-    shipped = b.folder.parent == Path(aivd_nb.__file__).parent/"bundles" # is everywhere; another must be at its path on every machine
-    where = b.folder.name if shipped else os.path.abspath(b.folder)
-    return b.id, partial(load_for_scan, where, weights and os.path.abspath(weights), b.id)
-
-# %% ../nbs/api/47_scan.ipynb #bb6f80a6
-def _source(paths, manifest, sample, watch, stop, bar):
-    "The stream of entries that the arguments ask for"
-    look = partial(list_videos, paths, manifest)
-    if watch: return watch_videos(look, (stop or threading.Event()).is_set)
-    if sample: return iter(sample_videos(look(), sample))
-    bar.count(look())
-    return look()
-
-# %% ../nbs/api/47_scan.ipynb #8b142a2b
-def _drive(run, work, source):
-    "Take answers, write rows; what is there is written, whatever ends the run"
-    try:
-        with closing(work(run.todo(source))) as answers:
-            for a in answers:
-                if a: run.take(a)
-                run.flush()
-    finally: run.flush(always=True)
-    if run.waiting: raise AivdError(run.store.out, f"lacks {sum(map(len, run.waiting.values()))} videos whose copies were lost", "Start the same command again")

@@ -202,19 +202,19 @@ def _codec(stream):
     "FFmpeg's name for a track's codec"
     return stream.codec.canonical_name if stream.codec_context else "unknown"
 
-# %% ../nbs/api/08_tracks.ipynb #6a49f95c
-def describe_tracks(
-    reading, # a `Reading`
-) -> tuple: # of `Track`
-    "The tracks of a file, in its order, 32 at most"
-    return tuple(_described(s, reading.track) for s in islice(reading.container.streams, 32))
-
 # %% ../nbs/api/08_tracks.ipynb #900d21e6
 def _described(s, shown):
     "What a person should know of a track"
     size = (s.codec_context.width, s.codec_context.height) if s.type == "video" and s.codec_context else (0, 0)
     return Track(s.type, _codec(s), *size, bool(s.disposition & Disposition.default),
         bool(s.disposition & _COVER) or s.frames == 1, s is shown)
+
+# %% ../nbs/api/08_tracks.ipynb #6a49f95c
+def describe_tracks(
+    reading, # a `Reading`
+) -> tuple: # of `Track`
+    "The tracks of a file, in its order, 32 at most"
+    return tuple(_described(s, reading.track) for s in islice(reading.container.streams, 32))
 
 # %% ../nbs/api/08_tracks.ipynb #7c7309f4
 def films(
