@@ -120,6 +120,8 @@ CODES |= {
 CODES |= {
     "error": Code("can't be used", "See what is wrong with it"),
     "load": Code("can't be loaded", "Try it with aivd predict"),
+    "extra": Code("needs a package that is not installed", "Install what its message names"),
+    "clips": Code("names clips that can't be read", "Remove these rows or replace the files"),
     "extra": Code("needs a package that is not installed", "Install it"),
 }
 

@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent # not resolved: the virtual environment's folder, not the interpreter's
 
 # Whole programs, servers, browsers, environments: what test_quick.py sees at once is looked at here from all sides
-SLOW = "attacks browser cases fast jupyter light noise origin predict quiet reach readme scan seen serve site trouble wheel whole".split()
+SLOW = "attacks browser cases fast jupyter light noise origin predict quiet reach readme scan seen serve site style trouble wheel whole".split()
 
 
 def pytest_collection_modifyitems(items):
