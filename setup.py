@@ -34,7 +34,7 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     packages=find_packages(include=["aivd_nb", "aivd_nb.*"]),
-    package_data={"aivd_nb": ["bundles/*/*", "templates/*", "static/*", "networks/*"]},
+    package_data={"aivd_nb": ["bundles/*/*", "templates/*", "static/*", "networks/*", "py.typed"]},
     include_package_data=True,
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 # %% ../nbs/api/22_ahead.ipynb #cb38ee22
@@ -35,8 +35,10 @@ def _put(q, pulse, item):
     "Wait for room in the queue; raises `Stopped` when the thread should end"
     while True:
         pulse()
-        try: return q.put(item, timeout=0.1)
-        except queue.Full: continue
+        try:
+            return q.put(item, timeout=0.1)
+        except queue.Full:
+            continue
 
 # %% ../nbs/api/22_ahead.ipynb #b6c136c3
 def _fill(iterable, q, pulse):
@@ -44,34 +46,29 @@ def _fill(iterable, q, pulse):
     try:
         for item in iterable: _put(q, pulse, ("item", item))
         _put(q, pulse, ("end", None))
-    except Stopped: pass
-    except BaseException as e: _refuse(q, pulse, e)
-    finally: getattr(iterable, "close", lambda: None)()
+    except Stopped:
+        pass
+    except BaseException as e:
+        _refuse(q, pulse, e)
+    finally:
+        getattr(iterable, "close", lambda: None)()
 
 # %% ../nbs/api/22_ahead.ipynb #c43d5c7e
 def _refuse(q, pulse, error):
-    try: _put(q, pulse, ("error", error))
-    except Stopped: pass
-
-# %% ../nbs/api/22_ahead.ipynb #23c4328c
-def prefetch(
-    iterable, # what to run ahead in a thread
-    ahead:int=2, # items that may wait
-    pulse:Pulse|None=None, # that the iterable beats, where it can
-    patience:float=math.inf, # seconds without a beat after which `TimeoutError` is raised and the thread abandoned
-) -> Iterator:
-    "The same items in the same order, produced by a thread"
-    q, pulse = queue.Queue(ahead), pulse or Pulse()
-    thread = threading.Thread(target=_fill, args=(iterable, q, pulse), daemon=True, name="aivd-decode")
-    return _drain(q, pulse, patience, thread)
+    try:
+        _put(q, pulse, ("error", error))
+    except Stopped:
+        pass
 
 # %% ../nbs/api/22_ahead.ipynb #6897e7cf
 def _next(q, pulse, patience):
     "Wait for the next item as long as the thread shows signs of life"
     start = time.monotonic()
     while True:
-        try: return q.get(timeout=min(0.25, patience/4))
-        except queue.Empty: pass
+        try:
+            return q.get(timeout=min(0.25, patience/4))
+        except queue.Empty:
+            pass
         if pulse.stopped: raise Stopped
         if time.monotonic() - max(start, pulse.at) > patience: raise TimeoutError
 
@@ -89,13 +86,25 @@ def _drain(q, pulse, patience, thread):
         pulse.stop.set()
         thread.join(min(patience, 2)) # the frame in work; no longer for one that hangs
 
+# %% ../nbs/api/22_ahead.ipynb #23c4328c
+def prefetch(
+    iterable, # what to run ahead in a thread
+    ahead:int=2, # items that may wait
+    pulse:Pulse|None=None, # that the iterable beats, where it can
+    patience:float=math.inf, # seconds without a beat after which `TimeoutError` is raised and the thread abandoned
+) -> Generator:
+    "The same items in the same order, produced by a thread"
+    q, pulse = queue.Queue(ahead), pulse or Pulse()
+    thread = threading.Thread(target=_fill, args=(iterable, q, pulse), daemon=True, name="aivd-decode")
+    return _drain(q, pulse, patience, thread)
+
 # %% ../nbs/api/22_ahead.ipynb #6649b084
 def in_order(
     work:Callable, # of one item
     items:Iterable, # asked for as they are needed
     workers:int, # threads
     stop:threading.Event, # set when nobody asks for results any more; `work` should then end
-) -> Iterator: # results, in the order of the items
+) -> Generator: # results, in the order of the items
     "Work on items in threads, a bounded number ahead of the one whose result is asked for"
     pool, pending = ThreadPoolExecutor(workers, "aivd-clip"), deque()
     try:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CSV_COLUMNS', 'find_clips', 'answers', 'verdict_lines', 'tally', 'csv_row', 'clip_lines']
 
-# %% ../nbs/api/61_answers.ipynb #5140556e
+# %% ../nbs/api/61_answers.ipynb #f8c0cbb8
 import csv
 import io
 import os
@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 import click
-from .core import AivdError, ConfigError, VideoError
+from .core import AivdError, ConfigError, Failure, VideoError
 from .show import clock, stretch
 from .terminal import say, spell
 
@@ -49,24 +49,19 @@ def find_clips(
     if "-" in named or any(map(os.path.isdir, named)): say(f"{n} video{'s'[:n != 1]} found", err=True)
     return found
 
-# %% ../nbs/api/61_answers.ipynb #ec54b6b2
-def _failed(path, error):
-    "An error as a detector would answer it"
-    from aivd_nb.detector import Failure
-    return Failure(os.fspath(path), error.code, str(error))
-
+# %% ../nbs/api/61_answers.ipynb #34cd9728
 def _fetched(detector, link):
     "A verdict or failure for a link"
     from aivd_nb.link import predict_link
     try: return predict_link(detector, link)
-    except VideoError as e: return _failed(link, e)
+    except VideoError as e: return Failure.of(link, e)
 
 def _shots(detector, clip):
     "A verdict for each shot of a clip, or the clip's failure"
     try: return detector.predict_shots(clip)
-    except AivdError as e: return [_failed(clip, e)]
+    except AivdError as e: return [Failure.of(clip, e)]
 
-# %% ../nbs/api/61_answers.ipynb #30050748
+# %% ../nbs/api/61_answers.ipynb #f2c38a45
 def answers(
     detector, # `Detector`
     clips:Sequence, # from `find_clips`
@@ -77,7 +72,7 @@ def answers(
     files = [c for c in clips if not isinstance(c, VideoError) and not is_link(c)]
     many = iter(() if shots else detector.predict_many(files))
     for c in clips:
-        if isinstance(c, VideoError): yield [_failed(c.file, c)]
+        if isinstance(c, VideoError): yield [Failure.of(c.file, c)]
         elif shots: yield _shots(detector, c)
         else: yield [_fetched(detector, c) if is_link(c) else next(many)]
 
@@ -127,8 +122,8 @@ def tally(
     known = ("Real", "AI-Generated", "Inconclusive", "not analysed")
     return f"{sum(labels.values())} in all: " + ", ".join(f"{labels[k]} {k}" for k in known if labels[k])
 
-# %% ../nbs/api/61_answers.ipynb #ec3f52a3
-CSV_COLUMNS = ("file", "label", "probability", "leans", "confidence", "reason", "duration_s", "origin", "bundle", "error")
+# %% ../nbs/api/61_answers.ipynb #dbeb7f10
+CSV_COLUMNS = ("file", "label", "probability", "leans", "confidence", "reason", "duration_s", "origin", "bundle", "code", "problem", "remedy")
 
 def csv_row(
     r=None, # `Verdict` or `Failure`; None: the names of the columns
@@ -140,7 +135,7 @@ def csv_row(
 
 def _values(r):
     "What stands in the columns"
-    found = {k: getattr(r, k, None) for k in CSV_COLUMNS} | {"error": getattr(r, "message", None)}
+    found = {k: getattr(r, k, None) for k in CSV_COLUMNS}
     return (found | {"origin": (found["origin"] or {}).get("sentence")}).values()
 
 # %% ../nbs/api/61_answers.ipynb #2a16b3b9

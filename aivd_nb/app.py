@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from functools import partial, wraps
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from .app_config import AppConfig, is_loopback, load_config, names
 from .card import card
@@ -36,7 +37,7 @@ from .link import LinkLimits, fetched
 from .jobs import FINISHED, Busy, DataFolder, Jobs, Stored
 from .observe import JsonLog, Metrics
 from .prefix import below
-from .openapi import PROBLEMS, job_view, openapi, problem
+from .openapi import job_view, openapi, problem
 from .sandbox import CONTAINERS, load_detector
 from .words import languages, phrase, words
 
@@ -78,11 +79,17 @@ def _service(detector, config, log_to):
     try:
         jobs = Jobs(_loader(detector, config), folder, config.workers, config.queue, config.limits(), 3600*config.retention_hours, config.store_mb, config.client_cpu_s, _hear(metrics, log))
         s = Service(config, folder, jobs, metrics, log, threading.BoundedSemaphore(config.streams) if config.streams else None, Rate(config.rate), threading.Semaphore(1), _bundle(detector, config))
-    except AivdError: folder.close(); raise
+    except AivdError:
+        folder.close()
+        raise
     try: jobs.wait_ready()
-    except AivdError: s.close(); raise
+    except AivdError:
+        s.close()
+        raise
     try: _check_confinement(s)
-    except AivdError: s.close(); raise
+    except AivdError:
+        s.close()
+        raise
     if jobs.interrupted: log("interrupted", jobs=jobs.interrupted)
     return s
 
@@ -114,10 +121,13 @@ class Upload(io.RawIOBase):
         self.head = b""
     def write(self, data):
         if self.size < HEAD: self.head += bytes(data[:HEAD])
-        self._hash.update(data); self.size += len(data)
+        self._hash.update(data)
+        self.size += len(data)
         return self._file.write(data)
-    def seek(self, *_): self._file.flush(); return 0
-    def digest(self): return self._hash.hexdigest()
+    def seek(self, *_):
+        self._file.flush()
+        return 0
+    def digest(self) -> str: return self._hash.hexdigest()
     def close(self):
         if not self._file.closed: self._file.close()
         super().close()
@@ -300,7 +310,7 @@ def _create(s):
     if not isinstance(ticket, Ticket): return ticket
     with ticket:
         up, refused = _received(s, request)
-        if refused: return refused
+        if up is None: return refused
         request.uploads.remove(up) # from here on the queue's
         return _accepted(s, up, shown_name(request.files["file"].filename), _client(request))
 
@@ -411,7 +421,7 @@ def _health(s):
 # %% ../nbs/api/60_app.ipynb #01c6b373
 def _version(s):
     c = s.config
-    limits = {"max_bytes": c.max_mb << 20, "max_seconds": c.max_seconds, "max_pixels": c.max_pixels, "containers": list(CONTAINERS), "retention_hours": c.retention_hours, "key_needed": bool(c.api_key)}
+    limits = {"max_bytes": c.max_mb << 20, "max_seconds": c.max_seconds, "max_pixels": c.max_pixels, "containers": list(CONTAINERS), "retention_hours": c.retention_hours, "link_hosts": names(c.link_hosts), "key_needed": bool(c.api_key)}
     return {"version": _version_of_package(), "detector": s.jobs.about, "limits": limits, "confinement": s.jobs.held.to_dict()} if s.jobs.about else _problem("starting")
 
 # %% ../nbs/api/60_app.ipynb #c71be2ec
@@ -442,7 +452,7 @@ def _shown(s, template, status=200, **more):
     "A template in the language of the request, with what all pages tell of the server"
     from flask import render_template, request
     c, language = s.config, _language()
-    limits = {"mb": c.max_mb, "length": _length(c.max_seconds), "pixels": f"{c.max_pixels:,}".replace(",", "\u202f"), "hours": f"{c.retention_hours:g}"}
+    limits = {"mb": c.max_mb, "length": _length(c.max_seconds), "pixels": f"{c.max_pixels:,}".replace(",", "\u202f"), "hours": f"{c.retention_hours:g}", "hosts": ", ".join(names(c.link_hosts))}
     held = {"lang": language} if request.args.get("lang") == language else {} # links keep what was asked for
     page = render_template(template, lang=language, t=partial(phrase, language), languages=languages(), held=held, version=_version_of_package(), operator=c.operator, hosted=c.hosted(), limits=limits, **more)
     return page, status, {"Content-Language": language, "Vary": "Accept-Language"}
@@ -477,7 +487,7 @@ def _blueprint(s):
     here = Path(aivd_nb.__file__).parent
     bp = Blueprint("aivd", "aivd_nb", template_folder=here/"templates", static_folder=here/"static", static_url_path="/static")
     for rule, name, f, method in _ROUTES:
-        bp.add_url_rule(rule, name, wraps(f)(partial(f, s)), methods=[method])
+        bp.add_url_rule(rule, name, wraps(f)(partial(f, s)), methods=[method]) # pyright: ignore[reportArgumentType]
     return bp
 
 # %% ../nbs/api/60_app.ipynb #fdd17e05
@@ -500,7 +510,8 @@ def create_app(
     s = app.extensions["aivd"] = _service(detector, config, log_to)
     app.request_class = _request_class(s.folder.uploads)
     app.config.update(MAX_CONTENT_LENGTH=(config.max_mb << 20) + (1 << 16), MAX_FORM_MEMORY_SIZE=1 << 18, MAX_FORM_PARTS=8)
-    app.json.sort_keys, app.json.ensure_ascii = False, False
+    json: Any = app.json # of the default provider
+    json.sort_keys = json.ensure_ascii = False
     app.register_blueprint(_blueprint(s))
     _wire(app, s)
     return app
@@ -529,7 +540,7 @@ def _wanted(s, small=1 << 16):
     "An upload needs a place, anything else is small"
     from flask import request
     if request.routing_exception: raise request.routing_exception
-    if request.endpoint.endswith(".create"): return _hold(s, request)
+    if (request.endpoint or "").endswith(".create"): return _hold(s, request)
     if request.content_length is None: return _problem("length", "Send a Content-Length.")
     return Ticket() if request.content_length <= small else _problem("too_large", "Nothing is expected in this request.")
 
@@ -577,7 +588,7 @@ def serve(
     try:
         if dev: return app.run(config.host, config.port, debug=True, use_reloader=False, threaded=True)
         server = make_server(app)
-        print(f"Serving on http://{f'[{config.host}]' if ':' in config.host else config.host}:{server.effective_port} with {app.extensions['aivd'].jobs.about['name']}. One signal, not proof. Ctrl-C stops it.", file=sys.stderr, flush=True)
+        print(f"Serving on http://{f'[{config.host}]' if ':' in config.host else config.host}:{server.effective_port} with {app.extensions['aivd'].jobs.about['name']}. One signal, not proof. Ctrl-C stops it.", file=sys.stderr, flush=True) # pyright: ignore[reportAttributeAccessIssue]
         if lacking := app.extensions["aivd"].jobs.held.missing(): print(f"This system has no {lacking}: a taken-over decoder could read what you can read. Serve nobody but yourself.", file=sys.stderr, flush=True)
         server.run()
     finally: app.extensions["aivd"].close()

@@ -10,8 +10,10 @@ import ipaddress
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 from .core import ConfigError
 from .prefix import is_prefix
 from .sandbox import SandboxLimits
@@ -147,8 +149,8 @@ def _known(given, names, where):
 
 # %% ../nbs/api/57_app_config.ipynb #2de92677
 def load_config(
-    file=None, # TOML; None: what AIVD_SERVE_CONFIG names, if anything
-    env=None, # None: the process's
+    file:str|os.PathLike|None=None, # TOML; None: what AIVD_SERVE_CONFIG names, if anything
+    env:Mapping[str, str]|None=None, # None: the process's
     **given, # settings from the command line; None where not given
 ) -> AppConfig:
     "The settings of a server from file, environment and command line"
@@ -160,7 +162,7 @@ def load_config(
     _known(set_, by_name, "environment:")
     _known(given, by_name, "argument")
     told = ((f"{file}: ", found), (f"environment: {_PREFIX}", set_), ("", {k: v for k, v in given.items() if v is not None}))
-    values = {k: _value(by_name[k], v, where + (k.upper() if _PREFIX in where else k)) for where, d in told for k, v in d.items()}
+    values: dict[str, Any] = {k: _value(by_name[k], v, where + (k.upper() if _PREFIX in where else k)) for where, d in told for k, v in d.items()}
     return AppConfig(**values)
 
 # %% ../nbs/api/57_app_config.ipynb #89d751c4

@@ -74,7 +74,9 @@ def h264(
     "ffmpeg's output arguments for H.264 without sound"
     return (*filters, "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-crf", crf, "-an", "-threads", 1)
 
-def _h265(crf, *filters): return (*filters, "-c:v", "libx265", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-crf", crf, "-x265-params", "log-level=error:pools=1", "-an")
+def _h265(crf, *filters):
+    return (*filters, "-c:v", "libx265", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-crf", crf, "-x265-params",
+        "log-level=error:pools=1", "-an")
 
 def _vp9(crf, *filters):
     quick = ("-deadline", "realtime", "-cpu-used", 8)
@@ -97,7 +99,8 @@ def draw_encoding(
     size, filters = rng.choice([1, 1, .75, .5]), []
     if fps > 16.5 and rng.random() < .3: filters.append("fps=15")
     if size != 1: filters.append(f"scale=trunc(iw*{size}/2)*2:trunc(ih*{size}/2)*2:flags=area")
-    kind, video = rng.random(), ("-vf", ",".join(filters)) if filters else ()
+    kind = rng.random()
+    video = ("-vf", ",".join(filters)) if filters else ()
     if kind < .6: return ((".mp4", h264(rng.randint(24, 40), *video)),)
     if kind < .75: return ((".mp4", _h265(rng.randint(26, 40), *video)),)
     if kind < .9: return ((".mp4", _vp9(rng.randint(34, 56), *video)),)

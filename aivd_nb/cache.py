@@ -30,11 +30,14 @@ class FeatureCache:
     def get(self, key):
         try:
             with np.load(self.path(key), allow_pickle=False) as z: return {k: z[k] for k in z.files}
-        except Exception: return None # whatever lies there: what can't be read is made again
+        except Exception:
+            return None # whatever lies there: what can't be read is made again
     def put(self, key, **arrays):
         if self.problem: return
-        try: self._write(key, arrays)
-        except (OSError, ConfigError) as e: self.problem = f"features can't be kept for the next time: {e}"
+        try:
+            self._write(key, arrays)
+        except (OSError, ConfigError) as e:
+            self.problem = f"features can't be kept for the next time: {e}"
         return self.problem
     def _write(self, key, arrays):
         with atomic_write(self.path(key)) as tmp, open(tmp, "wb") as f: np.savez(f, **arrays)

@@ -10,18 +10,22 @@ __all__ = ['REAL', 'AI', 'INCONCLUSIVE', 'sigmoid', 'logit', 'Calibrator', 'grou
 import base64
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .core import BundleError, ConfigError, TrainError, require
-from .metrics import as_scores, reliability_table
+from .metrics import as_scores
 from .show import in_words
+
+# %% ../nbs/api/32_calibration.ipynb #a9bac0b4
+if TYPE_CHECKING: import numpy
 
 # %% ../nbs/api/32_calibration.ipynb #01fd3d9c
 def _from_json(cls, d, arrays=()):
     "An instance of `cls` from a JSON object, `arrays` unpacked; `BundleError` where the object doesn't fit"
-    try: return cls(**{k: _unpack(v) if k in arrays else v for k, v in dict(d).items()})
+    try:
+        return cls(**{k: _unpack(v) if k in arrays else v for k, v in dict(d).items()})
     except (TypeError, ValueError, ConfigError) as e:
         raise BundleError(cls.__name__, f"can't be made from the JSON ({e})", "Use the bundle as it was saved, or train it anew") from e
 
@@ -29,7 +33,8 @@ def _from_json(cls, d, arrays=()):
 def _finite(name, **values):
     "Refuse values that are no finite numbers"
     for k, v in values.items():
-        if isinstance(v, bool) or not isinstance(v, (int, float)) or not np.isfinite(v): raise ConfigError(name, f"{k} is {v!r}", "Give a finite number")
+        if isinstance(v, bool) or not isinstance(v, (int, float)) or not np.isfinite(v):
+            raise ConfigError(name, f"{k} is {v!r}", "Give a finite number")
 
 # %% ../nbs/api/32_calibration.ipynb #5063bc2a
 def sigmoid(
@@ -54,7 +59,9 @@ class Calibrator:
     bias:float = 0.0 # above 0 leans to AI
     def __post_init__(self):
         _finite("Calibrator", scale=self.scale, bias=self.bias)
-        if self.scale <= 0: raise ConfigError("Calibrator", f"scale {self.scale} is not positive", "A head that ranks the wrong way round can't be calibrated")
+        if self.scale <= 0:
+            raise ConfigError("Calibrator", f"scale {self.scale} is not positive",
+                "A head that ranks the wrong way round can't be calibrated")
     def __call__(self, logits): return sigmoid(self.scale*np.asarray(logits, dtype=np.float64) + self.bias)
     def to_json(self) -> dict: return asdict(self)
     @classmethod
@@ -88,7 +95,9 @@ def fit_calibrator(
     n1, n0 = w[y == 1].sum(), w[y == 0].sum()
     target = np.where(y == 1, (n1 + 1)/(n1 + 2), 1/(n0 + 2))
     def loss(v):
-        a = np.exp(v[0]); t = a*z + v[1]; slack = w*(sigmoid(t) - target)
+        a = np.exp(v[0])
+        t = a*z + v[1]
+        slack = w*(sigmoid(t) - target)
         return (w*(np.logaddexp(0, t) - target*t)).sum() + ridge*(v @ v)/2, np.array([a*(slack @ z), slack.sum()]) + ridge*v
     v = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[(-7, 7), (-20, 20)]).x
     return Calibrator(float(np.exp(v[0])), float(v[1]))
@@ -96,9 +105,11 @@ def fit_calibrator(
 # %% ../nbs/api/32_calibration.ipynb #dc9c617a
 def _fit_weights(y, groups, sample_weight):
     "Weights for fitting; a class without held-out clips is an error"
-    if not 0 < y.sum() < len(y): raise TrainError("calibration", "the held-out clips are all of one class", "Hold out sources of both classes")
+    if not 0 < y.sum() < len(y):
+        raise TrainError("calibration", "the held-out clips are all of one class", "Hold out sources of both classes")
     w = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-    if w.shape != y.shape or not np.isfinite(w).all() or w.min() < 0: raise ConfigError("sample_weight", "is not one non-negative number a clip", "Pass n weights")
+    if w.shape != y.shape or not np.isfinite(w).all() or w.min() < 0:
+        raise ConfigError("sample_weight", "is not one non-negative number a clip", "Pass n weights")
     return w if groups is None else w*group_weights(y, groups)
 
 # %% ../nbs/api/32_calibration.ipynb #124201a4
@@ -117,7 +128,8 @@ class Band:
     coverage:float = 0.0 # share of the held-out clips that got a verdict
     def __post_init__(self):
         _finite("Band", **asdict(self))
-        if not self.real <= 0.5 <= self.ai: raise ConfigError("Band", f"real={self.real}, ai={self.ai} don't enclose 0.5", "Give real ≤ 0.5 ≤ ai")
+        if not self.real <= 0.5 <= self.ai:
+            raise ConfigError("Band", f"real={self.real}, ai={self.ai} don't enclose 0.5", "Give real ≤ 0.5 ≤ ai")
     def to_json(self) -> dict: return asdict(self)
     @classmethod
     def from_json(cls, d:dict): return _from_json(cls, d)
@@ -137,9 +149,10 @@ def decide(
 ) -> Decision:
     "The verdict for a probability"
     if not 0 <= p <= 1: raise ConfigError("probability", f"{p} is not between 0 and 1", "Pass a calibrated probability, not a logit")
-    label = AI if p >= band.ai else REAL if p <= band.real else INCONCLUSIVE
-    leans = label if label != INCONCLUSIVE else AI if p >= 0.5 else REAL
-    if declined: label = INCONCLUSIVE
+    leans = AI if p >= 0.5 else REAL
+    if p <= band.real: leans = REAL
+    if p >= band.ai: leans = AI
+    label = INCONCLUSIVE if declined or band.real < p < band.ai else leans
     return Decision(label, leans, in_words(p, label))
 
 # %% ../nbs/api/32_calibration.ipynb #11dbc4c3
@@ -224,7 +237,8 @@ class OodGate:
     def __post_init__(self):
         _finite("OodGate", threshold=self.threshold, quantile=self.quantile, n=self.n)
         dim, k = np.shape(self.mean), np.shape(self.whiten)
-        if len(dim) != 1 or np.shape(self.spread) != dim or len(k) != 2 or k[0] != k[1]: raise ConfigError("OodGate", "its arrays don't fit one another", "Fit it with fit_ood")
+        if len(dim) != 1 or np.shape(self.spread) != dim or len(k) != 2 or k[0] != k[1]:
+            raise ConfigError("OodGate", "its arrays don't fit one another", "Fit it with fit_ood")
         if not (np.asarray(self.spread) > 0).all(): raise ConfigError("OodGate", "a spread is not positive", "Fit it with fit_ood")
     def to_json(self) -> dict: return {k: _pack(v) if isinstance(v, np.ndarray) else v for k, v in vars(self).items()}
     @classmethod
@@ -234,7 +248,9 @@ class OodGate:
 def _whitened(gate, features):
     "Sketch of the standardised features, whitened: (n, k)"
     x = np.atleast_2d(np.asarray(features, dtype=np.float32))
-    if x.ndim != 2 or x.shape[1] != len(gate.mean): raise ConfigError("features", f"have shape {np.shape(features)}, and the gate was fitted on {len(gate.mean)} a clip", "Pool a clip's features as in training")
+    if x.ndim != 2 or x.shape[1] != len(gate.mean):
+        raise ConfigError("features", f"have shape {np.shape(features)}, and the gate was fitted on {len(gate.mean)} a clip",
+            "Pool a clip's features as in training")
     return np.clip((x - gate.mean)/gate.spread, -30, 30) @ _sketch(len(gate.mean), len(gate.whiten)) @ gate.whiten
 
 # %% ../nbs/api/32_calibration.ipynb #fd4a77e8
@@ -278,6 +294,10 @@ def fit_ood(
 # %% ../nbs/api/32_calibration.ipynb #4332ffff
 def _check_features(x, held):
     "Refuse features that don't fit one another, are too few or not finite"
-    if x.ndim != 2 or held.ndim != 2 or x.shape[1] != held.shape[1]: raise ConfigError("features", f"have shapes {x.shape} and {held.shape}", "Pass (n, dim) and (m, dim)")
-    if len(x) < 8 or len(held) < 1: raise TrainError("out-of-distribution gate", f"{len(x)} training and {len(held)} held-out clips are too few", "Use 8 training clips and one held-out clip at least")
-    if not (np.isfinite(x).all() and np.isfinite(held).all()): raise TrainError("out-of-distribution gate", "some features are not finite", "Leave out clips that could not be analysed")
+    if x.ndim != 2 or held.ndim != 2 or x.shape[1] != held.shape[1]:
+        raise ConfigError("features", f"have shapes {x.shape} and {held.shape}", "Pass (n, dim) and (m, dim)")
+    if len(x) < 8 or len(held) < 1:
+        raise TrainError("out-of-distribution gate", f"{len(x)} training and {len(held)} held-out clips are too few",
+            "Use 8 training clips and one held-out clip at least")
+    if not (np.isfinite(x).all() and np.isfinite(held).all()):
+        raise TrainError("out-of-distribution gate", "some features are not finite", "Leave out clips that could not be analysed")

@@ -28,8 +28,8 @@ def record_test(
     "Write the figures of a test into a bundle's JSON; those of an earlier test are replaced"
     bundle, folder = load_bundle(name), find_bundle(name)
     plain = lambda v: None if v != v else round(float(v), 6)
-    test = {"about": about, "figures": {k: [plain(r["value"]), plain(r["low"]), plain(r["high"]), int(r["n"])] for k, r in figures.iterrows()}}
-    write_json(replace(bundle, metrics=bundle.metrics | {"test": test}), folder)
+    rows = {k: [*(plain(r[c]) for c in ("value", "low", "high")), int(r["n"])] for k, r in figures.iterrows()}
+    write_json(replace(bundle, metrics=bundle.metrics | {"test": {"about": about, "figures": rows}}), folder)
     return load_bundle(name)
 
 # %% ../nbs/api/36_card.ipynb #56c0de1e
@@ -45,61 +45,103 @@ def record_kinds(
     return load_bundle(name)
 
 # %% ../nbs/api/36_card.ipynb #e59cb027
-_NAMES = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1", "tpr_at_5_fpr": "AI clips found at 5 % false alarms",
-    "average_precision": "average precision", "eer": "equal error rate", "false_alarm": "false alarms when an answer is forced", "brier": "Brier score", "ece": "expected calibration error",
-    "coverage": "coverage: clips that got a verdict", "verdict_accuracy": "right among the verdicts given", "called_ai": "real clips that got the verdict AI-Generated", "passed_as_real": "AI clips that got the verdict Real"}
+_NAMES = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "accuracy": "accuracy", "precision": "precision", "recall": "recall",
+    "f1": "F1", "tpr_at_5_fpr": "AI clips found at 5 % false alarms", "average_precision": "average precision",
+    "eer": "equal error rate", "false_alarm": "false alarms when an answer is forced", "brier": "Brier score",
+    "ece": "expected calibration error", "coverage": "coverage: clips that got a verdict",
+    "verdict_accuracy": "right among the verdicts given", "called_ai": "real clips that got the verdict AI-Generated",
+    "passed_as_real": "AI clips that got the verdict Real"}
 
-def _number(v): return f"{v[0]:.3f}" + (f" ({v[1]:.3f} – {v[2]:.3f})" if len(v) > 2 and None not in v[1:3] else "") if v and v[0] is not None else "–"
+# %% ../nbs/api/36_card.ipynb #5c8696bc
+def _number(v):
+    "A figure, with its interval where there is one"
+    if not v or v[0] is None: return "–"
+    interval = f" ({v[1]:.3f} – {v[2]:.3f})" if len(v) > 2 and None not in v[1:3] else ""
+    return f"{v[0]:.3f}{interval}"
 
 # %% ../nbs/api/36_card.ipynb #37041055
 def _figures(b):
     "The table of figures: grouped folds of training, and test where there was one"
-    folds, test = b.metrics, (b.metrics.get("test") or {}).get("figures", {})
+    folds = b.metrics
+    test = (b.metrics.get("test") or {}).get("figures", {})
     rows = [f"| {label} | {_number(folds.get(k))} | {_number(test.get(k))} |" for k, label in _NAMES.items() if k in folds or k in test]
-    return "\n".join([f"| figure (95 % interval over sources) | {folds.get('on', 'held out in training')}, n = {folds.get('n', '–')} | test, n = {_test_n(b)} |", "|:--|:--|:--|", *rows])
+    trained = f"{folds.get('on', 'held out in training')}, n = {folds.get('n', '–')}"
+    head = f"| figure (95 % interval over sources) | {trained} | test, n = {_test_n(b)} |"
+    return "\n".join([head, "|:--|:--|:--|", *rows])
 
 def _test_n(b): return (b.metrics.get("test") or {}).get("about", {}).get("scored", "–")
 
 # %% ../nbs/api/36_card.ipynb #fce4ec4a
 def _kinds(b):
     "What is found and missed by kind of AI clip"
-    rows = [f"| {kind_name(k)} | {n} | {percent(found)} | {percent(missed)} |" for k, (n, found, missed) in b.metrics.get("kinds", {}).items()]
+    kinds = b.metrics.get("kinds", {})
+    rows = [f"| {kind_name(k)} | {n} | {percent(found)} | {percent(missed)} |" for k, (n, found, missed) in kinds.items()]
     if not rows: return ""
     head = ["| held-out AI clips, by kind | clips | called AI-Generated | called Real |", "|:--|:--|:--|:--|"]
     return "\n".join(["\n\nThe kinds that are called Real most often stand first.\n", *head, *rows])
 
+# %% ../nbs/api/36_card.ipynb #c8b1d536
+def _fitted(b):
+    "False alarms where the band was fitted"
+    k, n = b.band.false_alarms, b.band.n_real
+    return (f"Of {n} real clips, each scored by a head that saw neither it nor its source, **{k} were called AI-Generated** "
+        f"({_percent(wilson_interval(k, n))}); the band was chosen on these clips, at most 5 % with every source counting alike, "
+        f"so new clips do somewhat worse. {percent(b.band.coverage)} of all held-out clips got a verdict.")
+
+def _percent(i): return f"{percent(i.value, 1)}, 95 % interval over clips {percent(i.low, 1)} – {percent(i.high, 1)}"
+
 # %% ../nbs/api/36_card.ipynb #6981804a
 def _false_alarms(b):
     "False alarms at the shipped band, where it was fitted and on the test"
-    k, n = b.band.false_alarms, b.band.n_real
-    fitted = f"Of {n} real clips, each scored by a head that saw neither it nor its source, **{k} were called AI-Generated** ({_percent(wilson_interval(k, n))}); the band was chosen on these clips, at most 5 % with every source counting alike, so new clips do somewhat worse. {percent(b.band.coverage)} of all held-out clips got a verdict." if n else "No false-alarm rate is known: the band was fitted on nothing."
+    fitted = _fitted(b) if b.band.n_real else "No false-alarm rate is known: the band was fitted on nothing."
     called = (b.metrics.get("test") or {}).get("figures", {}).get("called_ai")
     if not called: return f"{fitted} No test has been recorded."
-    return f"{fitted} On the {called[3]} real clips of the test, which chose nothing, **{percent(called[0], 1)}** were called AI-Generated" + (f" (95 % interval over sources {percent(called[1], 1)} – {percent(called[2], 1)})" if None not in called[1:3] else "") + f"; a rate under {percent(1/called[3], 1)} can't be seen on so few."
+    value, low, high, n = called
+    interval = f" (95 % interval over sources {percent(low, 1)} – {percent(high, 1)})" if None not in (low, high) else ""
+    return (f"{fitted} On the {n} real clips of the test, which chose nothing, **{percent(value, 1)}** were called AI-Generated{interval}; "
+        f"a rate under {percent(1/n, 1)} can't be seen on so few.")
 
-def _percent(i): return f"{percent(i.value, 1)}, 95 % interval over clips {percent(i.low, 1)} – {percent(i.high, 1)}"
+# %% ../nbs/api/36_card.ipynb #829aba35
+def _cnn(b):
+    "What the features come from"
+    ships = "which ship with the package, in 8-bit integers" if get_backbone(b.spec.backbone).network else "which do not ship with it"
+    read = "; read at " + ", ".join(f"`{t}`" for t in b.spec.taps) if b.spec.taps else ""
+    return f"{b.dim} a frame, from {b.spec.backbone} with ImageNet weights, frozen, {ships}{read}"
+
+def _head(h):
+    "The head's settings"
+    cell = f"a regression over all frames, and {h.cell} on its shares by view and layer" if h.linear else h.cell
+    dropout = f"dropout {h.dropout:g}, on the recurrence's inputs {h.rnn_dropout:g}, on features {h.feature_dropout:g}"
+    return f"{cell}, {h.units} units, dense layer of {h.dense}, pooling `{h.pool}`; {dropout}; L2 {h.l2:g}"
 
 # %% ../nbs/api/36_card.ipynb #b35892f7
 def _pipeline(b):
     "From frame to verdict, in words"
-    s, h = b.sampling, b.head
-    ships = "which ship with the package, in 8-bit integers" if get_backbone(b.spec.backbone).network else "which do not ship with it"
-    cnn = f"{b.spec.backbone} with ImageNet weights, frozen, {ships}"
+    s = b.sampling
     every = f"every {s.step:g} {'seconds' if s.unit == 'seconds' else 'frames'}"
-    return f"""- **Frames**: {every}, {s.length} to a sequence, at most {s.windows} sequences spread over the clip; view: {', '.join(b.spec.views)}.
-- **Features**: {b.dim} a frame, from {cnn}{'; read at ' + ', '.join(f'`{t}`' for t in b.spec.taps) if b.spec.taps else ''}.
-- **Head**: {'a regression over all frames, and ' if h.linear else ''}{h.cell}{' on its shares by view and layer' if h.linear else ''}, {h.units} units, dense layer of {h.dense}, pooling `{h.pool}`; dropout {h.dropout:g}, on the recurrence's inputs {h.rnn_dropout:g}, on features {h.feature_dropout:g}; L2 {h.l2:g}.
-- **Verdict**: calibrated probability (scale {b.calibrator.scale:.3f}, bias {b.calibrator.bias:.3f}); AI-Generated from {b.band.ai:.2f}, Real up to {b.band.real:.2f}, Inconclusive between{', and where the features are unlike anything in training' if b.gate else ''}."""
+    windows = f"{s.length} to a sequence, at most {s.windows} sequences spread over the clip"
+    unlike = ", and where the features are unlike anything in training" if b.gate else ""
+    return f"""- **Frames**: {every}, {windows}; view: {', '.join(b.spec.views)}.
+- **Features**: {_cnn(b)}.
+- **Head**: {_head(b.head)}.
+- **Verdict**: calibrated probability (scale {b.calibrator.scale:.3f}, bias {b.calibrator.bias:.3f}); \
+AI-Generated from {b.band.ai:.2f}, Real up to {b.band.real:.2f}, Inconclusive between{unlike}."""
 
 # %% ../nbs/api/36_card.ipynb #dc3b94b9
 def _data(b):
     "What it was trained on"
-    d, makers = b.data, [g for g in b.data.get("generators", []) if g != "real"]
+    d = b.data
+    makers = [g for g in d.get("generators", []) if g != "real"]
+    sources = f" of {d['sources']} sources" if d.get("sources") else ""
+    many = f" and {len(makers)} generators or editing methods" if makers else ""
+    lines = f"{d.get('real', '?')} real and {d.get('ai', '?')} AI-generated clips{sources}{many}."
     train = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in d.get("training", {}).items())
-    lines = f"{d.get('real', '?')} real and {d.get('ai', '?')} AI-generated clips" + (f" of {d['sources']} sources" if d.get("sources") else "") + (f" and {len(makers)} generators or editing methods" if makers else "") + "."
-    lines += f"\n\nTraining: {train}." if train else ""
-    lines += f" Calibration, band and gate were fitted on the scores of {d['folds']} folds over whole sources, each clip scored by a head that saw neither it nor its source." if d.get("folds") else ""
+    if train: lines += f"\n\nTraining: {train}."
+    if d.get("folds"): lines += _FOLDS.format(d["folds"])
     return lines + (f"\n\nGenerators: {', '.join(makers)}." if makers else "")
+
+_FOLDS = (" Calibration, band and gate were fitted on the scores of {} folds over whole sources, "
+    "each clip scored by a head that saw neither it nor its source.")
 
 # %% ../nbs/api/36_card.ipynb #8ce9669b
 def _table(text):
@@ -121,13 +163,17 @@ def _readable(text):
     return "\n\n".join(_table(b) if b.startswith("|") else "\n".join(map(_wrapped, b.splitlines())) for b in blocks)
 
 # %% ../nbs/api/36_card.ipynb #b06b45b8
-_USE = """For a first opinion on a short clip, by somebody who will look further: a score with its uncertainty, one signal among others (where does it come from, who published it, what do its metadata say).
+_USE = """For a first opinion on a short clip, by somebody who will look further: a score with its uncertainty, \
+one signal among others (where does it come from, who published it, what do its metadata say).
 
-Not for: a decision about a person; evidence by itself; sorting content without a human; clips that were chosen or made to fool it. "Real" means "no sign of generation was found", not "authentic"; edited, re-enacted or mislabelled footage is real footage to it."""
+Not for: a decision about a person; evidence by itself; sorting content without a human; clips that were chosen or made to fool it. \
+"Real" means "no sign of generation was found", not "authentic"; edited, re-enacted or mislabelled footage is real footage to it."""
 
 _LIMITS = """- Generators that came later than its training clips are what it was not trained for; figures by generator differ widely.
-- Real clips from mixed web sites, computer graphics and faces raise the most false alarms; screen recordings, thermal cameras and drawn test pictures are hardly in the training clips.
-- Clips of all classes went through one encoding on the way to training, so that codec and size teach nothing; a clip from a messenger or a platform has gone through several more.
+- Real clips from mixed web sites, computer graphics and faces raise the most false alarms; \
+screen recordings, thermal cameras and drawn test pictures are hardly in the training clips.
+- Clips of all classes went through one encoding on the way to training, so that codec and size teach nothing; \
+a clip from a messenger or a platform has gone through several more.
 - Watermarks and captions of generators are in some of the training clips."""
 
 _OWN_LIMITS = """- What its training clips were not, it was not trained for: other generators, cameras, subjects, encodings.
@@ -145,17 +191,19 @@ def card(
     "The model card of a bundle"
     b = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     versions = ", ".join(f"{k} {v}" for k, v in b.versions.items())
-    parts = {"Intended use": _USE, "False alarms": _false_alarms(b), "What was measured": _figures(b) + _kinds(b), "How it decides": _pipeline(b), "Data and recipe": _data(b), "Limits": _limits(b), "Made with": f"{versions}."}
+    parts = {"Intended use": _USE, "False alarms": _false_alarms(b), "What was measured": _figures(b) + _kinds(b),
+        "How it decides": _pipeline(b), "Data and recipe": _data(b), "Limits": _limits(b), "Made with": f"{versions}."}
     return f"# Model card: {b.name}\n\n" + "\n\n".join(f"## {title}\n\n{_readable(text)}" for title, text in parts.items()) + "\n"
 
 # %% ../nbs/api/36_card.ipynb #e97f8b37
+_GENERATED = "<!-- Generated from the bundle by `python -m aivd_nb.card`; a test compares the two. -->"
+
 def card_page(
     name:str, # of a bundle that ships
 ) -> str: # Quarto Markdown
     "The card as a page of the documentation"
-    text = card(name)
-    title, _, body = text.partition("\n\n")
-    return f'---\ntitle: "{title[2:]}"\n---\n\n<!-- Generated from the bundle by `python -m aivd_nb.card`; a test compares the two. -->\n\n{body}'
+    title, _, body = card(name).partition("\n\n")
+    return f'---\ntitle: "{title[2:]}"\n---\n\n{_GENERATED}\n\n{body}'
 
 # %% ../nbs/api/36_card.ipynb #d31b7732
 def write_cards(

@@ -134,12 +134,13 @@ def explain(clip, bundle, weights, out, places):
     if out: say(str(_keep_explanation(e, detector.bundle.band, out)))
     say(f"[{detector.bundle.name}] What spoke for it, to this detector; right or wrong.")
 
-# %% ../nbs/api/62_cli.ipynb #b7b4e956
+# %% ../nbs/api/62_cli.ipynb #aca846b3
 def _check_out(out):
     "Refuse a file that can't be written as asked before any work is done"
     from pathlib import Path
-    from aivd_nb.core import ConfigError
-    if not out or Path(out).suffix in (".json", ".png", ".svg", ".pdf"): return
+    from aivd_nb.core import ConfigError, require
+    if not out or Path(out).suffix == ".json": return
+    if Path(out).suffix in (".png", ".svg", ".pdf"): return require("matplotlib")
     raise ConfigError(out, "is neither JSON nor a picture by its name", "Use .json, .png, .svg or .pdf")
 
 # %% ../nbs/api/62_cli.ipynb #abfbc9d5
@@ -255,13 +256,20 @@ def _scan_now(paths, out, fail_on, options):
     if any(summary.counted(what) for what in fail_on): return FOUND
     return NOT_ANALYSED if summary.failed else 0
 
-# %% ../nbs/api/62_cli.ipynb #3c0cff5d
+# %% ../nbs/api/62_cli.ipynb #a4d390f2
 def _scan(paths, out, fail_on, report, **options):
     "The `scan` command's work; gives its exit code"
     if options["watch"] and fail_on: raise click.UsageError("--fail-on asks what there is in the end, and --watch has none")
+    if report: _check_report()
     code = _scan_now(paths, out, fail_on, options) if paths or options["manifest"] or not report else 0
     if report: _scan_report(out)
     return code
+
+# %% ../nbs/api/62_cli.ipynb #1da2d425
+def _check_report():
+    "Refuse a page that can't be drawn before hours of scanning"
+    from aivd_nb.core import require
+    require("seaborn")
 
 # %% ../nbs/api/62_cli.ipynb #4432149e
 def _scan_report(out):

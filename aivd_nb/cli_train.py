@@ -6,7 +6,8 @@
 __all__ = ['out_file', 'out_folder', 'clips_argument', 'labels_argument', 'bundle_option', 'weights_option', 'cache_option',
            'json_option', 'labels', 'frames', 'train', 'passages', 'evaluate', 'bench']
 
-# %% ../nbs/api/61_cli_train.ipynb #b2b9d20b
+# %% ../nbs/api/61_cli_train.ipynb #1966e225
+import importlib
 import sys
 import click
 from .answers import find_clips
@@ -59,8 +60,24 @@ def frames(clips, out, every):
     from aivd_nb.frames import store_frames
     sys.exit(each(find_clips(clips), lambda c: say(str(store_frames(c, out, every=every)))))
 
-# %% ../nbs/api/61_cli_train.ipynb #65179ef6
-_VIEWS = click.Choice(["crop", "motion", "residual", "resized", "square"])
+# %% ../nbs/api/61_cli_train.ipynb #b4153b5c
+class _Names(click.Choice):
+    "A choice of the names in a registry of a module"
+    def __init__(self, module:str, registry:str): # a dictionary there, or a function that lists
+        self._module, self._registry, self.case_sensitive = module, registry, True
+
+    @property
+    def choices(self) -> tuple:
+        "The names, in order"
+        found = getattr(importlib.import_module(f"aivd_nb.{self._module}"), self._registry)
+        return tuple(sorted(found() if callable(found) else found))
+
+# %% ../nbs/api/61_cli_train.ipynb #f369e46d
+_backbone = _Names("featurizers", "list_featurizers")
+_backbone_option = click.option("--backbone", type=_backbone, default="efficientnet_lite0", show_default=True, help="CNN that reads the frames.")
+
+# %% ../nbs/api/61_cli_train.ipynb #8f357eff
+_VIEWS = _Names("views", "VIEWS")
 _seen = "What the CNN sees of a frame; may be given several times."
 _view_option = click.option("--view", "views", type=_VIEWS, multiple=True, default=["resized"], show_default=True, help=_seen)
 
@@ -69,11 +86,11 @@ _APART = "Seconds from a frame to the one that its motion is read against; 0: th
 _any = "Any field of TrainConfig or HeadConfig, e.g. epochs=20, units=128."
 _set_option = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help=_any)
 
-# %% ../nbs/api/61_cli_train.ipynb #ac220e59
+# %% ../nbs/api/61_cli_train.ipynb #0a41eda7
 @click.command(cls=Command, section="Train", example="aivd train data/labels.csv --out my --set epochs=40")
 @labels_argument
 @click.option("--out", required=True, type=out_folder, help="Folder of the bundle.")
-@click.option("--backbone", default="efficientnet_lite0", show_default=True, help="CNN that reads the frames.")
+@_backbone_option
 @_view_option
 @click.option("--tap", "taps", multiple=True, help="Inner layer to read, 'name' or 'name:mean'; else the last layer.")
 @click.option("--weights", type=click.Path(), help="CNN weights, file or folder; else AIVD_WEIGHTS, Keras' folder, Keras' download.")
@@ -119,7 +136,7 @@ def _configs(settings):
     found = [_setting(s) for s in settings]
     return tuple(cls(**{name: value for c, name, value in found if c is cls}) for cls in (HeadConfig, TrainConfig))
 
-# %% ../nbs/api/61_cli_train.ipynb #83e76a65
+# %% ../nbs/api/61_cli_train.ipynb #65b90a25
 def _train(labels_csv, out, folds, settings, overwrite, **more):
     "The `train` command's work"
     from aivd_nb.cache import FeatureCache
@@ -127,7 +144,7 @@ def _train(labels_csv, out, folds, settings, overwrite, **more):
     from aivd_nb.train import fit, training_notes
     (head, cfg), df = _configs(settings), read_labels(labels_csv)
     featurizer, sampling, cnn = _reading(**more)
-    result = fit(df, featurizer, out, sampling, head, cfg, folds, FeatureCache(), cnn, overwrite=overwrite)
+    result = fit(df, featurizer, out, sampling, head, cfg, folds, FeatureCache(), cnn, progress=sys.stderr.isatty(), overwrite=overwrite)
     _draw(result.history, out)
     say(_trained(out, result.bundle.metrics, len(df), folds))
     for note in training_notes(df): say(f"Note: {note}.", err=True)

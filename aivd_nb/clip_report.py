@@ -8,10 +8,8 @@ __all__ = ['ReportClip', 'few_windows', 'look_again', 'moment', 'quote', 'error_
 
 # %% ../nbs/api/59_clip_report.ipynb #b1389c73
 import base64
-import io
 import os
 import re
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -20,10 +18,10 @@ from pathlib import Path
 import aivd_nb
 from .calibration import Band
 from .core import AivdError, ConfigError, atomic_write, file_digest
+from .link import describe_link
 from .openapi import model_of
-from .plots import plot_timeline
 from .sandbox import describe, thumbnail
-from .show import SIGNS, clock, percent, stretch
+from .show import SIGNS, clock, percent, stretch, timeline_svg
 from .video import Limits, VideoReader
 from .words import phrase, said
 
@@ -71,7 +69,7 @@ def look_again(
 ) -> ReportClip: # a file that can't be looked at again has no facts and no frames
     "What a report says of a clip that was just analysed"
     path, name = _SHOT.sub("", result.file), os.path.basename(result.file).encode("utf-8", "replace").decode()
-    if not hasattr(result, "label"): return ReportClip(name, trouble=result.message.encode("utf-8", "replace").decode())
+    if not hasattr(result, "label"): return ReportClip(name, trouble=replace(result, file=name).message.encode("utf-8", "replace").decode())
     found = ReportClip(name, result.to_dict(), when=time.time(), model=model)
     try:
         with VideoReader(path, limits) as video:
@@ -139,25 +137,21 @@ def error_figures(
     return [(phrase(language, f"report.{k}"), phrase(language, "report.of", k=band[k], n=band[n], p=percent(band[k]/band[n]))) for k, n in rows if band.get(n)]
 
 # %% ../nbs/api/59_clip_report.ipynb #c4e1ce4f
-_DRAWING = threading.Lock()
+def _timeline(t, verdict, band):
+    "The timeline as SVG, with its numbers for those who don't see it"
+    rows, length = verdict["timeline"], verdict["duration_s"]
+    within = max(w["end_s"] for w in rows) <= length + 1 # a shot's times are those of its clip
+    numbers = "; ".join(f"{stretch(w['start_s'], w['end_s'], length)} {percent(w['probability'])}" for w in rows)
+    return timeline_svg(rows, band, length if within else 0.0, (t("chart.real"), t("chart.ai")), t("report.plot", numbers=numbers))
 
-def _uri(kind, data): return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-
-def _plot(t, verdict, band):
-    "The timeline as a picture inside the page"
-    out = io.BytesIO()
-    with _DRAWING:
-        ax = plot_timeline(verdict["timeline"], band, "", duration=verdict["duration_s"])
-        ax.set(xlabel=t("report.seconds") if verdict["duration_s"] <= 60 else "", ylabel=t("table.probability"), yticklabels=[f"0 {t('chart.real')}", "½", f"{t('chart.ai')} 1"])
-        ax.figure.savefig(out, format="png", dpi=110, metadata={"Software": None})
-    return _uri("png", out.getvalue())
+def _uri(jpeg): return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 # %% ../nbs/api/59_clip_report.ipynb #bdedaf11
 def _captioned(t, c):
     "Frames with what their windows say, as (address, caption)"
     for i, (seconds, jpeg) in sorted(c.frames.items()):
         w, length = c.verdict["timeline"][i], c.verdict["duration_s"]
-        yield _uri("jpeg", jpeg), t("over.window", start=clock(w["start_s"], length), end=clock(w["end_s"], length), p=percent(w["probability"]))
+        yield _uri(jpeg), t("over.window", start=clock(w["start_s"], length), end=clock(w["end_s"], length), p=percent(w["probability"]))
 
 # %% ../nbs/api/59_clip_report.ipynb #47697c74
 _KINDS = {"Real": "real", "AI-Generated": "ai", "Inconclusive": "unsure"}
@@ -168,9 +162,14 @@ def _view(language, c, band):
     if v is None: return {"name": c.name, "trouble": c.trouble, "label": t("report.not_analysed"), "sign": "", "p": "", "reason": c.trouble}
     length = v["duration_s"]
     return {"name": c.name, "trouble": "", "kind": _KINDS[v["label"]], "sign": SIGNS[v["label"]], "label": _label(language, v["label"]), "p": percent(v["probability"]), "words": _words(language, v), "reason": _reason(language, v),
-        "next": [said(language, "next", n) or n for n in v["what_next"]], "notes": v["warnings"], "looked": clock(min(v["looked_at_s"], length)), "length": clock(length), "plot": _plot(t, v, band) if v["timeline"] else "",
-        "numbers": "; ".join(f"{stretch(w['start_s'], w['end_s'], length)} {percent(w['probability'])}" for w in v["timeline"]), "frames": list(_captioned(t, c)), "passages": _pieces(language, v),
-        "facts": list(_facts(t, c.facts)) if c.facts else [], "origin": c.origin(), "record": list(_record(language, c)), "wrong": v["how_often_wrong"]}
+        "next": [said(language, "next", n) or n for n in v["what_next"]], "notes": v["warnings"], "looked": clock(min(v["looked_at_s"], length)), "length": clock(length), "plot": _timeline(t, v, band) if v["timeline"] else "",
+        "frames": list(_captioned(t, c)), "passages": _pieces(language, v),
+        "facts": list(_facts(t, c.facts)) if c.facts else [], "origin": c.origin(), "link": _link(c.origin()), "record": list(_record(language, c)), "wrong": v["how_often_wrong"]}
+
+def _link(origin):
+    "Where a clip that was fetched came from"
+    text = describe_link(origin["link"]) if origin and "link" in origin else ""
+    return text[:1].upper() + text[1:]
 
 def _pieces(language, v):
     "The passages of a clip that is not of one piece, as (stretch, label, percent)"

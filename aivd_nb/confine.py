@@ -52,7 +52,8 @@ def _landlock(readable):
     abi = libc.syscall(444, None, 0, 1)
     if abi < 1: return 0
     rules = _Ruleset((1 << _RIGHTS.get(abi, 16)) - 1, 3 if abi >= 4 else 0, 3 if abi >= 6 else 0)
-    fd = libc.syscall(444, ctypes.byref(rules), 8 if abi < 4 else 16 if abi < 6 else 24, 0)
+    size = 8*(1 + (abi >= 4) + (abi >= 6)) # bytes of the fields that this version knows
+    fd = libc.syscall(444, ctypes.byref(rules), size, 0)
     if fd < 0: return 0
     for path in readable: _allow(libc, fd, path)
     done = libc.syscall(446, fd, 0)
@@ -62,8 +63,10 @@ def _landlock(readable):
 # %% ../nbs/api/48_confine.ipynb #35d88fcc
 def _allow(libc, fd, path):
     "Add one folder or file to a Landlock ruleset"
-    try: at = os.open(path, getattr(os, "O_PATH", 0) | os.O_CLOEXEC)
-    except OSError: return
+    try:
+        at = os.open(path, getattr(os, "O_PATH", 0) | os.O_CLOEXEC)
+    except OSError:
+        return
     access = _READ_FILE | (_READ_FOLDER if os.path.isdir(path) else 0)
     libc.syscall(445, fd, 1, ctypes.byref(_Beneath(access, at)), 0)
     os.close(at)
@@ -73,8 +76,10 @@ _SYSTEM = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache", "/dev
 
 def _trusted():
     "Where lists of signers lie, if there are any"
-    try: places = os.environ.get("AIVD_C2PA_TRUST"), trust_file()
-    except ConfigError: return []
+    try:
+        places = os.environ.get("AIVD_C2PA_TRUST"), trust_file()
+    except ConfigError:
+        return []
     return [p for p in places if p and os.path.exists(p)]
 
 def readable_places() -> list[str]:
@@ -143,7 +148,8 @@ def _checked(number, argument, test, value, hit, miss):
 # %% ../nbs/api/48_confine.ipynb #bd97a577
 def _clone(number, refuse):
     "Threads, but no processes and no namespaces"
-    body = [_argument(0), (_ANY, 0, 1, _SPACES), (_RETURN, 0, 0, refuse), (_ANY, 1, 0, _THREAD), (_RETURN, 0, 0, refuse), (_RETURN, 0, 0, _ALLOW)]
+    body = [_argument(0), (_ANY, 0, 1, _SPACES), (_RETURN, 0, 0, refuse), (_ANY, 1, 0, _THREAD),
+        (_RETURN, 0, 0, refuse), (_RETURN, 0, 0, _ALLOW)]
     return [(_EQUAL, 0, len(body), number), *body]
 
 # %% ../nbs/api/48_confine.ipynb #2b015e4a
@@ -204,8 +210,10 @@ class Held:
 # %% ../nbs/api/48_confine.ipynb #60eb8fb3
 def _address_space():
     "Bytes of address space that this process has; a guess where the system doesn't tell"
-    try: return int(Path("/proc/self/statm").read_text().split()[0])*os.sysconf("SC_PAGE_SIZE")
-    except OSError: return 2 << 30
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0])*os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 2 << 30
 
 # %% ../nbs/api/48_confine.ipynb #566582c5
 def _limit(memory_mb, cpu_s, open_files):
@@ -229,6 +237,15 @@ def confine(
     process_switches((PDEATHSIG, signal.SIGKILL), (DUMPABLE, 0), (NO_NEW_PRIVS, 1))
     return Held(_landlock([*readable_places(), os.fspath(file)]), _seccomp())
 
+# %% ../nbs/api/48_confine.ipynb #8bdf7217
+def _try(fd):
+    "In the fork: be confined, tell, end"
+    try:
+        held = confine(os.devnull, 512, 10)
+        os.write(fd, bytes([min(held.landlock, 255), held.seccomp]))
+    finally:
+        os._exit(0)
+
 # %% ../nbs/api/48_confine.ipynb #5f4c76d8
 def held_here() -> Held:
     "What the kernel would hold of a confined process: found out by a fork that is confined and ends"
@@ -241,14 +258,6 @@ def held_here() -> Held:
     os.waitpid(pid, 0)
     return Held(said[0], bool(said[1])) if len(said) == 2 else Held()
 
-# %% ../nbs/api/48_confine.ipynb #8bdf7217
-def _try(fd):
-    "In the fork: be confined, tell, end"
-    try:
-        held = confine(os.devnull, 512, 10)
-        os.write(fd, bytes([min(held.landlock, 255), held.seccomp]))
-    finally: os._exit(0)
-
 # %% ../nbs/api/48_confine.ipynb #9c6cf553
 def family(
     pid:int, # a process
@@ -256,8 +265,10 @@ def family(
     "Its living descendants, as Linux lists them; empty elsewhere"
     parents = {}
     for p in Path("/proc").glob("[0-9]*/stat"):
-        try: state, parent = p.read_text().rsplit(")", 1)[1].split()[:2]
-        except (OSError, ValueError): continue
+        try:
+            state, parent = p.read_text().rsplit(")", 1)[1].split()[:2]
+        except (OSError, ValueError):
+            continue
         if state != "Z": parents.setdefault(int(parent), []).append(int(p.parent.name))
     found = parents.get(pid, [])
     for one in found: found += parents.get(one, []) # grows while it is read
@@ -272,5 +283,7 @@ def kill_family(
     end = time.monotonic() + seconds
     while (there := family(pid)) and time.monotonic() < end:
         for one in there:
-            try: os.kill(one, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError): pass
+            try:
+                os.kill(one, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                pass

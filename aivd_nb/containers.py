@@ -21,7 +21,8 @@ HEAD = 4096 # bytes from which `sniff` decides
 # %% ../nbs/api/05_containers.ipynb #db9f98ae
 _START = {b"GIF87a": "gif", b"GIF89a": "gif", b"FLV\x01": "flv", b"OggS": "ogg", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11": "wmv",
     b"\x1f\x43\xb6\x75": "webm", b"\0\0\x01\xba": "mpeg", b"\0\0\x01\xb3": "m2v", b"\0\0\x01\xb0": "m4v", b"\x06\x0e\x2b\x34": "mxf",
-    b"nut/multimedia container": "nut", b"DKIF": "ivf", b"YUV4MPEG2 ": "y4m", b"\x12\0\x0a": "obu", b"\x1f\x07\0\x3f": "dv", b"\x1f\x07\0\xbf": "dv"}
+    b"nut/multimedia container": "nut", b"DKIF": "ivf", b"YUV4MPEG2 ": "y4m", b"\x12\0\x0a": "obu",
+    b"\x1f\x07\0\x3f": "dv", b"\x1f\x07\0\xbf": "dv"}
 _SOUND = (b"ID3", b"fLaC", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"\xff\xf9", b"#!AMR", b"MThd")
 _STILL = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*", b"\0\0\1\0")
 
@@ -31,7 +32,8 @@ _BOXES = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"uuid", b"styp"
 # %% ../nbs/api/05_containers.ipynb #abfcbd63
 def _brand(ftyp):
     "Kind of a file by the brands of its `ftyp` box"
-    major, brands = ftyp[:4], {ftyp[i:i+4] for i in range(0, len(ftyp), 4)}
+    major = ftyp[:4]
+    brands = {ftyp[i:i+4] for i in range(0, len(ftyp), 4)}
     if major == b"qt  ": return "mov"
     if major[:3] in (b"M4A", b"M4B"): return "audio"
     if brands & {b"avis", b"msf1", b"hevc", b"hevx"} and major not in (b"avif", b"heic", b"heix"): return "avif"
@@ -84,7 +86,8 @@ def sniff(
         if head.startswith(magic): return kind
     if kind := _raw(head): return kind
     if _is_ts(head): return "ts"
-    return "audio" if head.startswith(_SOUND) else "image" if head.startswith(_STILL) else None
+    if head.startswith(_SOUND): return "audio"
+    return "image" if head.startswith(_STILL) else None
 
 # %% ../nbs/api/05_containers.ipynb #15644633
 _DEPTH = 8
@@ -132,6 +135,11 @@ def box_at(
     if size == 0: size = end - at
     return None if size < start - at else (name, start, at + size)
 
+# %% ../nbs/api/05_containers.ipynb #224100f2
+def _skip(look, name, start):
+    "ISO's `meta` has a version first, QuickTime's hasn't"
+    return 4 if name == b"meta" and look.read(start, 8)[4:8] != b"hdlr" else 0
+
 # %% ../nbs/api/05_containers.ipynb #832b1045
 def boxes(
     look:Look,
@@ -145,11 +153,6 @@ def boxes(
         yield (*path, name), start, at
         item = path[-1:] == (b"ilst",)
         if (name in INSIDE or item) and len(path) < _DEPTH: yield from boxes(look, start + _skip(look, name, start), at, (*path, name))
-
-# %% ../nbs/api/05_containers.ipynb #224100f2
-def _skip(look, name, start):
-    "ISO's `meta` has a version first, QuickTime's hasn't"
-    return 4 if name == b"meta" and look.read(start, 8)[4:8] != b"hdlr" else 0
 
 # %% ../nbs/api/05_containers.ipynb #7c78a140
 def _vint(data, at, keep=False):
@@ -173,7 +176,7 @@ def elements(
         size, m = _vint(head, n)
         if not n or not m: return
         start = at + n + m
-        stop = None if size == (1 << 7*m) - 1 else start + size
+        stop = None if size is None or size == (1 << 7*m) - 1 else start + size
         yield name, start, stop
         at = end if stop is None else stop
 

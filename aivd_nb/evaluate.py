@@ -7,15 +7,19 @@ __all__ = ['score_clips', 'choose_clips', 'clip_sources', 'figures', 'figures_by
            'evaluate_table']
 
 # %% ../nbs/api/50_evaluate.ipynb #f2256076
-import os
 from dataclasses import dataclass
 
-from .core import AivdError, ConfigError, Label, LabelsError
+from typing import TYPE_CHECKING
+from .core import AivdError, ConfigError, Failure, Label, LabelsError
 from .calibration import AI, INCONCLUSIVE, REAL
-from .detector import Failure
 from .labels import read_labels
 from .metrics import Interval, auc, bootstrap_interval, evaluate_intervals, wilson_interval
 from .show import percent
+
+# %% ../nbs/api/50_evaluate.ipynb #56776317
+if TYPE_CHECKING:
+    import numpy
+    import pandas
 
 # %% ../nbs/api/50_evaluate.ipynb #603fb82c
 def score_clips(
@@ -37,7 +41,7 @@ _RESULT = ["probability", "verdict", "leans", "reason", "error", "message", "ms"
 # %% ../nbs/api/50_evaluate.ipynb #166a8ca9
 def _row(path, a):
     "One clip's verdict or failure as a row; an error is an answer, too"
-    if not hasattr(a, "label"): return {"error": a.error, "message": a.message.replace(os.path.dirname(path) + os.sep, "")}
+    if not hasattr(a, "label"): return {"error": a.code, "message": f"{a.problem}. {a.remedy}"}
     return {"probability": a.probability, "verdict": a.label, "leans": a.leans, "reason": a.reason, "ms": a.timings_ms.get("total")}
 
 # %% ../nbs/api/50_evaluate.ipynb #3c46d83b
@@ -47,8 +51,10 @@ def _answers(detector, paths, alter):
         yield from detector.predict_many(paths)
         return
     for path in paths:
-        try: yield detector.predict(path, alter=alter)
-        except AivdError as e: yield Failure(path, e.code, str(e))
+        try:
+            yield detector.predict(path, alter=alter)
+        except AivdError as e:
+            yield Failure.of(path, e)
 
 # %% ../nbs/api/50_evaluate.ipynb #d1c83c20
 def choose_clips(
@@ -57,9 +63,13 @@ def choose_clips(
 ) -> "pandas.DataFrame": # at least one row
     "The rows with this value in this column"
     column, _, value = only.partition("=")
-    if column not in df: raise ConfigError(only, f"names no column of the labels (there are: {', '.join(c for c in df.columns if c != 'path')})", "Write COLUMN=VALUE, for example split=test")
+    if column not in df:
+        raise ConfigError(only, f"names no column of the labels (there are: {', '.join(c for c in df.columns if c != 'path')})",
+            "Write COLUMN=VALUE, for example split=test")
     found = df[df[column].astype(str) == value]
-    if not len(found): raise ConfigError(only, f"fits no clip (column {column} holds: {', '.join(sorted(set(df[column].dropna().astype(str)))[:8])})", "Write COLUMN=VALUE, for example split=test")
+    if not len(found):
+        raise ConfigError(only, f"fits no clip (column {column} holds: {', '.join(sorted(set(df[column].dropna().astype(str)))[:8])})",
+            "Write COLUMN=VALUE, for example split=test")
     return found.reset_index(drop=True)
 
 # %% ../nbs/api/50_evaluate.ipynb #b0bff98c
@@ -74,10 +84,15 @@ def clip_sources(
 # %% ../nbs/api/50_evaluate.ipynb #e1a9fea2
 def _verdict_figures(t, groups, n, seed):
     "Coverage, accuracy of the verdicts given, false alarms and misses, each with interval and number of clips"
-    y, said = t["label"].to_numpy(), t["verdict"].map({AI: 1, REAL: 0}).fillna(-1).to_numpy()
-    def of(value, rows): return bootstrap_interval(lambda _, v: _mean(v[v >= 0]), y[rows], value[rows].astype(float), None if groups is None else groups[rows], n, seed), int(rows.sum())
     import numpy as np
-    every, right = np.ones(len(y), bool), np.where(said < 0, -1, said == y)
+    y = t["label"].to_numpy()
+    said = t["verdict"].map({AI: 1, REAL: 0}).fillna(-1).to_numpy()
+    def of(value, rows):
+        by = None if groups is None else groups[rows]
+        share = lambda _, v: _mean(v[v >= 0])
+        return bootstrap_interval(share, y[rows], value[rows].astype(float), by, n, seed), int(rows.sum())
+    every = np.ones(len(y), bool)
+    right = np.where(said < 0, -1, said == y)
     found = {"coverage": of(said >= 0, every), "verdict_accuracy": (of(right, every)[0], int((said >= 0).sum()))}
     for name, label, call in (("called_ai", Label.REAL, 1), ("passed_as_real", Label.AI, 0)):
         if (y == label).any(): found[name] = of(said == call, y == label)
@@ -100,7 +115,8 @@ def figures(
     import pandas as pd
     t = table[table["probability"].notna()]
     y, groups = t["label"].to_numpy(), clip_sources(t)
-    found = {k: (i, int((y == _ON[k]).sum()) if k in _ON else len(t)) for k, i in evaluate_intervals(y, t["probability"].to_numpy(), threshold, groups, draws, seed).items()}
+    found = {k: (i, int((y == _ON[k]).sum()) if k in _ON else len(t))
+        for k, i in evaluate_intervals(y, t["probability"].to_numpy(), threshold, groups, draws, seed).items()}
     found |= _verdict_figures(t, groups, draws, seed)
     return pd.DataFrame({k: {**i._asdict(), "n": n} for k, (i, n) in found.items()}).T.astype({"n": int}).rename_axis("figure")
 
@@ -117,10 +133,12 @@ def figures_by(
     if column not in table: raise ConfigError(column, "is no column of the labels", f"Choose one of: {', '.join(table.columns)}")
     t = table[table["probability"].notna() & table[column].notna()]
     rows = [_part(table, g, column, value, label, threshold, draws, seed) for (value, label), g in t.groupby([column, "label"])]
-    return pd.DataFrame(rows, columns=[column, *_PART]).sort_values(["label", "n", column], ascending=[False, False, True], ignore_index=True)
+    return pd.DataFrame(rows, columns=[column, *_PART]).sort_values(["label", "n", column],
+        ascending=[False, False, True], ignore_index=True)
 
 # %% ../nbs/api/50_evaluate.ipynb #9cd73b0a
-_PART = ["label", "n", "sources", "right", "right_low", "right_high", "auc", "auc_low", "auc_high", "called_ai", "called_real", "inconclusive"]
+_PART = ["label", "n", "sources", "right", "right_low", "right_high", "auc", "auc_low", "auc_high", "called_ai",
+    "called_real", "inconclusive"]
 
 # %% ../nbs/api/50_evaluate.ipynb #855240a5
 def _part(table, g, column, value, label, threshold, draws, seed):
@@ -129,7 +147,8 @@ def _part(table, g, column, value, label, threshold, draws, seed):
     others = table[table["probability"].notna() & (table["label"] != label)]
     both, groups = pd.concat([g, others]), clip_sources(g)
     right = wilson_interval(int(((g["probability"] >= threshold) == (label == Label.AI)).sum()), len(g))
-    a = bootstrap_interval(auc, both["label"], both["probability"], clip_sources(both), draws, seed) if len(others) else Interval(*[float("nan")]*3)
+    a = Interval(*[float("nan")]*3)
+    if len(others): a = bootstrap_interval(auc, both["label"], both["probability"], clip_sources(both), draws, seed)
     said = [int((g["verdict"] == v).sum()) for v in (AI, REAL, INCONCLUSIVE)]
     return dict(zip([column, *_PART], [value, int(label), len(g), len(g) if groups is None else len(set(groups)), *right, *a, *said]))
 
@@ -139,7 +158,8 @@ def reasons(
 ) -> "pandas.Series": # count of each reason, the commonest first
     "How often each reason stood behind an inconclusive verdict, and each error behind none"
     import pandas as pd
-    why = table["reason"].dropna().astype(str).str.split(":").str[0].str.replace(r"^the score lies.*", "the score lies in the band", regex=True)
+    why = table["reason"].dropna().astype(str).str.split(":").str[0]
+    why = why.str.replace(r"^the score lies.*", "the score lies in the band", regex=True)
     return pd.concat([why, "error: " + table["error"].dropna().astype(str)]).value_counts().rename("clips")
 
 # %% ../nbs/api/50_evaluate.ipynb #8d120308
@@ -155,7 +175,8 @@ class Evaluation:
 
     def to_dict(self): # for JSON: NaN as None
         plain = lambda df: [{k: None if v != v else v for k, v in row.items()} for row in df.reset_index().to_dict("records")]
-        return {"about": self.about, "notes": list(self.notes), "figures": plain(self.figures), "reasons": self.reasons.to_dict(), **{f"by_{k}": plain(v.rename_axis("row")) for k, v in self.parts.items()}}
+        return {"about": self.about, "notes": list(self.notes), "figures": plain(self.figures), "reasons": self.reasons.to_dict(),
+            **{f"by_{k}": plain(v.rename_axis("row")) for k, v in self.parts.items()}}
 
 # %% ../nbs/api/50_evaluate.ipynb #8cd9a1eb
 def evaluate(
@@ -172,6 +193,43 @@ def evaluate(
     df = labels if hasattr(labels, "columns") else read_labels(labels)
     return evaluate_table(score_clips(df, detector, alter, progress), detector, threshold, draws, seed)
 
+# %% ../nbs/api/50_evaluate.ipynb #0aa6d3b2
+def _counts(t):
+    "How many clips of each class and how many sources; how long a clip took"
+    ok, groups = t[t["probability"].notna()], clip_sources(t)
+    return {"clips": len(t), "scored": len(ok), "real": int((ok["label"] == 0).sum()), "ai": int(ok["label"].sum()),
+        "sources": None if groups is None else len(set(groups)),
+        "median_ms": round(float(ok["ms"].median()), 1) if ok["ms"].notna().any() else None}
+
+# %% ../nbs/api/50_evaluate.ipynb #134086b0
+def _notes(t):
+    "What limits the figures"
+    ok, found = t[t["probability"].notna()], []
+    n = {c: int((ok["label"] == c).sum()) for c in Label}
+    if bad := len(t) - len(ok):
+        found.append(f"{bad} of {len(t)} files could not be analysed and count in no figure; their errors stand in the table of clips.")
+    for c, name, lost in ((Label.REAL, "real", "false alarms"), (Label.AI, "AI-generated", "how many AI clips are found")):
+        if not n[c]:
+            found.append(f"There is no {name} clip: nothing can be said about {lost}, and no figure that needs both classes is defined.")
+    if n[Label.REAL]: found.append(f"{n[Label.REAL]} real clips can't resolve a false-alarm rate under {percent(1/n[Label.REAL], 1)}.")
+    return (*found, *_source_notes(t, ok, n))
+
+# %% ../nbs/api/50_evaluate.ipynb #0b1df2e1
+def _source_notes(t, ok, n):
+    "What the sources of the clips mean for the intervals"
+    if clip_sources(t) is None:
+        yield ("The labels have no column group: intervals take every clip for a source of its own, "
+            "and are too narrow where clips share a camera, a website or a scene.")
+        return
+    names = {Label.REAL: "real", Label.AI: "AI-generated"}
+    few = [name for c, name in names.items() if n[c] and len(set(clip_sources(ok[ok["label"] == c]))) < 2]
+    if few: yield f"All {' and all '.join(few)} clips are of one source: no interval can be given."
+
+# %% ../nbs/api/50_evaluate.ipynb #718cc8a4
+def _first(table):
+    "What is wrong with the first clip, as the end of a sentence"
+    return f"; {table['file_path'].iloc[0]}, the first, {table['message'].iloc[0]}" if len(table) else ""
+
 # %% ../nbs/api/50_evaluate.ipynb #7134e608
 def evaluate_table(
     table, # from `score_clips`
@@ -183,27 +241,9 @@ def evaluate_table(
     "Work out all figures of clips that were scored"
     t, bundle = table, getattr(detector, "bundle", None)
     if not t["probability"].notna().any():
-        raise LabelsError("labels", f"none of the {len(t)} clips could be analysed; the first: {t['message'].iloc[0] if len(t) else 'there is none'}", "Give video files that can be read: `aivd probe FILE` says what is wrong with one", code="clips")
+        raise LabelsError("labels", f"none of the {len(t)} clips could be analysed{_first(t)}",
+            "Give video files that can be read: `aivd probe FILE` says what is wrong with one", code="clips")
     parts = {c: figures_by(t, c, threshold, min(draws, 300), seed) for c in ("generator", "kind") if c in t and t[c].notna().any()}
-    about = {"bundle": getattr(bundle, "name", None), "threshold": threshold, "band": bundle.band.to_json() if bundle else None, "draws": draws, "seed": seed, **_counts(t)}
+    about = {"bundle": getattr(bundle, "name", None), "threshold": threshold, "band": bundle.band.to_json() if bundle else None,
+        "draws": draws, "seed": seed, **_counts(t)}
     return Evaluation(t, figures(t, threshold, draws, seed), parts, reasons(t), about, _notes(t))
-
-# %% ../nbs/api/50_evaluate.ipynb #0aa6d3b2
-def _counts(t):
-    "How many clips of each class and how many sources; how long a clip took"
-    ok, groups = t[t["probability"].notna()], clip_sources(t)
-    return {"clips": len(t), "scored": len(ok), "real": int((ok["label"] == 0).sum()), "ai": int(ok["label"].sum()), "sources": None if groups is None else len(set(groups)),
-        "median_ms": round(float(ok["ms"].median()), 1) if ok["ms"].notna().any() else None}
-
-# %% ../nbs/api/50_evaluate.ipynb #134086b0
-def _notes(t):
-    "What limits the figures"
-    ok, found = t[t["probability"].notna()], []
-    n = {c: int((ok["label"] == c).sum()) for c in Label}
-    if bad := len(t) - len(ok): found.append(f"{bad} of {len(t)} files could not be analysed and count in no figure; their errors stand in the table of clips.")
-    for c, name, lost in ((Label.REAL, "real", "false alarms"), (Label.AI, "AI-generated", "how many AI clips are found")):
-        if not n[c]: found.append(f"There is no {name} clip: nothing can be said about {lost}, and no figure that needs both classes is defined.")
-    if n[Label.REAL]: found.append(f"{n[Label.REAL]} real clips can't resolve a false-alarm rate under {percent(1/n[Label.REAL], 1)}.")
-    if clip_sources(t) is None: found.append("The labels have no column group: intervals take every clip for a source of its own, and are too narrow where clips share a camera, a website or a scene.")
-    elif few := [name for c, name in ((0, "real"), (1, "AI-generated")) if n[Label(c)] and len(set(clip_sources(ok[ok["label"] == c]))) < 2]: found.append(f"All {' and all '.join(few)} clips are of one source: no interval can be given.")
-    return tuple(found)

@@ -13,13 +13,17 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
+from typing import Any
 import numpy as np
 import aivd_nb
-from .core import ConfigError, FingerprintError, WeightsError, atomic_write, cache_dir, cpu_count, file_digest, import_keras, require, shared_data
+from .core import (
+    ConfigError, FingerprintError, WeightsError, atomic_write, cache_dir, cpu_count,
+    file_digest, import_keras, require)
 
 # %% ../nbs/api/20_featurizers.ipynb #e3625443
 @dataclass(frozen=True)
@@ -44,9 +48,19 @@ def register(
     _registry[backbone.name] = backbone
     return backbone
 
+# %% ../nbs/api/20_featurizers.ipynb #c1988f5e
 def list_featurizers() -> list[str]: # sorted names
     "The backbones that can be asked for"
     return sorted(_registry)
+
+# %% ../nbs/api/20_featurizers.ipynb #b29915fc
+register(Backbone("mobilenetv2", 224, "out_relu", "MobileNetV2", (
+    ("mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5", "out_relu"),
+    ("mobilenet_v2_1.0_224_no_top.weights.h5", "out_relu"))))
+register(Backbone("inceptionv3", 224, "mixed10", "InceptionV3", (
+    ("inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5", "mixed10"),
+    ("inception_v3_to_mixed8.weights.h5", "mixed8"))))
+_lite = register(Backbone("efficientnet_lite0", None, network="efficientnet_lite0.onnx"))
 
 # %% ../nbs/api/20_featurizers.ipynb #023928b2
 def get_backbone(
@@ -57,15 +71,6 @@ def get_backbone(
         raise ConfigError(name, "is no known backbone", f"Choose one of: {', '.join(list_featurizers())}")
     return _registry[name]
 
-# %% ../nbs/api/20_featurizers.ipynb #b29915fc
-register(Backbone("mobilenetv2", 224, "out_relu", "MobileNetV2", (
-    ("mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5", "out_relu"),
-    ("mobilenet_v2_1.0_224_no_top.weights.h5", "out_relu"))))
-register(Backbone("inceptionv3", 224, "mixed10", "InceptionV3", (
-    ("inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5", "mixed10"),
-    ("inception_v3_to_mixed8.weights.h5", "mixed8"))))
-register(Backbone("efficientnet_lite0", None, network="efficientnet_lite0.onnx"));
-
 # %% ../nbs/api/20_featurizers.ipynb #e769e944
 @dataclass(frozen=True)
 class FeatureSpec:
@@ -74,10 +79,12 @@ class FeatureSpec:
     views: tuple[str, ...] = ("resized",)
     taps: tuple[str, ...] = () # empty: global average pooling of the last layer
     def __post_init__(self):
-        object.__setattr__(self, "views", tuple(self.views)); object.__setattr__(self, "taps", tuple(self.taps))
+        object.__setattr__(self, "views", tuple(self.views))
+        object.__setattr__(self, "taps", tuple(self.taps))
         b = get_backbone(self.backbone)
         if not self.views: raise ConfigError(self.backbone, "no view is named", "Name at least one, for example 'resized'")
-        if b.size is None and self.taps: raise ConfigError(self.backbone, "has no taps to choose", "Leave taps empty: the ONNX file fixes its output")
+        if b.size is None and self.taps:
+            raise ConfigError(self.backbone, "has no taps to choose", "Leave taps empty: the ONNX file fixes its output")
 
     def layers(self) -> tuple[tuple[str, bool], ...]: # (layer, with standard deviation?)
         "The taps taken apart; the last layer's mean where none is named"
@@ -87,6 +94,7 @@ class FeatureSpec:
 # %% ../nbs/api/20_featurizers.ipynb #e75860fa
 def _keras_models(): return Path(os.environ.get("KERAS_HOME", Path.home()/".keras"))/"models"
 
+# %% ../nbs/api/20_featurizers.ipynb #f50cf396
 def _weights_candidates(backbone, path):
     "Existing weight files as (file, last layer), best first"
     if path is not None and Path(path).is_file():
@@ -103,6 +111,17 @@ def _no_weights(backbone, why, path=None):
         f"Put {names} into a folder and name that folder in AIVD_WEIGHTS; with a network, Keras downloads the first by itself. "
         "The bundle `efficientnet_lite0` needs no download")
 
+# %% ../nbs/api/20_featurizers.ipynb #c541d17d
+def _download(backbone):
+    "Let Keras fetch its own ImageNet weights into its own folder"
+    if not backbone.application: return
+    keras = import_keras()
+    make = getattr(keras.applications, backbone.application)
+    try:
+        with redirect_stdout(sys.stderr): # its progress is no result
+            make(weights="imagenet", include_top=False, input_shape=(backbone.size, backbone.size, 3))
+    except Exception as e: raise _no_weights(backbone, f"can't be downloaded ({str(e).splitlines()[0][:120]})") from e
+
 # %% ../nbs/api/20_featurizers.ipynb #92adecf5
 def find_weights(
     name:str, # backbone
@@ -113,19 +132,11 @@ def find_weights(
     backbone = get_backbone(name)
     if path is not None and not Path(path).exists(): raise _no_weights(backbone, "are not there", path)
     found = _weights_candidates(backbone, path)
-    if not found and path is None and download: _download(backbone); found = _weights_candidates(backbone, path)
+    if not found and path is None and download:
+        _download(backbone)
+        found = _weights_candidates(backbone, path)
     if not found: raise _no_weights(backbone, "are not at hand", path)
     return found[0]
-
-# %% ../nbs/api/20_featurizers.ipynb #c541d17d
-def _download(backbone):
-    "Let Keras fetch its own ImageNet weights into its own folder"
-    if not backbone.application: return
-    keras = import_keras()
-    make = getattr(keras.applications, backbone.application)
-    try:
-        with redirect_stdout(sys.stderr): make(weights="imagenet", include_top=False, input_shape=(backbone.size, backbone.size, 3)) # its progress is no result
-    except Exception as e: raise _no_weights(backbone, f"can't be downloaded ({str(e).splitlines()[0][:120]})") from e
 
 # %% ../nbs/api/20_featurizers.ipynb #6c40add1
 def _pool(x, with_std, name):
@@ -135,7 +146,31 @@ def _pool(x, with_std, name):
     if not with_std: return [mean]
     ops = keras.ops
     var = ops.mean(ops.square(x - mean[:, None, None]), axis=(1, 2))
-    return [mean, ops.sqrt(var + 1e-6)]
+    return [mean, ops.sqrt(ops.add(var, 1e-6))]
+
+# %% ../nbs/api/20_featurizers.ipynb #195ec92a
+def _load_cnn(b, weights):
+    "The Keras application, cut at the last layer that the weights file holds, with the weights in"
+    keras = import_keras()
+    cnn = getattr(keras.applications, b.application)(weights=None, include_top=False, input_shape=(b.size, b.size, 3))
+    if weights == "random": return cnn
+    file, last = find_weights(b.name, weights)
+    cut = keras.Model(cnn.input, cnn.get_layer(last).output)
+    try:
+        (cnn if last == b.last else cut).load_weights(file)
+    except Exception as e:
+        raise WeightsError(file, f"does not hold the weights of {b.name} up to {last}", "Copy or download the file again") from e
+    return cut
+
+# %% ../nbs/api/20_featurizers.ipynb #2556e587
+def _tapped(cnn, spec):
+    "The CNN with the tapped layers as its outputs"
+    keras = import_keras()
+    missing = [n for n, _ in spec.layers() if n not in {layer.name for layer in cnn.layers}]
+    if missing:
+        raise WeightsError(spec.backbone, f"layer {missing[0]} is not in the weights at hand, which end at {cnn.layers[-1].name}",
+            "Name an earlier layer as tap, or provide Keras' whole weights")
+    return keras.Model(cnn.input, [cnn.get_layer(n).output for n, _ in spec.layers()])
 
 # %% ../nbs/api/20_featurizers.ipynb #b26ce587
 def keras_model(
@@ -147,33 +182,11 @@ def keras_model(
     b = get_backbone(spec.backbone)
     if not b.application: raise ConfigError(b.name, "is not a Keras application", "Use engine='onnx' with its ONNX file")
     cnn = _load_cnn(b, weights)
-    x = keras.Input((b.size, b.size, 3), name="frames")
+    x: Any = keras.Input((b.size, b.size, 3), name="frames")
     outputs = [p for (layer, std), t in zip(spec.layers(), _tapped(cnn, spec)(x * 2.0 - 1.0)) for p in _pool(t, std, layer)]
     model = keras.Model(x, outputs[0] if len(outputs) == 1 else keras.layers.Concatenate()(outputs), name=b.name)
     model.trainable = False
     return model
-
-# %% ../nbs/api/20_featurizers.ipynb #195ec92a
-def _load_cnn(b, weights):
-    "The Keras application, cut at the last layer that the weights file holds, with the weights in"
-    keras = import_keras()
-    cnn = getattr(keras.applications, b.application)(weights=None, include_top=False, input_shape=(b.size, b.size, 3))
-    if weights == "random": return cnn
-    file, last = find_weights(b.name, weights)
-    cut = keras.Model(cnn.input, cnn.get_layer(last).output)
-    try: (cnn if last == b.last else cut).load_weights(file)
-    except Exception as e: raise WeightsError(file, f"does not hold the weights of {b.name} up to {last}", "Copy or download the file again") from e
-    return cut
-
-# %% ../nbs/api/20_featurizers.ipynb #2556e587
-def _tapped(cnn, spec):
-    "The CNN with the tapped layers as its outputs"
-    keras = import_keras()
-    missing = [n for n, _ in spec.layers() if n not in {l.name for l in cnn.layers}]
-    if missing:
-        raise WeightsError(spec.backbone, f"layer {missing[0]} is not in the weights at hand, which end at {cnn.layers[-1].name}",
-            "Name an earlier layer as tap, or provide Keras' whole weights")
-    return keras.Model(cnn.input, [cnn.get_layer(n).output for n, _ in spec.layers()])
 
 # %% ../nbs/api/20_featurizers.ipynb #8fee8314
 def export_onnx(
@@ -192,7 +205,11 @@ def export_onnx(
     with atomic_write(path) as tmp: tmp.write_bytes(proto.SerializeToString())
 
 # %% ../nbs/api/20_featurizers.ipynb #1caca7b9
-_PROBE = "CAg6lAEKGAoBYQoBYhIBeSINTWF0TXVsSW50ZWdlchIBcCpLCAQIEBADQgFiSkB/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/WhMKAWESDgoMCAISCAoCCAEKAggEYhMKAXkSDgoMCAYSCAoCCAEKAggQQgQKABAR" # y = a·b for bytes a (1, 4) and signed bytes b (4, 16), all of them 127
+# y = a·b for bytes a (1, 4) and signed bytes b (4, 16), all of them 127
+_PROBE = (
+    "CAg6lAEKGAoBYQoBYhIBeSINTWF0TXVsSW50ZWdlchIBcCpLCAQIEBADQgFiSkB/f39/f39/f39/f39/f39/f39/f39/f39/f39/"
+    "f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/WhMKAWESDgoMCAISCAoCCAEKAggEYhMKAXkSDgoMCAYSCAoCCAEK"
+    "AggQQgQKABAR")
 _EXACT = "session.x64quantprecision"
 
 @lru_cache(1)
@@ -200,7 +217,8 @@ def _saturates() -> bool:
     "Whether this processor's sums of 8-bit products are cut off"
     import onnxruntime as ort
     session = ort.InferenceSession(base64.b64decode(_PROBE), providers=["CPUExecutionProvider"])
-    return bool(session.run(None, {"a": np.full((1, 4), 255, np.uint8)})[0][0, 0] != 4*255*127)
+    product: Any = session.run(None, {"a": np.full((1, 4), 255, np.uint8)})[0]
+    return bool(product[0, 0] != 4*255*127)
 
 # %% ../nbs/api/20_featurizers.ipynb #4cfe83e1
 def onnx_session(
@@ -211,11 +229,15 @@ def onnx_session(
     import onnxruntime as ort
     ort.disable_telemetry_events() # for a process that imported it before this package, and for Windows
     options = ort.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = threads or cpu_count(), 3
+    options.intra_op_num_threads = threads or cpu_count()
+    options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0") # a thread that waits leaves its processor to the decoder
     if _saturates(): options.add_session_config_entry(_EXACT, "1")
-    try: return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as e: raise WeightsError(path, "is not a model that ONNX Runtime can load", "Delete it if it lies in the cache, or copy it again") from e
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as e:
+        raise WeightsError(path, "is not a model that ONNX Runtime can load",
+            "Delete it if it lies in the cache, or copy it again") from e
 
 # %% ../nbs/api/20_featurizers.ipynb #e75344c1
 def fingerprint_image(
@@ -236,6 +258,7 @@ def fingerprint_of(
     basis = np.cos(np.outer(np.arange(1, 33), np.arange(1, f.size + 1)) * 0.7)
     return tuple(float(round(v, 6)) for v in basis @ f / np.sqrt(f.size))
 
+# %% ../nbs/api/20_featurizers.ipynb #a9d32030
 def same_fingerprint(a, b, tolerance:float=1e-2) -> bool:
     "Whether two fingerprints tell of one function, rounding apart"
     a, b = np.asarray(a), np.asarray(b)
@@ -246,24 +269,24 @@ def same_fingerprint(a, b, tolerance:float=1e-2) -> bool:
 class Featurizer:
     "A frozen CNN ready to run: (n, size, size, 3) float32 in [0, 1] → (n, dim) float32"
     spec: FeatureSpec
-    run: object = field(repr=False) # the function itself
+    run: Callable[[np.ndarray], np.ndarray] = field(repr=False) # the function itself
     size: int
     identity: str # digest of the weights, layers and engine
     workers: int = 1 # calls that may run at once
     batch: int = 32 # squares a call that pay best
-    release: object = field(default=lambda: None, repr=False) # gives back the memory that calls have used, and may take anew
+    release: Callable[[], object] = field(default=lambda: None, repr=False) # gives back the memory that calls have used, and may take anew
     taps: tuple = () # ((layer, columns), …) of one view's features; empty: not known apart
 
-    def __call__(self, frames):
+    def __call__(self, frames:np.ndarray) -> np.ndarray:
         if frames.ndim != 4 or frames.shape[1:] != (self.size, self.size, 3):
             raise ConfigError(self.spec.backbone, f"frames have shape {frames.shape}", f"Give (n, {self.size}, {self.size}, 3)")
         return self.run(np.ascontiguousarray(frames, np.float32))
 
     @cached_property
-    def fingerprint(self): return fingerprint_of(self(fingerprint_image(self.size)))
+    def fingerprint(self) -> tuple[float, ...]: return fingerprint_of(self(fingerprint_image(self.size)))
 
     @cached_property
-    def dim(self): return int(self(fingerprint_image(self.size)).shape[1])
+    def dim(self) -> int: return int(self(fingerprint_image(self.size)).shape[1])
 
     @property
     def columns(self) -> tuple: # ((view, layer, columns), …)
@@ -274,53 +297,28 @@ class Featurizer:
     def check_fingerprint(self,
         wanted, # the 32 numbers of the features that a head was trained on
         source:str="this bundle", # who asks
-    ):
+    ) -> None:
         "Refuse features that are not those a head was trained on"
         if same_fingerprint(wanted, self.fingerprint): return
+        taps = ", ".join(self.spec.taps) or "last layer"
         raise FingerprintError(source, f"was trained on other features than these weights of {self.spec.backbone} give",
-            f"Provide the ImageNet weights of {self.spec.backbone} (taps: {', '.join(self.spec.taps) or 'last layer'}) in AIVD_WEIGHTS, or train a head on yours")
+            f"Provide the ImageNet weights of {self.spec.backbone} (taps: {taps}) in AIVD_WEIGHTS, or train a head on yours")
 
-# %% ../nbs/api/20_featurizers.ipynb #c3a6c909
-def create(
-    spec:FeatureSpec, # backbone and taps
-    weights=None, # file or folder; an .onnx file is used as it is
-    engine:str="onnx", # "onnx" (serving; TensorFlow only to export once) or "keras" (the reference)
-    threads:int|None=None, # calls of the ONNX engine that may run at once; None: as many as the process has processors
-) -> Featurizer:
-    "The featurizer that a spec describes"
-    if engine not in ("onnx", "keras"): raise ConfigError(engine, "is no known engine", "Choose 'onnx' or 'keras'")
-    if weights is not None and Path(weights).suffix == ".onnx": return _from_onnx(spec, weights, threads)
-    network = get_backbone(spec.backbone).network
-    if network: return _from_onnx(spec, Path(aivd_nb.__file__).parent/"networks"/network, threads)
-    if get_backbone(spec.backbone).size is None:
-        raise WeightsError(spec.backbone, "comes as an ONNX file and none is named", "Load it through its bundle, which holds the file")
-    return (_cached_onnx if engine == "onnx" else _from_keras)(spec, weights, threads)
+# %% ../nbs/api/20_featurizers.ipynb #90242b86
+def _from_keras(spec, weights, threads):
+    "Featurizer over the Keras model itself"
+    file, _ = find_weights(spec.backbone, weights)
+    model = keras_model(spec, file)
+    run = lambda x: model.predict_on_batch(x)
+    return Featurizer(spec, run, model.input_shape[1], f"keras:{_identity(spec, file)}", taps=_widths(model, spec))
 
-# %% ../nbs/api/20_featurizers.ipynb #541f2d5f
-def _from_onnx(spec, file, threads, identity=None):
-    "Featurizer over an ONNX file; its input says the size"
-    session = onnx_session(file, 1)
-    i, o = session.get_inputs()[0], session.get_outputs()[0].name
-    run = lambda x, how=None: session.run([o], {i.name: x}, how)[0].astype(np.float32, copy=False)
-    release = partial(run, np.zeros((1, *i.shape[1:]), np.float32), _shrinking())
-    taps = json.loads(session.get_modelmeta().custom_metadata_map.get("taps", "[]"))
-    return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", threads or cpu_count(), 2, release, tuple(map(tuple, taps)))
-
-def _shrinking():
-    "Options of an ONNX Runtime call after which its memory is given back"
-    import onnxruntime as ort
-    options = ort.RunOptions()
-    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-    return options
-
+# %% ../nbs/api/20_featurizers.ipynb #0056b274
 def _identity(spec, file): return f"{file_digest(file)}:{'+'.join(f'{n}:{s:d}' for n, s in spec.layers())}:centred:named"
 
-# %% ../nbs/api/20_featurizers.ipynb #4a12523f
-def _export_place(name, other):
-    "Where an export lies or may be written: in the cache folder if that can be, else in another"
-    try: file = cache_dir()/"onnx"/name
-    except ConfigError: return other/name
-    return file if file.is_file() or os.access(next(p for p in file.parents if p.exists()), os.W_OK) else other/name
+# %% ../nbs/api/20_featurizers.ipynb #143362c4
+def _widths(model, spec):
+    width = lambda layer: model.get_layer(f"{layer}_mean").output.shape[-1]
+    return tuple((layer, width(layer)*(1 + std)) for layer, std in spec.layers())
 
 # %% ../nbs/api/20_featurizers.ipynb #51753c1a
 def _cached_onnx(spec, weights, threads):
@@ -338,10 +336,44 @@ def _cached_onnx(spec, weights, threads):
             export_onnx(model, onnx, _widths(model, spec))
         return _from_onnx(spec, onnx, threads, f"onnx:{identity}")
 
-def _from_keras(spec, weights, threads):
-    "Featurizer over the Keras model itself"
-    file, _ = find_weights(spec.backbone, weights)
-    model = keras_model(spec, file)
-    return Featurizer(spec, lambda x: model.predict_on_batch(x), model.input_shape[1], f"keras:{_identity(spec, file)}", taps=_widths(model, spec))
+# %% ../nbs/api/20_featurizers.ipynb #4a12523f
+def _export_place(name, other):
+    "Where an export lies or may be written: in the cache folder if that can be, else in another"
+    try: file = cache_dir()/"onnx"/name
+    except ConfigError: return other/name
+    return file if file.is_file() or os.access(next(p for p in file.parents if p.exists()), os.W_OK) else other/name
 
-def _widths(model, spec): return tuple((layer, model.get_layer(f"{layer}_mean").output.shape[-1]*(1 + std)) for layer, std in spec.layers())
+# %% ../nbs/api/20_featurizers.ipynb #541f2d5f
+def _from_onnx(spec, file, threads, identity=None):
+    "Featurizer over an ONNX file; its input says the size"
+    session = onnx_session(file, 1)
+    i, o = session.get_inputs()[0], session.get_outputs()[0].name
+    run = lambda x, how=None: np.asarray(session.run([o], {i.name: x}, how)[0], np.float32)
+    release = partial(run, np.zeros((1, *i.shape[1:]), np.float32), _shrinking())
+    taps = json.loads(session.get_modelmeta().custom_metadata_map.get("taps", "[]"))
+    return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", threads or cpu_count(), 2,
+        release, tuple(map(tuple, taps)))
+
+# %% ../nbs/api/20_featurizers.ipynb #aab7a150
+def _shrinking():
+    "Options of an ONNX Runtime call after which its memory is given back"
+    import onnxruntime as ort
+    options = ort.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
+
+# %% ../nbs/api/20_featurizers.ipynb #c3a6c909
+def create(
+    spec:FeatureSpec, # backbone and taps
+    weights=None, # file or folder; an .onnx file is used as it is
+    engine:str="onnx", # "onnx" (serving; TensorFlow only to export once) or "keras" (the reference)
+    threads:int|None=None, # calls of the ONNX engine that may run at once; None: as many as the process has processors
+) -> Featurizer:
+    "The featurizer that a spec describes"
+    if engine not in ("onnx", "keras"): raise ConfigError(engine, "is no known engine", "Choose 'onnx' or 'keras'")
+    if weights is not None and Path(weights).suffix == ".onnx": return _from_onnx(spec, weights, threads)
+    network = get_backbone(spec.backbone).network
+    if network: return _from_onnx(spec, Path(aivd_nb.__file__).parent/"networks"/network, threads)
+    if get_backbone(spec.backbone).size is None:
+        raise WeightsError(spec.backbone, "comes as an ONNX file and none is named", "Load it through its bundle, which holds the file")
+    return (_cached_onnx if engine == "onnx" else _from_keras)(spec, weights, threads)

@@ -20,8 +20,10 @@ _NOTE = "frames.json"
 
 def _note(folder):
     "What a folder's `frames.json` says; nothing where it has none that can be read"
-    try: return json.loads((Path(folder)/_NOTE).read_text())
-    except (OSError, ValueError): return {}
+    try:
+        return json.loads((Path(folder)/_NOTE).read_text())
+    except (OSError, ValueError):
+        return {}
 
 def _name(video, limit=200):
     "The video's name without suffix, cut to what a file system takes with a digest behind it"
@@ -50,8 +52,10 @@ def _path(folder, number): return Path(folder)/f"frame_{number:04d}.jpg"
 # %% ../nbs/api/11_frames.ipynb #6702af12
 def _prepare(folder, note):
     "Make the folder carry this note; frames made under another one are removed"
-    try: folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e: raise ConfigError(folder, f"can't be made ({e.strerror})", "Choose a root that can be written") from e
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise ConfigError(folder, f"can't be made ({e.strerror})", "Choose a root that can be written") from e
     old = _note(folder)
     if all(old.get(k) == note[k] for k in ("digest", "every", "size", "quality")): return old
     for p in folder.glob("frame_*.jpg"): p.unlink()
@@ -60,6 +64,11 @@ def _prepare(folder, note):
 
 def _write_note(folder, note):
     with atomic_write(folder/_NOTE) as tmp: tmp.write_text(json.dumps(note, indent=1))
+
+# %% ../nbs/api/11_frames.ipynb #6ba44cd5
+def _stored(folder):
+    "Paths of the stored frames, in order"
+    return sorted(Path(folder).glob("frame_*.jpg"), key=lambda p: int(p.stem[6:]))
 
 # %% ../nbs/api/11_frames.ipynb #6427b9a8
 def store_frames(
@@ -73,18 +82,14 @@ def store_frames(
     "Write every n-th frame of a video to `<root>/<name>/frame_0001.jpg` …; does only what is missing"
     with VideoReader(video, limits) as reader:
         n, folder = reader.info().n_frames, frames_folder(video, root)
-        note = {"source": os.path.abspath(video), "digest": file_digest(video), "every": every, "size": size, "quality": quality, "frames": None}
+        note = {"source": os.path.abspath(video), "digest": file_digest(video), "every": every, "size": size,
+            "quality": quality, "frames": None}
         if _prepare(folder, note)["frames"] == len(_stored(folder)): return folder
         missing = {i: _path(folder, k) for k, i in enumerate(every_nth(n, every), 1) if not _path(folder, k).exists()}
         for frame in reader.frames(missing):
             with atomic_write(missing[frame.index]) as tmp: tmp.write_bytes(_jpeg(frame.image, size, quality))
     _write_note(folder, {**note, "frames": len(_stored(folder))})
     return folder
-
-# %% ../nbs/api/11_frames.ipynb #6ba44cd5
-def _stored(folder):
-    "Paths of the stored frames, in order"
-    return sorted(Path(folder).glob("frame_*.jpg"), key=lambda p: int(p.stem[6:]))
 
 # %% ../nbs/api/11_frames.ipynb #efdd1a03
 def load_frames(

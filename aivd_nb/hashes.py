@@ -11,7 +11,6 @@ import csv
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 import cv2
 import numpy as np
 from .core import LabelsError, atomic_write
@@ -19,7 +18,9 @@ from .video import Limits, VideoReader
 
 # %% ../nbs/api/18_hashes.ipynb #4f7556a3
 _FRAMES, _SIDE, _BYTES = 6, 64, 32
-_CUTS = ((0, 0, 0, 0), (.05, .05, .05, .05), (0, .1, 0, 0), (.1, 0, 0, 0), (0, 0, 0, .1), (0, 0, .1, 0), (0, .1, 0, .1), (.1, 0, .1, 0), (0, .1, .1, 0), (.1, 0, 0, .1)) # shares cut off: top, bottom, left, right
+# shares cut off: top, bottom, left, right
+_CUTS = ((0, 0, 0, 0), (.05, .05, .05, .05), (0, .1, 0, 0), (.1, 0, 0, 0), (0, 0, 0, .1), (0, 0, .1, 0), (0, .1, 0, .1), (.1, 0, .1, 0),
+    (0, .1, .1, 0), (.1, 0, 0, .1))
 _NEAR = (56, 36) # bits of 256 that may differ: phash, or dhash
 _APART = 100 # bits of phash beyond which dhash is not believed: of smooth pictures, such as a gradient, it says little
 _FLAT = 4.0 # standard deviation of grey values below which a frame, black or blank, tells nothing
@@ -104,9 +105,11 @@ def write_hashes(
     with atomic_write(out) as tmp, open(tmp, "w", newline="", encoding="utf-8") as f:
         rows = csv.writer(f)
         rows.writerow(_COLUMNS)
-        n = -1
-        for n, c in enumerate(clips): rows.writerow((c.path, c.text()))
-    return n + 1
+        n = 0
+        for c in clips:
+            rows.writerow((c.path, c.text()))
+            n += 1
+    return n
 
 # %% ../nbs/api/18_hashes.ipynb #22f7462e
 def read_hashes(
@@ -117,7 +120,8 @@ def read_hashes(
         with open(file, newline="", encoding="utf-8") as f: rows = list(csv.DictReader(f))
         if rows and not set(_COLUMNS) <= set(rows[0]): raise ValueError(f"it has no columns {' and '.join(_COLUMNS)}")
         return [ClipHash.from_text(r["file_path"], r["hashes_v1"]) for r in rows]
-    except (OSError, ValueError, csv.Error) as e: raise LabelsError(file, f"can't be read as a list of hashes ({e})", "Make one with: aivd hash CLIPS --out hashes.csv") from e
+    except (OSError, ValueError, csv.Error) as e:
+        raise LabelsError(file, f"can't be read as a list of hashes ({e})", "Make one with: aivd hash CLIPS --out hashes.csv") from e
 
 # %% ../nbs/api/18_hashes.ipynb #71b2c17b
 @dataclass(frozen=True)
@@ -133,19 +137,21 @@ class HashIndex:
         clips:Iterable=(), # of `ClipHash`
     ):
         self.paths, self._n = [], 0
-        self._bits, self._owners = np.zeros((64, len(_CUTS), 2, _BYTES), np.uint8), np.zeros(64, int)
+        self._bits = np.zeros((64, len(_CUTS), 2, _BYTES), np.uint8)
+        self._owners = np.zeros(64, int)
         for c in clips: self.add(c)
-    def add(self, clip:ClipHash):
+    def add(self, clip:ClipHash) -> None:
         "One more known clip"
         end = self._n + len(clip)
         while end > len(self._bits): self._bits, self._owners = (np.concatenate([a, np.zeros_like(a)]) for a in (self._bits, self._owners))
-        self._bits[self._n:end], self._owners[self._n:end] = clip.bits, len(self.paths)
+        self._bits[self._n:end] = clip.bits
+        self._owners[self._n:end] = len(self.paths)
         self.paths.append(clip.path)
         self._n = end
     def nearest(self, clip:ClipHash) -> Near|None:
         "The known clip in which at least half of a clip's frames are found; of several, that with most of them; never the clip itself"
         if not len(clip) or not self._n: return None
-        counts = sum(_owners_hit(frame, self._bits[:self._n], self._owners[:self._n], len(self.paths)) for frame in clip.bits)
+        counts = np.sum([_owners_hit(frame, self._bits[:self._n], self._owners[:self._n], len(self.paths)) for frame in clip.bits], axis=0)
         best = max((i for i in np.flatnonzero(2*counts >= len(clip)) if self.paths[i] != clip.path), key=lambda i: counts[i], default=None)
         return None if best is None else Near(self.paths[best], round(float(counts[best]/len(clip)), 3))
 

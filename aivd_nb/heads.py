@@ -7,9 +7,10 @@ __all__ = ['CELLS', 'HeadConfig', 'check_head', 'fit_projection', 'build_head', 
            'load_head']
 
 # %% ../nbs/api/30_heads.ipynb #e0e0aaa2
-from dataclasses import asdict, dataclass
+import os
+from dataclasses import dataclass
 import numpy as np
-from .core import ConfigError, WeightsError, import_keras, seed_everything
+from .core import ConfigError, WeightsError, import_keras
 
 # %% ../nbs/api/30_heads.ipynb #ffba9e62
 CELLS = ("simplernn", "gru", "lstm", "logistic")
@@ -62,8 +63,14 @@ def fit_projection(
 def _principal_axes(z, k):
     "Axes of the k largest components, each scaled so that its scores have unit variance"
     if k > min(z.shape): raise ConfigError("HeadConfig.projection", f"{k} components can't be had from {z.shape[0]} frames of {z.shape[1]} features", "Give a smaller number")
-    if z.shape[1] <= z.shape[0]: val, vec = np.linalg.eigh(z.T @ z); vec = vec[:, ::-1][:, :k]; val = val[::-1][:k]
-    else: val, u = np.linalg.eigh(z @ z.T); val = val[::-1][:k]; vec = z.T @ u[:, ::-1][:, :k] / np.sqrt(np.maximum(val, 1e-12))
+    if z.shape[1] <= z.shape[0]:
+        val, vec = np.linalg.eigh(z.T @ z)
+        vec = vec[:, ::-1][:, :k]
+        val = val[::-1][:k]
+    else:
+        val, u = np.linalg.eigh(z @ z.T)
+        val = val[::-1][:k]
+        vec = z.T @ u[:, ::-1][:, :k] / np.sqrt(np.maximum(val, 1e-12))
     return vec / np.sqrt(np.maximum(val, 1e-8))
 
 # %% ../nbs/api/30_heads.ipynb #8962a35f
@@ -97,6 +104,7 @@ def _clipped(x, mean, scale, name):
     x = keras.layers.ReLU(max_value=12.0, name=f"clip_{name}")(keras.layers.Rescaling(1.0, 6.0)(x))
     return keras.layers.Rescaling(1.0, -6.0)(x)
 
+# %% ../nbs/api/30_heads.ipynb #bd870a41
 def _scaled(x, projection):
     "Standardise, clip and project with constants"
     keras = import_keras()

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 from waitress.adjustments import Adjustments
 from waitress.buffers import OverflowableBuffer, TempfileBasedBuffer
 from waitress.channel import HTTPChannel
@@ -125,6 +126,9 @@ class Hooks:
     admit:Callable # (environ without a body) → `Ticket` or `Refused`
     refuse:Callable # (HTTP status) → `Refused`
     trouble:Callable # (what), for the operator
+
+# %% ../nbs/api/49_intake.ipynb #edc438cd
+# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 
 # %% ../nbs/api/49_intake.ipynb #c983be4d
 class _File(TempfileBasedBuffer):
@@ -291,7 +295,7 @@ def _end(self:_Channel):
         else:
             request.refuse(self.server.hooks.refuse(408))
             self.requests.append(request)
-            self.server.add_task(self)
+            self.server.add_task(self) # pyright: ignore[reportArgumentType]
 
 # %% ../nbs/api/49_intake.ipynb #7185e5a4
 class Intake(TcpWSGIServer):
@@ -309,7 +313,7 @@ class Intake(TcpWSGIServer):
         self.hooks, self.rules, self.folder, self.paused = hooks, rules, folder, 0.0
         self.traffic = Traffic(rules.bodies, 2*rules.body)
         proxy = {"trusted_proxy": rules.trusted, "trusted_proxy_count": 1, "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"}} if rules.trusted else {}
-        self._head = proxy_headers_middleware(lambda environ, start: environ, clear_untrusted=True, **proxy)
+        self._head = proxy_headers_middleware(lambda environ, start: environ, clear_untrusted=True, **proxy) # pyright: ignore[reportArgumentType]
         host = f"[{host}]" if ":" in host else host
         adj = Adjustments(listen=f"{host}:{port}", threads=threads, ident=None, max_request_body_size=rules.body, max_request_header_size=1 << 15, inbuf_overflow=1 << 16, cleanup_interval=1,
             asyncore_use_poll=True, clear_untrusted_proxy_headers=True, **proxy)
@@ -333,7 +337,7 @@ class Intake(TcpWSGIServer):
 
 # %% ../nbs/api/49_intake.ipynb #5871e2a4
 def _admit(self:Intake, channel, request):
-    environ = self._head(_Task(channel, request).get_environment(), None)
+    environ: Any = self._head(_Task(channel, request).get_environment(), None) # pyright: ignore[reportArgumentType]
     if not isinstance(environ, dict): return self.hooks.refuse(400) # the proxy's headers make no sense
     request.counts_for = client_of(environ["REMOTE_ADDR"])
     try: return self.hooks.admit(environ)
@@ -365,7 +369,7 @@ def _room(self:Intake, client):
     held = Counter(c.client for c in there)
     if client != client_of(rules.trusted) and held[client] >= rules.each: return False
     if len(there) < rules.connections: return True
-    most = max(held, key=held.get)
+    most = max(held, key=lambda c: held[c])
     if held[most] <= held[client] + 1: return False
     idle = [c for c in there if c.client == most and not c.requests] or [c for c in there if c.client == most]
     min(idle, key=lambda c: c.free_since).handle_close()

@@ -21,23 +21,24 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 from .confine import Held
-from .core import AivdError, ConfigError, cpu_count
+from .core import CODES, AivdError, ConfigError, Failure, cpu_count
 from .intake import Ticket
 from .sandbox import Sandbox, SandboxError, SandboxLimits
 
 # %% ../nbs/api/56_jobs.ipynb #4fbd43ee
 _SCHEMA = """
 create table if not exists jobs(id text primary key, digest text not null, model text not null, name text not null, size integer not null, state text not null, created real not null, started real,
-  finished real, result text, error text, message text, remedy text, cached integer not null default 0, took real, due real not null default 0);
+  finished real, result text, code text, problem text, remedy text, cached integer not null default 0, took real, due real not null default 0);
 create table if not exists frames(digest text not null, model text not null, n integer not null, time_s real not null, jpeg blob not null, primary key(digest, model, n));
 create index if not exists by_content on jobs(digest, model, state);
 create index if not exists by_age on jobs(created);
 """
 _MAKE = 0x61697664 # SQLite's application id: "aivd"
-_VERSION = 2
+_VERSION = 3
 FINISHED = ("done", "failed", "interrupted")
-_PASSING = ("timeout", "memory", "crash", "cancelled", "storage", "stopped")
+_PASSING = tuple(c for c, code in CODES.items() if code.passes)
 
 # %% ../nbs/api/56_jobs.ipynb #3acf9d3c
 def _opened(path):
@@ -79,6 +80,9 @@ def _bring_up_to_date(db):
     if "job" in old:
         db.execute("alter table frames rename to frames_of_jobs")
         for column in ("took real", "due real not null default 0"): db.execute(f"alter table jobs add column {column}")
+    columns = {r[1] for r in db.execute("pragma table_info(jobs)")}
+    for was, now in (("error", "code"), ("message", "problem")):
+        if was in columns: db.execute(f"alter table jobs rename column {was} to {now}")
     db.executescript(_SCHEMA + f"pragma application_id={_MAKE}; pragma user_version={_VERSION};")
     if "job" in old:
         db.execute("insert or ignore into frames select j.digest, j.model, f.n, f.time_s, f.jpeg from frames_of_jobs f join jobs j on j.id=f.job")
@@ -134,10 +138,10 @@ class _Answers(_Database):
         "Keep a result; all of it or nothing. Frames are kept once for each content"
         _finish(self, job, result)
 
-    def fail(self, job:str, code:str, message:str, remedy:str) -> None:
+    def fail(self, job:str, code:str, problem:str, remedy:str) -> None:
         "Keep the reason why there is no result"
         now = time.time()
-        self._run("update jobs set state='failed', finished=?, took=?-started, error=?, message=?, remedy=? where id=?", now, now, code, message, remedy, job)
+        self._run("update jobs set state='failed', finished=?, took=?-started, code=?, problem=?, remedy=? where id=?", now, now, code, problem, remedy, job)
 
     def answer_again(self,
         job:str, # a new job
@@ -164,7 +168,9 @@ class JobStore(_Answers):
 
     def interrupt(self) -> int: # how many
         "After a restart: what was waiting or running then did not get done, and says so"
-        return len(self._run("update jobs set state='interrupted', finished=?, error='interrupted', message='was not finished, because the server was restarted', remedy='Send it again' where state in ('queued','running') returning id", time.time()))
+        why = CODES["interrupted"]
+        told = "update jobs set state='interrupted', finished=?, code='interrupted', problem=?, remedy=? where state in ('queued','running') returning id"
+        return len(self._run(told, time.time(), why.problem, why.remedy))
 
     def sweep(self, older_than_s:float) -> int: # how many
         "Forget finished jobs of a certain age"
@@ -185,7 +191,7 @@ class JobStore(_Answers):
         return _shrink(self)
 
 # %% ../nbs/api/56_jobs.ipynb #89f11b20
-def _create(self:JobStore, digest, model, name, size, known):
+def _create(self:_Answers, digest, model, name, size, known):
     job = secrets.token_urlsafe(16)
     with self._together() as run:
         run("insert into jobs(id, digest, model, name, size, state, created) values(?,?,?,?,?,?,?)", (job, digest, model, name, size, "queued", time.time()))
@@ -193,21 +199,21 @@ def _create(self:JobStore, digest, model, name, size, known):
     return job
 
 # %% ../nbs/api/56_jobs.ipynb #7d6166e9
-def _finish(self:JobStore, job, result):
+def _finish(self:_Answers, job, result):
     kept, now = json.dumps({k: result[k] for k in ("verdict", "facts", "provenance")}, ensure_ascii=False), time.time()
     with self._together() as run:
         row = run("update jobs set state='done', finished=?, took=?-started, result=? where id=? returning digest, model", (now, now, kept, job)).fetchone()
-        for n, (t, jpeg) in enumerate(result["frames"] if row else ()): run("insert or replace into frames values(?,?,?,?,?)", (*row, n, t, jpeg))
+        for n, (t, jpeg) in enumerate(result["frames"] if row else ()): run("insert or replace into frames values(?,?,?,?,?)", (*row, n, t, jpeg)) # pyright: ignore[reportGeneralTypeIssues]
 
 # %% ../nbs/api/56_jobs.ipynb #3f83a76c
-def _answer_again(self:JobStore, job, digest, model):
+def _answer_again(self:_Answers, job, digest, model):
     with self._together() as run: return _copy_answer(run, job, digest, model)
 
 # %% ../nbs/api/56_jobs.ipynb #6c50773d
-def _row(self:JobStore, job):
+def _row(self:_Answers, job):
     rows = self._run("select * from jobs where id=?", job)
     if not rows: return None
-    found = dict(rows[0]) | {"frames": []}
+    found: dict[str, Any] = dict(rows[0]) | {"frames": []}
     if found["state"] == "done": found["frames"] = [r["time_s"] for r in self._run("select time_s from frames where digest=? and model=? order by n", found["digest"], found["model"])]
     return found | (json.loads(found["result"]) if found["result"] else {})
 
@@ -224,7 +230,7 @@ def _forget(self:JobStore, sql, *values):
 # %% ../nbs/api/56_jobs.ipynb #398a631c
 def _disown(self:JobStore, owned):
     lost = {r["id"] for r in self._run("select id from jobs where state in ('queued','running')")} - set(owned)
-    for job in lost: self.fail(job, "storage", "could not be kept, because the server had no room", "Send it again")
+    for job in lost: self.fail(job, "storage", CODES["storage"].problem, CODES["storage"].remedy)
     return len(lost)
 
 # %% ../nbs/api/56_jobs.ipynb #3aed1ef6
@@ -245,11 +251,11 @@ def _shrink(self:JobStore):
 # %% ../nbs/api/56_jobs.ipynb #545508bf
 def _copy_answer(run, job, digest, model):
     "In a transaction: the answer of the same content, to be shown after as many seconds as it took then"
-    again = f"state='done' or state='failed' and error not in ({','.join('?'*len(_PASSING))})"
+    again = f"state='done' or state='failed' and code not in ({','.join('?'*len(_PASSING))})"
     old = run(f"select id from jobs where digest=? and model=? and id<>? and ({again}) limit 1", (digest, model, job, *_PASSING)).fetchone()
     if old is None: return False
     now = time.time()
-    columns = "state, result, error, message, remedy, took"
+    columns = "state, result, code, problem, remedy, took"
     run(f"update jobs set ({columns}) = (select {columns} from jobs where id=?), finished=?, cached=1 where id=?", (old["id"], now, job))
     run("update jobs set due = ? + coalesce(took, 0), finished = ? + coalesce(took, 0) where id=?", (now, now, job))
     return True
@@ -369,8 +375,10 @@ class _Crew:
         self.folder, self.size, self.retention_s, self.hear = folder, size, retention_s, hear
         self.store, self.live, self.queue, self.reserved = JobStore(folder.path/"jobs.sqlite", store_mb << 20), {}, deque(), Counter()
         self.spending, self.budget_s = Spending(), budget_s or 30*(workers or cpu_count())
-        self.changed, self.closing, self.seconds, self.error = threading.Condition(), threading.Event(), 2.0, None
-        self.about, self.held, self.ready, self.interrupted = None, Held(), 0, self.store.interrupt()
+        self.changed, self.closing, self.seconds = threading.Condition(), threading.Event(), 2.0
+        self.held, self.ready, self.interrupted = Held(), 0, self.store.interrupt()
+        self.error: AivdError|None = None # what kept a detector from being loaded
+        self.about: dict = {} # what `describe` says, once there is a detector
         boxes = [Sandbox(loader, folder.uploads/f"worker-{i}", limits) for i in range(workers or cpu_count())]
         self.threads = [threading.Thread(target=_work, args=(self, b), daemon=True, name=f"worker-{i}") for i, b in enumerate(boxes)]
         for t in (*self.threads, threading.Thread(target=_sweep_often, args=(self,), daemon=True, name="sweeper")): t.start()
@@ -378,9 +386,9 @@ class _Crew:
 # %% ../nbs/api/56_jobs.ipynb #f09df021
 class Jobs(_Crew):
     "The queue, its workers and the store"
-    def wait_ready(self, timeout:float=300):
+    def wait_ready(self, timeout:float=300) -> None:
         "Wait until a detector is loaded; raises what kept it from being loaded"
-        return _wait_ready(self, timeout)
+        _wait_ready(self, timeout)
 
     def retry_after(self) -> int:
         "Seconds until a place in the queue may be free"
@@ -413,9 +421,9 @@ class Jobs(_Crew):
         "Stop a job, forget its result"
         return _cancel(self, job)
 
-    def close(self):
+    def close(self) -> None:
         "Stop the workers and their sandboxes"
-        return _close(self)
+        _close(self)
 
 # %% ../nbs/api/56_jobs.ipynb #14197f47
 def _wait_ready(self:Jobs, timeout):
@@ -454,7 +462,7 @@ def _submit(self:Jobs, path, digest, name, client):
     try:
         with self.changed: # nobody may take the job for one without an owner meanwhile
             job = self.store.create(digest, model, name, path.stat().st_size, known=True)
-            if self.store.get(job)["state"] != "queued": return job
+            if (self.store.get(job) or {}).get("state") != "queued": return job
             self.live[job], keep = _Live(path, digest, client), True
             self.queue.append(job)
             self.changed.notify_all()
@@ -489,12 +497,17 @@ def _work(self:Jobs, box):
     while not self.closing.is_set():
         try: self.about, self.held = box.start(), box.held
         except (AivdError, OSError) as e:
-            with self.changed: self.error = None if self.about else e if isinstance(e, AivdError) else ConfigError("the detector's process", f"can't be started ({e.strerror})", "Free memory or processes"); self.changed.notify_all()
+            with self.changed:
+                self.error = None if self.about else e if isinstance(e, AivdError) else ConfigError("the detector's process", f"can't be started ({e.strerror})", "Free memory or processes")
+                self.changed.notify_all()
             if self.about: self.hear("start_failed") # at first, whoever starts the server is told
-            self.closing.wait(pause); pause = min(30, 2*pause)
+            self.closing.wait(pause)
+            pause = min(30, 2*pause)
             continue
         pause = 0.5
-        with self.changed: self.ready += 1; self.changed.notify_all()
+        with self.changed:
+            self.ready += 1
+            self.changed.notify_all()
         try: _serve(self, box)
         finally:
             with self.changed: self.ready -= 1
@@ -509,7 +522,9 @@ def _serve(self:Jobs, box):
         try: _one(self, box, job, live)
         finally:
             live.path.unlink(missing_ok=True)
-            with self.changed: self.live.pop(job, None); self.changed.notify_all()
+            with self.changed:
+                self.live.pop(job, None)
+                self.changed.notify_all()
     if box.proc is not None and box.proc.poll() is not None: box.kill()
 
 # %% ../nbs/api/56_jobs.ipynb #15c148c3
@@ -579,7 +594,7 @@ def _get(self:Jobs, job):
         if live and live.cancelled: return None
         row = self.store.get(job) # a job leaves `live` only after the store has its end
         if row is None or row["state"] in FINISHED: return row and _not_before(row)
-        if live is None: return row | {"state": "failed", "error": "storage", "message": "could not be kept, because the server had no room", "remedy": "Send it again"}
+        if live is None: return row | {"state": "failed"} | Failure.named(row["name"], "storage").to_dict()
         before = self.queue.index(job) if job in self.queue else 0 # at most: a client with less may come first
         return row | {"state": live.state, "stage": live.stage, "share": live.share, "before": before, "version": live.version}
 
@@ -590,7 +605,7 @@ def _not_before(row):
     if not row["cached"] or left <= 0: return row
     share = max(0.0, 1 - left/max(row["took"] or left, left))
     shown = {"state": "running", "stage": "decoding", "share": round(share, 2), "before": 0, "version": int(10*share), "frames": []}
-    return row | dict.fromkeys(("result", "error", "message", "remedy", "finished")) | shown
+    return row | dict.fromkeys(("result", "code", "problem", "remedy", "finished")) | shown
 
 def _wait(self:Jobs, job, version, timeout):
     def news():
@@ -614,6 +629,8 @@ def _cancel(self:Jobs, job):
 
 # %% ../nbs/api/56_jobs.ipynb #4207cc8b
 def _close(self:Jobs):
-    with self.changed: self.closing.set(); self.changed.notify_all()
+    with self.changed:
+        self.closing.set()
+        self.changed.notify_all()
     for t in self.threads: t.join(10)
     self.store.close()

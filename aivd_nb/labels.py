@@ -11,10 +11,16 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+from typing import TYPE_CHECKING
 from .core import Label, LabelsError, atomic_write, file_digest, require
 
+# %% ../nbs/api/12_labels.ipynb #f20b5caa
+if TYPE_CHECKING: import pandas
+
 # %% ../nbs/api/12_labels.ipynb #281e2915
-VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .avi .mkv .webm .gif .apng .mpg .mpeg .m2v .vob .wmv .asf .flv .f4v .3gp .3g2 .ogv .ts .mts .m2ts .m4s .mxf .nut .ivf .y4m .mj2 .dv .h264 .264 .h265 .265 .hevc".split())
+VIDEO_SUFFIXES = frozenset((
+    ".mp4 .m4v .mov .avi .mkv .webm .gif .apng .mpg .mpeg .m2v .vob .wmv .asf .flv .f4v .3gp .3g2 .ogv .ts .mts .m2ts .m4s "
+    ".mxf .nut .ivf .y4m .mj2 .dv .h264 .264 .h265 .265 .hevc").split())
 _FOLDERS = {"real": Label.REAL, "ai": Label.AI}
 
 # %% ../nbs/api/12_labels.ipynb #437bbf81
@@ -23,18 +29,6 @@ def find_videos(
 ) -> list[Path]: # sorted
     "Files that end as videos do, whatever the case; hidden files (macOS leaves `._clip.mp4`) don't count"
     return sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith(".") and p.is_file())
-
-# %% ../nbs/api/12_labels.ipynb #cc26fda0
-def build_labels(
-    data_dir, # holds the folders `real` and `ai`
-) -> "pandas.DataFrame": # columns file_path, label, path
-    "A table of every video below `real/` (label 0) and `ai/` (label 1), paths relative to `data_dir`"
-    pd = require("pandas")
-    root = Path(os.path.abspath(data_dir))
-    if not root.is_dir(): raise LabelsError(data_dir, "is not a folder", "Give the folder that holds real/ and ai/")
-    found = [(p, int(label)) for name, label in _FOLDERS.items() for p in _class_videos(root, name)]
-    return pd.DataFrame({"file_path": [p.relative_to(root).as_posix() for p,_ in found],
-                         "label": [label for _,label in found], "path": [str(p) for p,_ in found]})
 
 # %% ../nbs/api/12_labels.ipynb #7eae07ef
 def _class_videos(root, name):
@@ -49,6 +43,27 @@ def _class_videos(root, name):
     if odd: raise LabelsError(odd, "has a name that is not valid UTF-8", "Rename that file")
     return videos
 
+# %% ../nbs/api/12_labels.ipynb #cc26fda0
+def build_labels(
+    data_dir, # holds the folders `real` and `ai`
+) -> "pandas.DataFrame": # columns file_path, label, path
+    "A table of every video below `real/` (label 0) and `ai/` (label 1), paths relative to `data_dir`"
+    pd = require("pandas")
+    root = Path(os.path.abspath(data_dir))
+    if not root.is_dir(): raise LabelsError(data_dir, "is not a folder", "Give the folder that holds real/ and ai/")
+    found = [(p, int(label)) for name, label in _FOLDERS.items() for p in _class_videos(root, name)]
+    return pd.DataFrame({"file_path": [p.relative_to(root).as_posix() for p,_ in found],
+                         "label": [label for _,label in found], "path": [str(p) for p,_ in found]})
+
+# %% ../nbs/api/12_labels.ipynb #6c07d03d
+def _seen_from(csv, file_path, path):
+    "`path` relative to the CSV's folder with `/`; it stays absolute where it was, or lies on another drive"
+    if Path(file_path).is_absolute(): return file_path
+    try:
+        return Path(os.path.relpath(path, os.path.abspath(csv.parent))).as_posix()
+    except ValueError:
+        return Path(path).as_posix()
+
 # %% ../nbs/api/12_labels.ipynb #7c6e8dd7
 def write_labels(
     df, # columns file_path, label and any others; with `path`, relative paths are made anew for the CSV's folder
@@ -61,25 +76,25 @@ def write_labels(
         with atomic_write(csv) as tmp: df.to_csv(tmp, index=False, encoding="utf-8", lineterminator="\n")
     except UnicodeEncodeError as e:
         raise LabelsError(csv, f"can't hold the file name {e.object!r}, which is not valid UTF-8", "Rename that file") from e
-    except OSError as e: raise LabelsError(csv, f"can't be written ({e.strerror})", "Name a file in a folder that can be written") from e
+    except OSError as e:
+        raise LabelsError(csv, f"can't be written ({e.strerror})", "Name a file in a folder that can be written") from e
     return csv
-
-# %% ../nbs/api/12_labels.ipynb #6c07d03d
-def _seen_from(csv, file_path, path):
-    "`path` relative to the CSV's folder with `/`; it stays absolute where it was, or lies on another drive"
-    if Path(file_path).is_absolute(): return file_path
-    try: return Path(os.path.relpath(path, os.path.abspath(csv.parent))).as_posix()
-    except ValueError: return Path(path).as_posix()
 
 # %% ../nbs/api/12_labels.ipynb #b7f93517
 def _read_text(csv):
     "The CSV as text, its index the row numbers of a spreadsheet; blank rows are left out"
     pd = require("pandas")
-    try: df = pd.read_csv(csv, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig", skipinitialspace=True, index_col=False)
-    except OSError as e: raise LabelsError(csv, f"can't be read ({e.strerror or e})", "Check the path, or make it with `aivd labels`") from e
-    except UnicodeDecodeError as e: raise LabelsError(csv, "is not UTF-8", "Save it as CSV with the encoding UTF-8") from e
-    except pd.errors.EmptyDataError as e: raise LabelsError(csv, "is empty", "Its first row must be file_path,label") from e
-    except pd.errors.ParserError as e: raise LabelsError(csv, f"is not a CSV ({e})", "Check the commas and quotes of that row") from e
+    try:
+        df = pd.read_csv(csv, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig",
+            skipinitialspace=True, index_col=False)
+    except OSError as e:
+        raise LabelsError(csv, f"can't be read ({e.strerror or e})", "Check the path, or make it with `aivd labels`") from e
+    except UnicodeDecodeError as e:
+        raise LabelsError(csv, "is not UTF-8", "Save it as CSV with the encoding UTF-8") from e
+    except pd.errors.EmptyDataError as e:
+        raise LabelsError(csv, "is empty", "Its first row must be file_path,label") from e
+    except pd.errors.ParserError as e:
+        raise LabelsError(csv, f"is not a CSV ({e})", "Check the commas and quotes of that row") from e
     df.index += 2
     return df[(df != "").any(axis=1)]
 
@@ -88,7 +103,8 @@ def _check_columns(csv, df):
     "Refuse a table without the two columns, without rows, or with a column that reading would overwrite"
     missing = [c for c in ("file_path", "label") if c not in df]
     if missing:
-        raise LabelsError(csv, f"has no column {' and '.join(missing)} (its columns: {', '.join(map(str, df.columns))})", "Its first row must be file_path,label, parted by commas")
+        raise LabelsError(csv, f"has no column {' and '.join(missing)} (its columns: {', '.join(map(str, df.columns))})",
+            "Its first row must be file_path,label, parted by commas")
     if "path" in df: raise LabelsError(csv, "has a column path, which is kept for absolute paths", "Give that column another name")
     if not len(df): raise LabelsError(csv, "has a header and no rows", "Add a row for each clip: its path and 0 (real) or 1 (AI-generated)")
 
@@ -122,7 +138,9 @@ def _copy_problems(df):
         clash = [r for r in rows if df.label[r] != df.label[rows[0]]]
         if clash: problems.append((clash[0], f"{df.file_path[clash[0]]} is the same video as row {rows[0]}, under the other label"))
         else: harmless.append(rows)
-    if harmless: warnings.warn(f"{len(harmless)} videos stand in the labels more than once, first in rows {harmless[0]}: keep one of each, or give them one group", stacklevel=3)
+    if harmless:
+        warnings.warn(f"{len(harmless)} videos stand in the labels more than once, first in rows {harmless[0]}: "
+            "keep one of each, or give them one group", stacklevel=3)
     return problems
 
 # %% ../nbs/api/12_labels.ipynb #acf1f45a
@@ -131,7 +149,8 @@ def _raise_problems(csv, problems, most=10):
     if not problems: return
     lines = [f"row {row}: {what}" for row, what in sorted(problems)]
     if len(lines) > most: lines[most:] = [f"and {len(lines) - most} more"]
-    raise LabelsError(csv, f"has {len(problems)} problem{'s'[:len(problems) > 1]}\n  " + "\n  ".join(lines), "Correct the rows named; paths are relative to the CSV's folder")
+    raise LabelsError(csv, f"has {len(problems)} problem{'s'[:len(problems) > 1]}\n  " + "\n  ".join(lines),
+        "Correct the rows named; paths are relative to the CSV's folder")
 
 # %% ../nbs/api/12_labels.ipynb #fe6e25be
 _TEXT_COLUMNS = frozenset({"file_path", "path", "split", "group", "pair", "generator", "kind", "source"})
@@ -141,8 +160,10 @@ def _typed(column):
     pd = require("pandas")
     column = column.where(column != "")
     if column.name in _TEXT_COLUMNS or column.isna().all(): return column
-    try: return pd.to_numeric(column)
-    except (ValueError, TypeError): return column
+    try:
+        return pd.to_numeric(column)
+    except (ValueError, TypeError):
+        return column
 
 # %% ../nbs/api/12_labels.ipynb #51d83c41
 def read_labels(
@@ -156,4 +177,4 @@ def read_labels(
     folder = os.path.dirname(os.path.abspath(csv))
     df["path"] = [os.path.normpath(os.path.join(folder, f)) for f in df.file_path]
     _raise_problems(csv, _row_problems(df) + (_copy_problems(df) if check_digests else []))
-    return df.apply(_typed).astype({"label": int}).reset_index(drop=True)
+    return df.apply(_typed).astype({"label": int}).reset_index(drop=True) # pyright: ignore[reportReturnType]

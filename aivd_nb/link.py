@@ -10,7 +10,6 @@ import ipaddress
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from .core import ConfigError, VideoError, missing_extra
 
@@ -61,17 +61,21 @@ def _guard(private):
         if event in _STARTS: raise Refused(f"may not start another program ({event})")
         if event not in ("socket.connect", "socket.sendto") or private: return
         to = args[-1]
-        if not isinstance(to, tuple) or not is_public(_address_of(to[0])): raise Refused(f"leads to a private address ({to[0] if isinstance(to, tuple) else 'a local socket'})")
+        if not isinstance(to, tuple) or not is_public(_address_of(to[0])):
+            raise Refused(f"leads to a private address ({to[0] if isinstance(to, tuple) else 'a local socket'})")
     return hook
 
 # %% ../nbs/api/17_link.ipynb #b8148ee8
 def _address_of(host):
     "An IP address as it is; a name that nobody resolved is private"
-    try: return str(ipaddress.ip_address(host.split("%")[0]))
-    except ValueError: return "0.0.0.0"
+    try:
+        return str(ipaddress.ip_address(host.split("%")[0]))
+    except ValueError:
+        return "0.0.0.0"
 
 # %% ../nbs/api/17_link.ipynb #2fe6f213
-_WORDS = re.compile(r"(?i)\b(?:AI[- ]generated|generated (?:by|with) AI|made with AI|altered or synthetic|synthetic media|aigc|deepfake|#?(?:ai|aiart|aivideo|sora2?|veo3?|kling|midjourney|runwayml))\b")
+_WORDS = re.compile(r"(?i)\b(?:AI[- ]generated|generated (?:by|with) AI|made with AI|altered or synthetic|synthetic media|aigc|deepfake|"
+    r"#?(?:ai|aiart|aivideo|sora2?|veo3?|kling|midjourney|runwayml))\b")
 _FIELDS = ("title", "uploader", "channel", "upload_date", "duration", "webpage_url", "extractor_key", "license")
 
 # %% ../nbs/api/17_link.ipynb #bf981d40
@@ -98,7 +102,8 @@ def _suits(limits, note, info, *, incomplete):
 
 # %% ../nbs/api/17_link.ipynb #718166ce
 _FORMAT = "bv*[height<=1080][protocol^=http]/b[protocol^=http]/bv*[protocol=m3u8_native]/b" # one file: nothing has to be put together
-_PLAIN = {"format": _FORMAT, "noplaylist": True, "playlist_items": "1", "quiet": True, "no_warnings": True, "noprogress": True, "cachedir": False, "socket_timeout": 15, "retries": 1, "fragment_retries": 1,
+_PLAIN = {"format": _FORMAT, "noplaylist": True, "playlist_items": "1", "quiet": True, "no_warnings": True, "noprogress": True,
+    "cachedir": False, "socket_timeout": 15, "retries": 1, "fragment_retries": 1,
     "extractor_retries": 1, "hls_prefer_native": True, "fixup": "never", "proxy": ""}
 
 def _options(limits, folder, note):
@@ -117,13 +122,14 @@ def _child_main():
     "The life of the process that fetches: a request on standard input, an answer on standard output"
     request = json.load(sys.stdin)
     limits, note = LinkLimits(**request["limits"]), {}
-    sys.modules["curl_cffi"] = None # native code connects without telling Python
+    sys.modules["curl_cffi"] = None # pyright: ignore[reportArgumentType] # native code connects without telling Python
     try:
         import yt_dlp
         _limit(limits)
         sys.addaudithook(_guard(limits.private))
         with yt_dlp.YoutubeDL(_options(limits, request["folder"], note)) as y: y.extract_info(request["url"])
-    except Exception as e: return json.dump({"error": _reason(e, limits)}, sys.stdout) # whatever a stranger's page or a site's own extractor does
+    except Exception as e:
+        return json.dump({"error": _reason(e, limits)}, sys.stdout) # whatever a stranger's page or a site's own extractor does
     json.dump({"published": note}, sys.stdout)
 
 # %% ../nbs/api/17_link.ipynb #d5899359
@@ -131,7 +137,8 @@ def _limit(limits):
     "Bound what the process may write and hold"
     if sys.platform == "win32": return
     import resource
-    for what, most in ((resource.RLIMIT_FSIZE, int(limits.megabytes*(1 << 20)) + (1 << 20)), (resource.RLIMIT_CORE, 0)): resource.setrlimit(what, (most, most))
+    for what, most in ((resource.RLIMIT_FSIZE, int(limits.megabytes*(1 << 20)) + (1 << 20)), (resource.RLIMIT_CORE, 0)):
+        resource.setrlimit(what, (most, most))
 
 # %% ../nbs/api/17_link.ipynb #409a8859
 def _reason(error, limits):
@@ -161,9 +168,36 @@ def _check_link(url, hosts):
     "Refuse what is no link, and hosts that are not on the list"
     parts = urlsplit(str(url))
     if not is_link(url) or not parts.hostname: raise ConfigError(url, "is no address of the web", "Give one that begins with https://")
-    if parts.username or parts.password: raise ConfigError(f"{parts.scheme}://{parts.hostname}", "brings a name or a password", "Leave it out, or download the clip yourself")
+    if parts.username or parts.password:
+        raise ConfigError(f"{parts.scheme}://{parts.hostname}", "brings a name or a password",
+            "Leave it out, or download the clip yourself")
     allowed = hosts is None or any(parts.hostname == h or parts.hostname.endswith(f".{h}") for h in hosts)
-    if not allowed: raise ConfigError(url, "lies on a host that is not allowed here", f"Allowed are: {', '.join(hosts) or 'none'}")
+    if not allowed: raise ConfigError(url, "lies on a host that is not allowed here", f"Allowed are: {', '.join(hosts or ()) or 'none'}")
+
+# %% ../nbs/api/17_link.ipynb #f753fbc6
+_CHILD = [sys.executable, "-P", "-c", "from aivd_nb.link import _child_main; _child_main()"]
+
+def _run(url, limits, folder) -> dict[str, Any]:
+    "Have the process fetch a link; gives its answer"
+    from importlib.util import find_spec
+    if find_spec("yt_dlp") is None: raise missing_extra("yt_dlp")
+    asked = json.dumps({"url": str(url), "limits": asdict(limits), "folder": folder})
+    try:
+        done = subprocess.run(_CHILD, input=asked, capture_output=True, text=True, env=_environment(folder),
+            cwd=folder, timeout=limits.wall_s)
+    except subprocess.TimeoutExpired:
+        return {"error": f"took longer than {limits.wall_s:g} s"}
+    try:
+        return json.loads(done.stdout)
+    except ValueError:
+        return {"error": "made the process that fetches end"}
+
+# %% ../nbs/api/17_link.ipynb #8fa93693
+def _environment(folder):
+    "What the process is told: no cookies, no configuration, no plugins, a home that is deleted"
+    keep = {k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SYSTEMROOT") if k in os.environ}
+    return keep | {"HOME": folder, "TMPDIR": folder, "YTDLP_NO_PLUGINS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        "PYTHONDONTWRITEBYTECODE": "1"}
 
 # %% ../nbs/api/17_link.ipynb #dd1a0811
 @contextmanager
@@ -179,27 +213,11 @@ def fetched(
         said = _run(url, limits, folder)
         if "error" in said: raise VideoError(url, said["error"], "Open it in a browser, download the clip and give the file", "unreachable")
         files = [p for p in Path(folder).iterdir() if p.is_file() and p.stat().st_size]
-        if not files: raise VideoError(url, f"gave no file of at most {limits.megabytes:g} MiB", "Download the clip yourself and give the file", "unreachable")
-        yield Fetched(str(url), max(files, key=lambda p: p.stat().st_size), time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), said["published"])
-
-# %% ../nbs/api/17_link.ipynb #8fa93693
-def _environment(folder):
-    "What the process is told: no cookies, no configuration, no plugins, a home that is deleted"
-    keep = {k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SYSTEMROOT") if k in os.environ}
-    return keep | {"HOME": folder, "TMPDIR": folder, "YTDLP_NO_PLUGINS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PYTHONDONTWRITEBYTECODE": "1"}
-
-# %% ../nbs/api/17_link.ipynb #f753fbc6
-_CHILD = [sys.executable, "-P", "-c", "from aivd_nb.link import _child_main; _child_main()"]
-
-def _run(url, limits, folder):
-    "Have the process fetch a link; gives its answer"
-    from importlib.util import find_spec
-    if find_spec("yt_dlp") is None: raise missing_extra("yt_dlp")
-    asked = json.dumps({"url": str(url), "limits": asdict(limits), "folder": folder})
-    try: done = subprocess.run(_CHILD, input=asked, capture_output=True, text=True, env=_environment(folder), cwd=folder, timeout=limits.wall_s)
-    except subprocess.TimeoutExpired: return {"error": f"took longer than {limits.wall_s:g} s"}
-    try: return json.loads(done.stdout)
-    except ValueError: return {"error": "made the process that fetches end"}
+        if not files:
+            raise VideoError(url, f"gave no file of at most {limits.megabytes:g} MiB",
+                "Download the clip yourself and give the file", "unreachable")
+        yield Fetched(str(url), max(files, key=lambda p: p.stat().st_size),
+            time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), dict(said["published"]))
 
 # %% ../nbs/api/17_link.ipynb #033c64b0
 def predict_link(
@@ -210,8 +228,10 @@ def predict_link(
 ): # `Verdict` whose file is the link; `origin["link"]` holds address, time and what was published with it
     "Fetch a clip, look at it, forget it"
     with fetched(url, limits, hosts) as clip:
-        try: verdict = detector.predict(clip.file)
-        except VideoError as e: raise VideoError(url, e.problem, e.remedy, e.code) from e
+        try:
+            verdict = detector.predict(clip.file)
+        except VideoError as e:
+            raise VideoError(url, e.problem, e.remedy, e.code) from e
     return replace(verdict, file=url, origin=(verdict.origin or {}) | {"link": clip.to_dict()})
 
 # %% ../nbs/api/17_link.ipynb #a1483c4e

@@ -11,9 +11,14 @@ __all__ = ['as_scores', 'auc', 'average_precision', 'eer', 'tpr_at_fpr', 'reliab
 import math
 from collections.abc import Callable
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .core import ConfigError, Label, require
+
+# %% ../nbs/api/31_metrics.ipynb #aa595611
+if TYPE_CHECKING:
+    import numpy
+    import pandas
 
 # %% ../nbs/api/31_metrics.ipynb #74e0599a
 def as_scores(
@@ -24,10 +29,16 @@ def as_scores(
     "Labels and scores as arrays; lengths, labels and ranges that can't be right are refused"
     import numpy as np
     y, p = np.asarray(y), np.asarray(p, dtype=np.float64)
-    if y.shape != p.shape or y.ndim != 1 or not len(y): raise ConfigError("scores", f"labels of shape {y.shape} and scores of shape {p.shape}", "Pass one label and one score a clip, at least one clip")
-    if not np.isin(y, list(Label)).all(): raise ConfigError("labels", f"hold {sorted(set(y.tolist()) - set(Label), key=str)[:3]}", "Pass 0 (real) and 1 (AI) only")
-    if not np.isfinite(p).all(): raise ConfigError("scores", f"{int((~np.isfinite(p)).sum())} of {len(p)} are not finite", "Leave out clips that could not be analysed")
-    if probabilities and (p.min() < 0 or p.max() > 1): raise ConfigError("scores", f"run from {p.min():.3g} to {p.max():.3g}", "Pass probabilities from 0 to 1, not logits")
+    if y.shape != p.shape or y.ndim != 1 or not len(y):
+        raise ConfigError("scores", f"labels of shape {y.shape} and scores of shape {p.shape}",
+            "Pass one label and one score a clip, at least one clip")
+    if not np.isin(y, list(Label)).all():
+        raise ConfigError("labels", f"hold {sorted(set(y.tolist()) - set(Label), key=str)[:3]}", "Pass 0 (real) and 1 (AI) only")
+    if not np.isfinite(p).all():
+        raise ConfigError("scores", f"{int((~np.isfinite(p)).sum())} of {len(p)} are not finite",
+            "Leave out clips that could not be analysed")
+    if probabilities and (p.min() < 0 or p.max() > 1):
+        raise ConfigError("scores", f"run from {p.min():.3g} to {p.max():.3g}", "Pass probabilities from 0 to 1, not logits")
     return y.astype(int), p
 
 # %% ../nbs/api/31_metrics.ipynb #2844fe93
@@ -59,6 +70,12 @@ def _roc(y, p):
     roc_curve = require("sklearn.metrics").roc_curve
     return roc_curve(y, p, drop_intermediate=False)[:2]
 
+# %% ../nbs/api/31_metrics.ipynb #a958cd80
+def _eer(fpr, tpr):
+    "Where the false-alarm rate meets the rate of misses"
+    import numpy as np
+    return float(np.interp(1, fpr + tpr, fpr))
+
 # %% ../nbs/api/31_metrics.ipynb #bc3c4c87
 def eer(
     y, # labels
@@ -67,12 +84,6 @@ def eer(
     "Equal error rate, interpolated between the two thresholds nearest to it"
     y, p = as_scores(y, p, probabilities=False)
     return _eer(*_roc(y, p)) if _both(y) else float("nan")
-
-# %% ../nbs/api/31_metrics.ipynb #a958cd80
-def _eer(fpr, tpr):
-    "Where the false-alarm rate meets the rate of misses"
-    import numpy as np
-    return float(np.interp(1, fpr + tpr, fpr))
 
 # %% ../nbs/api/31_metrics.ipynb #714c8d90
 def tpr_at_fpr(
@@ -97,7 +108,8 @@ def reliability_table(
     import pandas as pd
     y, p = as_scores(y, p)
     at = np.minimum((p * bins).astype(int), bins - 1)
-    n, edges = np.bincount(at, minlength=bins), np.linspace(0, 1, bins + 1)
+    n = np.bincount(at, minlength=bins)
+    edges = np.linspace(0, 1, bins + 1)
     mean = lambda v: np.divide(np.bincount(at, v, bins), n, out=np.full(bins, np.nan), where=n > 0)
     return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n": n, "predicted": mean(p), "observed": mean(y)})
 
@@ -151,7 +163,8 @@ def _at_threshold(tn, fp, fn, tp):
     "The figures that follow from the four counts; 0/0 is NaN"
     def ratio(a, b): return float(a/b) if b else float("nan")
     recall, quiet = ratio(tp, tp + fn), ratio(tn, tn + fp)
-    return dict(accuracy=ratio(tp + tn, tn + fp + fn + tp), balanced_accuracy=(recall + quiet)/2, precision=ratio(tp, tp + fp), recall=recall,
+    return dict(accuracy=ratio(tp + tn, tn + fp + fn + tp), balanced_accuracy=(recall + quiet)/2,
+        precision=ratio(tp, tp + fp), recall=recall,
                 f1=ratio(2*tp, 2*tp + fp + fn), false_alarm=ratio(fp, fp + tn))
 
 # %% ../nbs/api/31_metrics.ipynb #32912b12
@@ -173,14 +186,16 @@ def evaluate_scores(
     "All figures for one set of scores; those that are not defined are NaN"
     y, p = as_scores(y, p)
     matrix = confusion(y, p, threshold).tolist()
-    return dict(n=len(y), n_real=sum(matrix[0]), n_ai=sum(matrix[1]), threshold=float(threshold), **_figures(y, p, threshold), confusion=matrix)
+    return dict(n=len(y), n_real=sum(matrix[0]), n_ai=sum(matrix[1]), threshold=float(threshold),
+        **_figures(y, p, threshold), confusion=matrix)
 
 # %% ../nbs/api/31_metrics.ipynb #5dd80a65
 def _figures(y, p, threshold):
     "The figures alone, for scores that have been checked"
     called = p >= threshold
     tp, fp = int(called[y == 1].sum()), int(called[y == 0].sum())
-    return dict(**_at_threshold(int((y == 0).sum()) - fp, fp, int(y.sum()) - tp, tp), **_rank_figures(y, p), brier=brier(y, p), ece=ece(y, p))
+    return dict(**_at_threshold(int((y == 0).sum()) - fp, fp, int(y.sum()) - tp, tp), **_rank_figures(y, p),
+        brier=brier(y, p), ece=ece(y, p))
 
 # %% ../nbs/api/31_metrics.ipynb #d2960ba5
 class Interval(NamedTuple):
@@ -201,7 +216,7 @@ def wilson_interval(
     share, z = k/n, NormalDist().inv_cdf((1 + level)/2)
     middle = (share + z*z/(2*n))/(1 + z*z/n)
     half = z*math.sqrt(share*(1 - share)/n + z*z/(4*n*n))/(1 + z*z/n)
-    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
+    return Interval(share, min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))) # 0 and 1 but for rounding
 
 # %% ../nbs/api/31_metrics.ipynb #43daecdc
 def _draws(y, groups, n, seed):
@@ -221,7 +236,8 @@ def _check_groups(y, groups):
     import pandas as pd
     if groups is None: return
     if np.shape(groups) != y.shape: raise ConfigError("groups", f"{np.shape(groups)} groups for {y.shape} labels", "Pass one group a clip")
-    if blank := int(pd.isna(np.asarray(groups, dtype=object)).sum()): raise ConfigError("groups", f"{blank} of {len(y)} are missing", "Give each clip a group")
+    if blank := int(pd.isna(np.asarray(groups, dtype=object)).sum()):
+        raise ConfigError("groups", f"{blank} of {len(y)} are missing", "Give each clip a group")
 
 # %% ../nbs/api/31_metrics.ipynb #8936800c
 def bootstrap_interval(
@@ -278,7 +294,8 @@ def paired_interval(
 ) -> Interval: # low and high are NaN where a class has fewer than two groups
     "metric(y, p) − metric(y, q) and its percentile interval over draws of whole groups"
     import numpy as np
-    (y, p), (_, q) = as_scores(y, p, probabilities=False), as_scores(y, q, probabilities=False)
+    y, p = as_scores(y, p, probabilities=False)
+    _, q = as_scores(y, q, probabilities=False)
     _check_groups(y, groups)
     values = np.array([metric(y[i], p[i]) - metric(y[i], q[i]) for i in _draws(y, groups, n, seed)])
     return Interval(float(metric(y, p) - metric(y, q)), *_percentiles(values, level))
@@ -297,6 +314,8 @@ def risk_coverage(
     called = p >= threshold
     sure = np.where(called, (p - threshold)/(1 - threshold), (threshold - p)/threshold).round(12)
     order = np.argsort(-sure, kind="stable")
-    sure, wrong, k = sure[order], (called != y)[order].cumsum(), np.arange(1, len(y) + 1)
+    sure = sure[order]
+    wrong = (called != y)[order].cumsum()
+    k = np.arange(1, len(y) + 1)
     last = np.append(sure[1:] != sure[:-1], True)
-    return pd.DataFrame({"confidence": sure, "coverage": k/len(y), "risk": wrong/k})[last].reset_index(drop=True)
+    return pd.DataFrame({"confidence": sure, "coverage": k/len(y), "risk": wrong/k})[last].reset_index(drop=True) # pyright: ignore[reportReturnType]

@@ -31,7 +31,9 @@ class Metrics:
 
     def hear(self, what:str, **more):
         "Count what happens to jobs"
-        if what == "done": self.verdicts.labels(more["label"]).inc(); self.clip_seconds.observe(more["seconds"])
+        if what == "done":
+            self.verdicts.labels(more["label"]).inc()
+            self.clip_seconds.observe(more["seconds"])
         elif what == "stage": self.stage_seconds.labels(more["stage"] if more["stage"] in _STAGES else "other").observe(more["seconds"])
         elif what == "evicted": self.evicted.inc(more["jobs"])
         elif what == "failed":

@@ -7,6 +7,8 @@ __all__ = ['PROBLEMS', 'problem', 'status_message', 'status_share', 'model_of', 
 
 # %% ../nbs/api/58_openapi.ipynb #c9040e0d
 import re
+from .core import CODES
+from .detector import REASONS
 from .jobs import FINISHED
 from .origin import STRENGTHS
 from .provenance import STATES
@@ -41,8 +43,8 @@ def status_message(
     if row["state"] == "queued": return f"Received. {row.get('before', 0)} before it" if row.get("before") else "Received. It is next"
     if row["state"] == "running":
         share = f": {percent(row['share'])}" if row["stage"] in ("decoding", "features") and row.get("share") else ""
-        return _STAGES.get(row.get("stage"), "At work") + share
-    return {"done": "Done", "interrupted": "Interrupted: the server was restarted"}.get(row["state"]) or f"The file {row['message']}"
+        return _STAGES.get(row.get("stage", ""), "At work") + share
+    return {"done": "Done", "interrupted": "Interrupted: the server was restarted"}.get(row["state"]) or f"The file {row['problem']}"
 
 # %% ../nbs/api/58_openapi.ipynb #5494926d
 def status_share(
@@ -52,7 +54,7 @@ def status_share(
     if row["state"] == "queued": return 0.0
     if row["state"] != "running": return 1.0
     share = row.get("share") or 0.0
-    return round({"probing": 0.05, "decoding": 0.1 + 0.6*share, "features": 0.7 + 0.25*share, "verdict": 0.97}.get(row.get("stage"), 0.05), 3)
+    return round({"probing": 0.05, "decoding": 0.1 + 0.6*share, "features": 0.7 + 0.25*share, "verdict": 0.97}.get(row.get("stage", ""), 0.05), 3)
 
 # %% ../nbs/api/58_openapi.ipynb #81c5bb61
 def model_of(
@@ -77,7 +79,7 @@ def job_view(
         view |= {"verdict": row["verdict"] | {"file": row["name"]}, "in_words": row["verdict"].get("words", ""), "facts": row["facts"], "provenance": row["provenance"], "frames": [{"time_s": t, "href": f"{at}/frames/{n}"} for n, t in enumerate(row["frames"])]}
     if row["state"] == "queued": view["before"] = row.get("before", 0)
     if row["state"] == "running" and row.get("share"): view["share"] = row["share"]
-    if row.get("error"): view["error"] = {"code": row["error"], "problem": row["message"], "remedy": row["remedy"]}
+    if row.get("code"): view["error"] = {"file": row["name"]} | {k: row[k] for k in ("code", "problem", "remedy")}
     return view
 
 # %% ../nbs/api/58_openapi.ipynb #2873c514
@@ -96,13 +98,13 @@ def _schemas():
     "The objects of the API"
     maybe = lambda t: {"type": [t, "null"]}
     verdict = _obj("file label leans probability confidence reason reason_code timeline passages duration_s looked_at_s words how_often_wrong what_next bundle warnings timings_ms", file=_TEXT, label=_LABELS, leans={"type": "string", "enum": _LABELS["enum"][:2]}, probability=_SHARE, confidence=_SHARE,
-        reason=maybe("string"), reason_code=maybe("string"), timeline=_list(_WINDOW), passages=_list(_PASSAGE), duration_s=_NUMBER, looked_at_s=_NUMBER, words=_TEXT, how_often_wrong=_TEXT, what_next=_list(_TEXT), bundle=_TEXT, warnings=_list(_TEXT), timings_ms={"type": "object", "additionalProperties": _NUMBER})
+        reason=maybe("string"), reason_code={"type": ["string", "null"], "enum": [None, *REASONS]}, timeline=_list(_WINDOW), passages=_list(_PASSAGE), duration_s=_NUMBER, looked_at_s=_NUMBER, words=_TEXT, how_often_wrong=_TEXT, what_next=_list(_TEXT), bundle=_TEXT, warnings=_list(_TEXT), timings_ms={"type": "object", "additionalProperties": _NUMBER})
     facts = _obj("container codec width height fps n_frames duration_s size_bytes", container=_TEXT, codec=_TEXT, width=_INT, height=_INT, rotation=_INT, fps=_NUMBER, n_frames=_INT, counted=_BOOL, duration_s=_NUMBER, size_bytes=_INT)
     strength = {"type": ["string", "null"], "enum": [None, *STRENGTHS]}
     provenance = _obj("credentials says_ai strength sentence lines", credentials={"type": "string", "enum": list(STATES)}, says_ai=_BOOL, strength=strength, sentence=_TEXT, lines=_list(_TEXT))
     job = _obj("id state stage message progress file size_bytes sha256 created finished links", id=_TEXT, state={"type": "string", "enum": ["queued", "running", *FINISHED]}, stage=_TEXT, message=_TEXT, progress=_SHARE,
         file=_TEXT, size_bytes=_INT, sha256=_TEXT, created=_NUMBER, finished=maybe("number"), links={"type": "object", "additionalProperties": _TEXT}, verdict=_ref("Verdict"), in_words=_TEXT, before=_INT, share=_SHARE, model=_obj("name digest version", name=_TEXT, digest=_TEXT, version=_TEXT), facts=_ref("Facts"), provenance=_ref("Provenance"),
-        frames=_list(_obj("time_s href", time_s=_NUMBER, href=_TEXT)), error=_obj("code problem remedy", code=_TEXT, problem=_TEXT, remedy=_TEXT))
+        frames=_list(_obj("time_s href", time_s=_NUMBER, href=_TEXT)), error=_obj("file code problem remedy", file=_TEXT, code={"type": "string", "enum": list(CODES)}, problem=_TEXT, remedy=_TEXT))
     prob = _obj("type title status code", type=_TEXT, title=_TEXT, status=_INT, code={"type": "string", "enum": list(PROBLEMS)}, detail=_TEXT, request_id=_TEXT)
     held = _obj("landlock seccomp", landlock=_INT, seccomp=_BOOL)
     health = _obj("status workers waiting confinement", status={"type": "string", "enum": ["ok"]}, workers=_INT, waiting=_INT, confinement=held)

@@ -61,14 +61,17 @@ def _filled(dts, pts):
 # %% ../nbs/api/09_packets.ipynb #edcc489a
 def _packets(pts, dts, keys, tick, gap=math.inf):
     "`Packets` of what was read, in the order of the file; None where a time is missing"
-    pts, dts, keys = np.array(pts, np.int64), np.array(dts, np.int64), np.array(keys, bool)
+    pts = np.array(pts, np.int64)
+    dts = np.array(dts, np.int64)
+    keys = np.array(keys, bool)
     if not len(pts) or (pts == _NONE).any() or len(pts) > 1 and pts.min() == pts.max(): return None
     places, seconds, joins = _run_on(pts, _filled(dts, pts), tick, gap)
     pts = pts[places]
     return Packets(seconds, np.flatnonzero(keys[places]), pts, not joins and bool((np.diff(pts) > 0).all()), joins)
 
 # %% ../nbs/api/09_packets.ipynb #74d9e30c
-_ENTRY, _DISCARDED = attrgetter("timestamp", "flags", "pos", "size"), 2 # of FFmpeg's index; its flag for what an edit list hides; 1 is that of key frames
+# of FFmpeg's index; its flag for what an edit list hides; 1 is that of key frames
+_ENTRY, _DISCARDED = attrgetter("timestamp", "flags", "pos", "size"), 2
 
 def indexed_packets(
     reading:Reading, # of an mp4 or mov
@@ -112,9 +115,9 @@ def borne_out(
     "The packets from the first decoded frame on, where the first frames are theirs; else None"
     if table is None or len(table.times) < len(first): return None
     at = [table.find(f.pts, i) for i, f in enumerate(first)]
-    if None in at or any(b != a + 1 for a, b in zip(at, at[1:])): return None
+    if None in at or any(b != a + 1 for a, b in zip(at, at[1:])): return None # pyright: ignore[reportOptionalOperand]
     k = at[0]
-    return table._replace(times=table.times[k:] - table.times[k], keys=table.keys[table.keys >= k] - k, pts=table.pts[k:])
+    return table._replace(times=table.times[k:] - table.times[k], keys=table.keys[table.keys >= k] - k, pts=table.pts[k:]) # pyright: ignore[reportOptionalSubscript]
 
 # %% ../nbs/api/09_packets.ipynb #d80e96ec
 def claimed_rate(

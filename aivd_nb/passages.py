@@ -30,8 +30,10 @@ class PassageRule:
 
     def __post_init__(self):
         sizes = {len(self.windows), len(self.ai), len(self.maybe)}
-        if len(sizes) != 1 or not self.windows: raise ConfigError("PassageRule", "its columns are of different length, or empty", "Fit it with fit_passages")
-        if not np.isfinite([*self.windows, *self.ai, *self.maybe]).all(): raise ConfigError("PassageRule", "a number is not finite", "Fit it with fit_passages")
+        if len(sizes) != 1 or not self.windows:
+            raise ConfigError("PassageRule", "its columns are of different length, or empty", "Fit it with fit_passages")
+        if not np.isfinite([*self.windows, *self.ai, *self.maybe]).all():
+            raise ConfigError("PassageRule", "a number is not finite", "Fit it with fit_passages")
 
     def thresholds(self,
         n:int, # windows that were looked at
@@ -45,9 +47,11 @@ class PassageRule:
     @classmethod
     def from_json(cls, d:dict):
         "A rule from a bundle's JSON; `BundleError` where the object doesn't fit"
-        try: return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in d.items()})
+        try:
+            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in d.items()})
         except (TypeError, ValueError, AttributeError, ConfigError) as e:
-            raise BundleError("PassageRule", f"can't be made from the JSON ({e})", "Use the bundle as it was saved, or fit its passages anew") from e
+            raise BundleError("PassageRule", f"can't be made from the JSON ({e})",
+                "Use the bundle as it was saved, or fit its passages anew") from e
 
 # %% ../nbs/api/32_passages.ipynb #b1d8ccbe
 class Passage(NamedTuple):
@@ -117,7 +121,8 @@ def find_passages(
     if not found: return ()
     runs = _merged(_all_runs(scores, found, band))
     if [r.label for r in runs] == [INCONCLUSIVE]: return ()
-    return tuple(Passage(float(a), float(b), r.label, max(float(sigmoid(r.score)), band.ai if r.label == AI else 0.0)) for r, (a, b) in zip(runs, _ends(spans, runs, duration)))
+    return tuple(Passage(float(a), float(b), r.label, max(float(sigmoid(r.score)), band.ai if r.label == AI else 0.0))
+        for r, (a, b) in zip(runs, _ends(spans, runs, duration)))
 
 # %% ../nbs/api/32_passages.ipynb #455ed093
 def _merged(runs):
@@ -162,7 +167,8 @@ def draw_film(
     lengths:tuple=(2.0, 60.0), # of a generated passage in seconds, likewise
 ) -> Film:
     "A long video: shots of real clips, and where asked, passages of generated ones, each of one source"
-    length, count = _log(rng, *seconds), int(_log(rng, shots[0], shots[1] + 1))
+    length = _log(rng, *seconds)
+    count = int(_log(rng, shots[0], shots[1] + 1))
     starts = np.concatenate([[0.0], np.sort(rng.uniform(0, length, count - 1))])
     film = Film(length, starts, clips.draw(rng, 0, count))
     for _ in range(passages): film = _with_passage(rng, film, clips, _log(rng, *lengths))
@@ -242,7 +248,8 @@ def fit_passages(
 ) -> PassageRule:
     "Read from long real footage how far a passage must stand out"
     sources = len(np.unique(clips.group[clips.label == 0]))
-    if sources < 5: raise TrainError("passages", f"real clips are of {sources} sources only", "Give real clips of 5 sources at least, better 50")
+    if sources < 5:
+        raise TrainError("passages", f"real clips are of {sources} sources only", "Give real clips of 5 sources at least, better 50")
     rng, spread = np.random.default_rng(seed), window_spread(clips.scores)
     seen = [_real_film(rng, clips, sampling, spread) for _ in range(films)]
     n, best, mean = (np.array(x) for x in zip(*((len(s.scores), best_run(s.scores)[2], s.mean) for s in seen)))
@@ -265,7 +272,8 @@ def _class_rows(n, best, called, sampling, max_called, max_mixed, least):
     for high in _CLASSES:
         m = (n > low) & (n <= high)
         if m.sum() >= 60:
-            rows.append((int(round(n[m].mean())), _threshold(best[m], called[m], max_called, least), _threshold(best[m], called[m], max_mixed, 0.0)))
+            rows.append((int(round(n[m].mean())), _threshold(best[m], called[m], max_called, least),
+                _threshold(best[m], called[m], max_mixed, 0.0)))
             low = high
     if not rows: raise TrainError("passages", "too few films were looked at closely enough", "Put together more films")
     windows, ai, maybe = zip(*rows)
@@ -289,7 +297,7 @@ class Found(NamedTuple):
     passages: int # that there are
     label: str
     mixed: bool # Inconclusive because of a passage
-    found: tuple # for each passage that there is: (length, called AI, at least named as what may be, error of its start, error of its end), seconds
+    found: tuple # for each passage: (length, called AI, at least named as what may be, error of its start, of its end), seconds
     false_ai: int # stretches called AI that touch no generated passage
 
 # %% ../nbs/api/32_passages.ipynb #bd1363a8

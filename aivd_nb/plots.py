@@ -53,7 +53,8 @@ def save_figure(
     "Write the figure that the axes are part of"
     path = Path(path)
     dateless = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    if path.suffix not in dateless: raise ConfigError(path, f"{path.suffix or 'no suffix'} is not a picture format", "Use .png, .svg or .pdf")
+    if path.suffix not in dateless:
+        raise ConfigError(path, f"{path.suffix or 'no suffix'} is not a picture format", "Use .png, .svg or .pdf")
     with atomic_write(path) as tmp: getattr(ax, "figure", ax).savefig(tmp, dpi=dpi, metadata=dateless[path.suffix])
     return path
 
@@ -71,7 +72,8 @@ def plot_confusion(
     share = m/np.maximum(m.sum(1, keepdims=True), 1)
     text = np.array([[f"{m[i,j]}\n{percent(share[i,j])}" for j in (0, 1)] for i in (0, 1)])
     names = ["Real", "AI-generated"]
-    sns.heatmap(share, annot=text, fmt="", cmap="Greys", vmin=0, vmax=1.3, cbar=False, square=True, linewidths=2, xticklabels=names, yticklabels=names, annot_kws={"fontsize": 13}, ax=ax)
+    sns.heatmap(share, annot=text, fmt="", cmap="Greys", vmin=0, vmax=1.3, cbar=False, square=True, linewidths=2,
+        xticklabels=names, yticklabels=names, annot_kws={"fontsize": 13}, ax=ax)
     ax.set(xlabel="called", ylabel="is")
     ax.set_title(title, loc="left", fontsize=11, color=_INK)
     ax.tick_params(length=0)
@@ -113,7 +115,8 @@ def plot_reliability(
     ci = [wilson_interval(round(o*n), n) for o, n in zip(t.observed, t.n)]
     gap = [[o - c.low for o, c in zip(t.observed, ci)], [c.high - o for o, c in zip(t.observed, ci)]]
     ax.plot([0, 1], [0, 1], color=FAINT, linestyle=":", label="true probabilities")
-    ax.errorbar(t.predicted, t.observed, gap, color=_INK, marker="o", capsize=2, linewidth=1.4, elinewidth=.8, label=f"observed, ECE {ece(y, p, bins):.3f}, n={len(y)}")
+    ax.errorbar(t.predicted, t.observed, gap, color=_INK, marker="o", capsize=2, linewidth=1.4, elinewidth=.8,
+        label=f"observed, ECE {ece(y, p, bins):.3f}, n={len(y)}")
     ax.legend(loc="upper left", frameon=False, fontsize=9)
     return _dress(ax, title, "predicted probability of AI", "share that is AI", square=True)
 
@@ -148,7 +151,9 @@ def plot_scores(
     import numpy as np
     (y, p), ax = as_scores(y, p), new_axes(ax, (5.4, 3.4))
     edges = np.linspace(0, 1, bins + 1)
-    if (y == 0).any(): ax.hist(p[y == 0], edges, color=REAL_COLOR, alpha=.45, hatch="///", edgecolor=REAL_COLOR, linewidth=.5, label=f"real, n={(y == 0).sum()}")
+    if (y == 0).any():
+        ax.hist(p[y == 0], edges, color=REAL_COLOR, alpha=.45, hatch="///", edgecolor=REAL_COLOR, linewidth=.5,
+            label=f"real, n={(y == 0).sum()}")
     if (y == 1).any(): ax.hist(p[y == 1], edges, histtype="step", color=AI_COLOR, linewidth=2.2, label=f"AI, n={(y == 1).sum()}")
     if band: _shade_band(ax.axvspan, ax.axvline, band)
     ax.set_xlim(0, 1)
@@ -170,11 +175,14 @@ def plot_history(
     "Curves over epochs, training solid and validation dashed"
     Figure = require("matplotlib.figure").Figure
     shown = [m for m in metrics if m in history]
-    if not shown: raise ConfigError("history", f"has none of {', '.join(metrics)} (it has {', '.join(history) or 'nothing'})", "Name what it has")
+    if not shown:
+        raise ConfigError("history", f"has none of {', '.join(metrics)} (it has {', '.join(history) or 'nothing'})", "Name what it has")
     axes = Figure(figsize=(4.4*len(shown), 3.2), layout="constrained").subplots(1, len(shown), squeeze=False)[0]
     for ax, m in zip(axes, shown):
         for name, label, line, color in ((m, "training", "-", _INK), (f"val_{m}", "validation", "--", AI_COLOR)):
-            if name in history: ax.plot(range(1, len(history[name]) + 1), history[name], line, marker="." if len(history[name]) < 30 else None, color=color, label=label)
+            if name in history:
+                ax.plot(range(1, len(history[name]) + 1), history[name], line,
+                    marker="." if len(history[name]) < 30 else None, color=color, label=label)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend(frameon=False, fontsize=9)
         _dress(ax, f"{title}: {m}", "epoch", m)
@@ -189,7 +197,8 @@ def plot_timeline(
     duration:float=0.0, # of the clip, seconds; 0: as far as its windows reach
 ): # axes
     "The probability of AI of each window that was looked at; between windows that don't follow one another there is a gap"
-    ax, rows = new_axes(ax, (7, 2.6)), sorted(_window(w) for w in timeline)
+    ax = new_axes(ax, (7, 2.6))
+    rows = sorted(_window(w) for w in timeline)
     if not rows: raise VideoError("timeline", "has no window", "Analyse a clip with at least two frames", code="too_few_frames")
     if band: _shade_band(ax.axhspan, ax.axhline, band)
     for start, end, p in rows:
@@ -213,7 +222,8 @@ def _window(w):
 def _side(p, band):
     "Colour and marker: triangle up for AI, circle for Real, square for neither"
     low, high = (band.real, band.ai) if band else (.5, .5)
-    return (AI_COLOR, "^") if p >= high else (REAL_COLOR, "o") if p <= low else ("#555555", "s")
+    if p >= high: return AI_COLOR, "^"
+    return (REAL_COLOR, "o") if p <= low else ("#555555", "s")
 
 # %% ../nbs/api/52_plots.ipynb #6af985bf
 def _span(rows, duration=0.0):
@@ -224,6 +234,12 @@ def _span(rows, duration=0.0):
 
 # %% ../nbs/api/52_plots.ipynb #43624c97
 _FOR = {"AI": (AI_COLOR, "^"), "real": (REAL_COLOR, "o"), "neither": ("#777777", "s")}
+
+# %% ../nbs/api/52_plots.ipynb #cd0e9704
+def _even(line, limit, most):
+    "A line where odds don't change, and equal room on both sides"
+    line(0, color=_INK, linewidth=1)
+    limit(-1.15*most, 1.15*most)
 
 # %% ../nbs/api/52_plots.ipynb #adb5c63a
 def plot_families(
@@ -241,12 +257,6 @@ def plot_families(
     ax.set_yticks(range(len(rows)), [r["name"] for r in rows], fontsize=9)
     ax.invert_yaxis()
     return _dress(ax, title, "← for real     log-odds     for AI →", "")
-
-# %% ../nbs/api/52_plots.ipynb #cd0e9704
-def _even(line, limit, most):
-    "A line where odds don't change, and equal room on both sides"
-    line(0, color=_INK, linewidth=1)
-    limit(-1.15*most, 1.15*most)
 
 # %% ../nbs/api/52_plots.ipynb #8358114d
 def plot_frames(
@@ -288,7 +298,8 @@ def _overlay(ax, regions, picture, label):
     strength = np.abs(grid)/max(np.abs(grid).max(), 1e-9)
     ax.imshow(np.asarray(picture, float).mean(2), extent=(0, w, h, 0), cmap="gray", vmin=0, vmax=255)
     if regions["held"]:
-        ax.imshow(np.concatenate([np.where(grid[..., None] > 0, to_rgb(AI_COLOR), to_rgb(REAL_COLOR)), .65*strength[..., None]], 2), extent=(0, w, h, 0), interpolation="nearest")
+        ax.imshow(np.concatenate([np.where(grid[..., None] > 0, to_rgb(AI_COLOR), to_rgb(REAL_COLOR)), .65*strength[..., None]], 2),
+            extent=(0, w, h, 0), interpolation="nearest")
         _signs(ax, grid, strength, w, h)
     ax.set(xticks=[], yticks=[])
     ax.set_xlabel(label, fontsize=9)
@@ -298,7 +309,8 @@ def _signs(ax, grid, strength, w, h):
     "The same without colours: a sign in each cell that matters"
     rows, columns = grid.shape
     for r, c in zip(*(strength > 1/3).nonzero()):
-        ax.text((c + .5)*w/columns, (r + .5)*h/rows, "+" if grid[r, c] > 0 else "−", ha="center", va="center", color="white", fontsize=6 + 9*strength[r, c], fontweight="bold")
+        ax.text((c + .5)*w/columns, (r + .5)*h/rows, "+" if grid[r, c] > 0 else "−", ha="center", va="center", color="white",
+            fontsize=6 + 9*strength[r, c], fontweight="bold")
 
 # %% ../nbs/api/52_plots.ipynb #c5486bb7
 def plot_explanation(
@@ -308,12 +320,15 @@ def plot_explanation(
     "Timeline, frames, views, layers and places of an explanation on one page"
     Figure = require("matplotlib.figure").Figure
     fig, v = Figure(figsize=(9.5, 8), layout="constrained"), e.verdict
-    top, middle, bottom = fig.subfigures(3, 1, height_ratios=[2.5, 1.7 + .12*len(e.taps), 2.9])
+    top, middle, bottom = fig.subfigures(3, 1, height_ratios=[2.5, 1.7 + .12*len(e.taps), 2.9]) # pyright: ignore[reportGeneralTypeIssues]
     plot_timeline(e.timeline, band, f"{v.label}, probability of AI {v.probability:.2f}. A closer look over the clip", top.subplots())
     left, right = middle.subplots(1, 2)
-    plot_families(e.views, "Views", left); plot_families(e.taps, "Layers, from fine detail to things", right)
+    plot_families(e.views, "Views", left)
+    plot_families(e.taps, "Layers, from fine detail to things", right)
     left, right = bottom.subplots(1, 2, width_ratios=[2, 1])
     plot_frames(e.frames, "Frames of the verdict", left)
-    if e.regions: _overlay(right, e.regions, e.pictures[0], f"frame {e.regions['frames'][0]}"); right.set_title(_map_title(e.regions, "Places"), loc="left", fontsize=11, color=_INK)
+    if e.regions:
+        _overlay(right, e.regions, e.pictures[0], f"frame {e.regions['frames'][0]}")
+        right.set_title(_map_title(e.regions, "Places"), loc="left", fontsize=11, color=_INK)
     else: right.set_axis_off()
     return fig

@@ -25,7 +25,8 @@ def below(
 ) -> dict: # the same, with SCRIPT_NAME and PATH_INFO apart
     "A request as an application below a prefix sees it, whether or not the proxy took the prefix off the path"
     said = environ.get("HTTP_X_FORWARDED_PREFIX", "").rstrip("/") if behind and "HTTP_X_FORWARDED_FOR" in environ else ""
-    own, path = prefix or (said if is_prefix(said) else ""), environ.get("PATH_INFO", "")
+    own = prefix or (said if is_prefix(said) else "")
+    path = environ.get("PATH_INFO", "")
     if not own or environ.get("SCRIPT_NAME"): return environ
     inside = path == own or path.startswith(f"{own}/")
     return environ | {"SCRIPT_NAME": own, "PATH_INFO": path[len(own):] if inside else path}

@@ -8,13 +8,17 @@ __all__ = ['mission_runs', 'fast_logits', 'fold_logits', 'leave_out_rows', 'leav
 # %% ../nbs/api/56_protocols.ipynb #d694e530
 from itertools import combinations
 
+from typing import TYPE_CHECKING
 import numpy as np
 
 from .calibration import sigmoid
 from .core import ConfigError, SplitError, require
 from .metrics import Interval, auc, bootstrap_interval
-from .splits import balanced_sample, check_leak, grouped_folds, grouped_split, leave_one_generator_out, stratified_split
+from .splits import check_leak, grouped_folds, grouped_split, leave_one_generator_out, stratified_split
 from .train import Sequences, TrainConfig, clip_weights, head_logits, train_heads
+
+# %% ../nbs/api/56_protocols.ipynb #afd85d3f
+if TYPE_CHECKING: import pandas
 
 # %% ../nbs/api/56_protocols.ipynb #bb4c9859
 _CUTS = {"random": stratified_split, "grouped": grouped_split}
@@ -49,7 +53,8 @@ def _fit_and_score(a, b, seq, head, train, seed):
     w = (w / np.maximum(np.bincount(seq.clip, minlength=seq.n_clips), 1))[seq.clip[rows]]
     model, _ = train_heads(head, replace(train, seed=seed), seq.x[rows], y, w / w.mean())
     judged = seq.of(b.index)
-    z = np.zeros(len(seq.x)); z[judged] = head_logits(model, seq.x[judged])
+    z = np.zeros(len(seq.x))
+    z[judged] = head_logits(model, seq.x[judged])
     return seq.clip_logits(z)[b.index]
 
 # %% ../nbs/api/56_protocols.ipynb #e0d510ec
@@ -99,7 +104,8 @@ def leave_out_rows(
 def _left_out(name, g):
     "The line of one generator"
     of = g["group"][g["label"] == 1]
-    return {"generator": name, "n": len(of), "sources": of.nunique(), "source": of.mode()[0], "n_real": len(g) - len(of), "auc": auc(g["label"], g["logit"])}
+    return {"generator": name, "n": len(of), "sources": of.nunique(), "source": of.mode()[0], "n_real": len(g) - len(of),
+        "auc": auc(g["label"], g["logit"])}
 
 # %% ../nbs/api/56_protocols.ipynb #26caeaca
 def leave_out_table(
@@ -123,13 +129,17 @@ def real_vs_real(
 ) -> tuple["pandas.DataFrame", Interval, float]: # one row a pair; the mean with its interval over families; the mean by chance
     "How well scores tell real sources from each other"
     import pandas as pd
-    s, f = pd.Series(np.asarray(scores, float)), pd.Series(np.asarray(families, dtype=object).astype(str))
+    s = pd.Series(np.asarray(scores, float))
+    f = pd.Series(np.asarray(families, dtype=object).astype(str))
     by = {k: s[f == k].to_numpy() for k, n in f.value_counts().items() if n >= min_clips}
-    if len(by) < 2: raise SplitError("labels", f"{len(by)} real sources have {min_clips} clips", "Ask for smaller families, or give real clips of more sources")
+    if len(by) < 2:
+        raise SplitError("labels", f"{len(by)} real sources have {min_clips} clips",
+            "Ask for smaller families, or give real clips of more sources")
     rng = np.random.default_rng(seed)
-    rows = [{"a": a, "b": b, "n_a": len(by[a]), "n_b": len(by[b]), "auc": _folded(by[a], by[b]), "chance": _by_chance(len(by[a]), len(by[b]), shuffles, rng)} for a, b in combinations(by, 2)]
+    rows = [{"a": a, "b": b, "n_a": len(by[a]), "n_b": len(by[b]), "auc": _folded(by[a], by[b]),
+        "chance": _by_chance(len(by[a]), len(by[b]), shuffles, rng)} for a, b in combinations(by, 2)]
     t = pd.DataFrame(rows).sort_values("auc", ascending=False, ignore_index=True)
-    return t, Interval(float(t["auc"].mean()), *_over_families(t, list(by), rng)), float(t["chance"].mean())
+    return t, Interval(float(t["auc"].mean()), *_over_families(t, list(by), rng)), float(t["chance"].mean()) # pyright: ignore[reportArgumentType]
 
 # %% ../nbs/api/56_protocols.ipynb #2ef466f7
 def _folded(a, b):

@@ -13,9 +13,8 @@ import re
 import stat
 import struct
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from html import unescape
-from pathlib import Path
 from .containers import HEAD, INSIDE, KINDS, Look, boxes, chunks, elements, sniff
 from .core import VideoError
 from .trust import find_trust
@@ -36,7 +35,7 @@ def _when(
     seconds, # since 1904
 ) -> str|None: # ISO 8601, UTC
     "A time of an MP4"
-    t = datetime(1904, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=min(seconds, 1 << 33))
+    t = datetime(1904, 1, 1, tzinfo=UTC) + timedelta(seconds=min(seconds, 1 << 33))
     return t.isoformat() if seconds and 1990 <= t.year < 2100 else None
 
 # %% ../nbs/api/38_provenance.ipynb #d2dd0214
@@ -77,13 +76,18 @@ def _handler(box):
     "(kind of track, name of what wrote it) of an `hdlr` box"
     name = box[24:]
     if name[:1] and name[0] == len(name) - 1: name = name[1:] # QuickTime: a length first
-    return {b"vide": "video", b"soun": "sound", b"text": "text", b"sbtl": "subtitles", b"tmcd": "time code", b"meta": "metadata"}.get(box[8:12], _clean(box[8:12])), _clean(name) or None
+    kinds = {b"vide": "video", b"soun": "sound", b"text": "text", b"sbtl": "subtitles", b"tmcd": "time code", b"meta": "metadata"}
+    return kinds.get(box[8:12], _clean(box[8:12])), _clean(name) or None
 
 # %% ../nbs/api/38_provenance.ipynb #2501db7e
-_NAMES = {"©too": "encoder", "©swr": "software", "©enc": "encoder", "©day": "date", "©mak": "make", "©mod": "model", "©nam": "title", "©cmt": "comment", "©aut": "author", "©ART": "artist",
-    "com.apple.quicktime.make": "make", "com.apple.quicktime.model": "model", "com.apple.quicktime.software": "software", "com.apple.quicktime.creationdate": "date",
-    "com.android.version": "android", "com.android.manufacturer": "make", "com.android.model": "model", "ENCODER": "encoder", "encoder": "encoder",
-    "ISFT": "software", "ICRD": "date", "INAM": "title", "ICMT": "comment", "IART": "artist", "writing app": "software", "muxing app": "encoder"}
+_NAMES = {"©too": "encoder", "©swr": "software", "©enc": "encoder", "©day": "date", "©mak": "make", "©mod": "model", "©nam": "title",
+    "©cmt": "comment", "©aut": "author", "©ART": "artist",
+    "com.apple.quicktime.make": "make", "com.apple.quicktime.model": "model", "com.apple.quicktime.software": "software",
+    "com.apple.quicktime.creationdate": "date",
+    "com.android.version": "android", "com.android.manufacturer": "make", "com.android.model": "model",
+    "ENCODER": "encoder", "encoder": "encoder",
+    "ISFT": "software", "ICRD": "date", "INAM": "title", "ICMT": "comment", "IART": "artist",
+    "writing app": "software", "muxing app": "encoder"}
 
 def _tag(facts, name, value):
     "Keep a tag; of a location only that there is one"
@@ -114,7 +118,8 @@ def _read_tag(facts, state, path, box):
     name = path[-1]
     if name == b"keys": state["keys"] = _keys(box)
     elif path[-2:] == (b"----", b"name"): state["own"] = _clean(box[4:])
-    elif name == b"data" and path[-3:-2] == (b"ilst",): _tag(facts, state.get("own", "") if path[-2] == b"----" else _item(path[-2], state.get("keys", [])), box[8:])
+    elif name == b"data" and path[-3:-2] == (b"ilst",):
+        _tag(facts, state.get("own", "") if path[-2] == b"----" else _item(path[-2], state.get("keys", [])), box[8:])
     elif path[-2] == b"udta" and name[:1] == b"\xa9": _tag(facts, name.decode("latin1"), box[4:])
     elif name == b"loci": facts["location"] = True
 
@@ -128,7 +133,8 @@ def _read_track(facts, state, path, box):
     elif name == b"stsd": t["codec"], t["compressor"] = _described(box, t.get("kind") == "video")
 
 # %% ../nbs/api/38_provenance.ipynb #015d64a7
-_C2PA, _XMP = bytes.fromhex("d8fec3d61b0e483c92975828877ec481"), bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+_C2PA = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _WRITTEN = re.compile(rb"(?:x26[45] - core \d+|x265 \(build \d+\)|Lav[cf]\d+\.\d+\.\d+)[ -~]{0,80}")
 _SAYS_AI = re.compile(rb"(?i)(?:composite(?:With)?)?trainedAlgorithmic(?:Media|Data)")
 
@@ -151,7 +157,8 @@ def _stamp(facts, content):
 def _blob(facts, path, box):
     "Credentials, XMP, brands, the first bytes of the pictures"
     name = path[-1]
-    if name == b"ftyp": facts["brands"] = list(dict.fromkeys(b for i in (0, *range(8, min(len(box), 72) - 3, 4)) if (b := _clean(box[i:i+4]))))
+    if name == b"ftyp":
+        facts["brands"] = list(dict.fromkeys(b for i in (0, *range(8, min(len(box), 72) - 3, 4)) if (b := _clean(box[i:i+4]))))
     elif name == b"uuid" and box[:16] == _C2PA: facts["credentials_box"] = True
     elif name == b"uuid" and box[:16] == _XMP or name == b"XMP_": _claims(facts, box)
     elif name == b"mdat": _stamp(facts, box)
@@ -168,7 +175,8 @@ def _isobmff(look, facts):
         elif path[:2] == (b"moov", b"trak") and b"udta" not in path: _read_track(facts, state, path, box)
         elif len(path) > 1: _read_tag(facts, state, path, box)
         if len(path) == 1 or path[-1] == b"XMP_": _blob(facts, path, box)
-    facts["fragmented"], facts["tracks"] = b"moof" in seen, facts["tracks"][:_TRACKS]
+    facts["fragmented"] = b"moof" in seen
+    facts["tracks"] = facts["tracks"][:_TRACKS]
     facts["boxes"] = [_clean(b) for b in list(dict.fromkeys(seen))[:16]]
 
 # %% ../nbs/api/38_provenance.ipynb #ffdd62a8
@@ -180,7 +188,8 @@ def _matroska(look, facts):
     for name, start, end in _matroska_leaves(look, 0, look.size):
         box = look.read(start, end - start)
         if name in (0x4D80, 0x5741): _tag(facts, {0x4D80: "muxing app", 0x5741: "writing app"}[name], box)
-        elif name == 0x4461 and len(box) == 8: facts["created"] = _when(int.from_bytes(box, "big", signed=True)//10**9 + 3061152000) # from 2001
+        elif name == 0x4461 and len(box) == 8:
+            facts["created"] = _when(int.from_bytes(box, "big", signed=True)//10**9 + 3061152000) # from 2001
         elif name == 0x45A3: facts["boxes"] = [_clean(box)]
         elif name == 0x4487: _tag(facts, "".join(facts["boxes"]), box)
         elif name == _MEDIA_TYPE: facts["credentials_box"] |= box.startswith((b"application/c2pa", b"application/x-c2pa"))
@@ -191,7 +200,8 @@ def _matroska_leaves(look, at, end, depth=0):
     "Elements with the insides of those that hold the facts"
     for name, start, stop in elements(look, at, end):
         stop = end if stop is None else min(stop, end)
-        if name in (_SEGMENT, _INFO, _ALL_TAGS, _ONE_TAG, _SIMPLE, _ATTACHMENTS, _ATTACHED) and depth < _DEPTH: yield from _matroska_leaves(look, start, stop, depth + 1)
+        if name in (_SEGMENT, _INFO, _ALL_TAGS, _ONE_TAG, _SIMPLE, _ATTACHMENTS, _ATTACHED) and depth < _DEPTH:
+            yield from _matroska_leaves(look, start, stop, depth + 1)
         else: yield name, start, stop
 
 # %% ../nbs/api/38_provenance.ipynb #7391eed7
@@ -215,8 +225,10 @@ _READERS = {"mp4": _isobmff, "mov": _isobmff, "mkv": _matroska, "webm": _matrosk
 
 def _size_of(path):
     "Size of an ordinary file, or the error that says what it is instead"
-    try: info = os.stat(path)
-    except (OSError, ValueError) as e: raise VideoError(path, f"can't be found ({getattr(e, 'strerror', None) or e})", "Check the path", "missing") from e
+    try:
+        info = os.stat(path)
+    except (OSError, ValueError) as e:
+        raise VideoError(path, f"can't be found ({getattr(e, 'strerror', None) or e})", "Check the path", "missing") from e
     if stat.S_ISDIR(info.st_mode): raise VideoError(path, "is a folder", "Give a video file inside it", "folder")
     if not stat.S_ISREG(info.st_mode): raise VideoError(path, "is no ordinary file", "Copy the video to a file first", "unreadable")
     if not info.st_size: raise VideoError(path, "is empty (0 bytes)", "Copy or download it again", "empty")
@@ -232,11 +244,13 @@ def container_facts(
         with open(path, "rb", buffering=0) as f:
             kind = sniff(f.read(HEAD))
             if kind not in KINDS: raise VideoError(path, "is not a video, whatever its name says", "Give a video file", "not_a_video")
-            facts = {"kind": kind, "read": kind in _READERS, "brands": [], "created": None, "tags": {}, "stamp": None, "location": False, "tracks": [], "fragmented": False,
+            facts = {"kind": kind, "read": kind in _READERS, "brands": [], "created": None, "tags": {}, "stamp": None,
+                "location": False, "tracks": [], "fragmented": False,
                 "boxes": [], "credentials_box": False, "credentials_link": False, "ai_claims": [], "source_types": [], "complete": True}
             look = Look(f, size)
             if kind in _READERS: _READERS[kind](look, facts)
-    except OSError as e: raise VideoError(path, f"can't be read ({e.strerror})", "Check its permissions", "unreadable") from e
+    except OSError as e:
+        raise VideoError(path, f"can't be read ({e.strerror})", "Check its permissions", "unreadable") from e
     _claims(facts, " ".join(facts["tags"].values()).encode())
     facts["ai_claims"] += [f"AIGC: {v}" for k, v in facts["tags"].items() if "aigc" in k.lower()]
     return facts | {"complete": look.left >= 0}
@@ -261,11 +275,66 @@ class Credentials:
 
 # %% ../nbs/api/38_provenance.ipynb #3aad60d4
 _OFFLINE = {"verify": {"verify_after_reading": True, "verify_trust": True, "remote_manifest_fetch": False, "ocsp_fetch": False},
-    "core": {"allowed_network_hosts": [], "allow_redirects": False, "decode_identity_assertions": False, "max_decompressed_manifest_size_in_mb": 16}}
+    "core": {"allowed_network_hosts": [], "allow_redirects": False, "decode_identity_assertions": False,
+        "max_decompressed_manifest_size_in_mb": 16}}
 
 def _settings(trust):
     "Settings of the library: no network, and the certificates of a list"
     return _OFFLINE | ({"trust": {"trust_anchors": trust.pem}} if trust else {})
+
+# %% ../nbs/api/38_provenance.ipynb #33bcb792
+def _ask(file, kind, signers, found):
+    "Let the library read and check"
+    try:
+        import c2pa
+    except (ImportError, OSError) as e:
+        return Credentials("not checked", f"c2pa-python can't be loaded here ({_clean(e)})")
+    try:
+        with c2pa.Context.from_dict(_settings(signers)) as context, c2pa.Reader(_MIME[kind], file, context=context) as reader:
+            return _told(reader.get_validation_state(), json.loads(reader.json()), signers)
+    except c2pa.C2paError as e:
+        return _refused(_clean(e), found)
+
+# %% ../nbs/api/38_provenance.ipynb #2d7690e1
+def _refused(text, found):
+    "What an error of the library means"
+    if text.startswith("ManifestNotFound"): return Credentials("none")
+    if text.startswith("Remote"): return Credentials("not checked", f"its manifest lies on a server, and nothing is fetched ({text})")
+    return Credentials("invalid", text) if found else Credentials("not checked", f"the file can't be parsed ({text})")
+
+# %% ../nbs/api/38_provenance.ipynb #79a65068
+def _told(state, report, signers) -> Credentials:
+    "The library's report in few words"
+    manifests = report.get("manifests") or {}
+    active = manifests.get(report.get("active_manifest")) or {}
+    sign = active.get("signature_info") or {}
+    told = [a for m in list(manifests.values())[:64] for a in _actions(m)]
+    sources = tuple(dict.fromkeys(_clean(str(a["digitalSourceType"]).rsplit("/", 1)[-1]) for a in told if a.get("digitalSourceType")))[:16]
+    faults = [_clean(s.get("code", "")) for s in report.get("validation_status") or () if s.get("code") != "signingCredential.untrusted"]
+    unknown = "valid, signer not trusted" if signers else "valid, signer not checked"
+    known = {"Trusted": "trusted", "Valid": unknown}.get(state, "invalid")
+    who = ", ".join(dict.fromkeys(_clean(sign[k]) for k in ("common_name", "issuer") if sign.get(k)))
+    return Credentials(known, "; ".join(faults[:4]) or "not valid" if known == "invalid" else None, _generator(active), who or None,
+        _clean(sign["time"]) if sign.get("time") else None,
+        tuple(dict.fromkeys(_clean(a.get("action", "")) for a in told))[:16], sources,
+        bool(set(sources) & set(AI_SOURCES)), signers and str(signers))
+
+# %% ../nbs/api/38_provenance.ipynb #6b1c6781
+def _actions(manifest):
+    "The actions that a manifest's assertions list"
+    found = [a.get("data") or {} for a in manifest.get("assertions") or () if str(a.get("label", "")).startswith("c2pa.actions")]
+    return [a for data in found for a in (data.get("actions") or [])[:64] if isinstance(a, dict)]
+
+def _generator(manifest):
+    "Name and version of the program that made the claim"
+    info = (manifest.get("claim_generator_info") or [{}])[0]
+    return _clean(" ".join(str(info[k]) for k in ("name", "version") if info.get(k)) or manifest.get("claim_generator") or "") or None
+
+# %% ../nbs/api/38_provenance.ipynb #85dcf8c5
+def _unread(kind, found):
+    "Why a container's credentials can't be read"
+    if found: return f"the {kind} file brings content credentials, and the library that checks them reads them only in {', '.join(_MIME)}"
+    return f"there is no agreed place for content credentials in {kind} files; they are read in {', '.join(_MIME)}"
 
 # %% ../nbs/api/38_provenance.ipynb #f169aad2
 _MIME = {"mp4": "video/mp4", "mov": "video/quicktime", "avi": "video/avi"}
@@ -282,60 +351,14 @@ def credentials(
     if facts["complete"] and not found and not facts["credentials_link"]: return Credentials("none")
     with open(path, "rb") as f: return _ask(f, kind, signers, found)
 
-# %% ../nbs/api/38_provenance.ipynb #85dcf8c5
-def _unread(kind, found):
-    "Why a container's credentials can't be read"
-    if found: return f"the {kind} file brings content credentials, and the library that checks them reads them only in {', '.join(_MIME)}"
-    return f"there is no agreed place for content credentials in {kind} files; they are read in {', '.join(_MIME)}"
-
-# %% ../nbs/api/38_provenance.ipynb #33bcb792
-def _ask(file, kind, signers, found):
-    "Let the library read and check"
-    try: import c2pa
-    except (ImportError, OSError) as e: return Credentials("not checked", f"c2pa-python can't be loaded here ({_clean(e)})")
-    try:
-        with c2pa.Context.from_dict(_settings(signers)) as context, c2pa.Reader(_MIME[kind], file, context=context) as reader:
-            return _told(reader.get_validation_state(), json.loads(reader.json()), signers)
-    except c2pa.C2paError as e: return _refused(_clean(e), found)
-
 # %% ../nbs/api/38_provenance.ipynb #4631b8c3
 def preload() -> bool: # whether it could be loaded
     "Load the library that checks credentials now, and not with the first file that has some"
-    try: import c2pa
-    except (ImportError, OSError): return False
+    try:
+        import c2pa
+    except (ImportError, OSError):
+        return False
     return bool(c2pa)
-
-# %% ../nbs/api/38_provenance.ipynb #2d7690e1
-def _refused(text, found):
-    "What an error of the library means"
-    if text.startswith("ManifestNotFound"): return Credentials("none")
-    if text.startswith("Remote"): return Credentials("not checked", f"its manifest lies on a server, and nothing is fetched ({text})")
-    return Credentials("invalid", text) if found else Credentials("not checked", f"the file can't be parsed ({text})")
-
-# %% ../nbs/api/38_provenance.ipynb #79a65068
-def _told(state, report, signers) -> Credentials:
-    "The library's report in few words"
-    manifests = report.get("manifests") or {}
-    active = manifests.get(report.get("active_manifest")) or {}
-    sign, told = active.get("signature_info") or {}, [a for m in list(manifests.values())[:64] for a in _actions(m)]
-    sources = tuple(dict.fromkeys(_clean(str(a["digitalSourceType"]).rsplit("/", 1)[-1]) for a in told if a.get("digitalSourceType")))[:16]
-    faults = [_clean(s.get("code", "")) for s in report.get("validation_status") or () if s.get("code") != "signingCredential.untrusted"]
-    unknown = "valid, signer not trusted" if signers else "valid, signer not checked"
-    known = {"Trusted": "trusted", "Valid": unknown}.get(state, "invalid")
-    who = ", ".join(dict.fromkeys(_clean(sign[k]) for k in ("common_name", "issuer") if sign.get(k)))
-    return Credentials(known, "; ".join(faults[:4]) or "not valid" if known == "invalid" else None, _generator(active), who or None, _clean(sign["time"]) if sign.get("time") else None,
-        tuple(dict.fromkeys(_clean(a.get("action", "")) for a in told))[:16], sources, bool(set(sources) & set(AI_SOURCES)), signers and str(signers))
-
-# %% ../nbs/api/38_provenance.ipynb #6b1c6781
-def _actions(manifest):
-    "The actions that a manifest's assertions list"
-    found = [a.get("data") or {} for a in manifest.get("assertions") or () if str(a.get("label", "")).startswith("c2pa.actions")]
-    return [a for data in found for a in (data.get("actions") or [])[:64] if isinstance(a, dict)]
-
-def _generator(manifest):
-    "Name and version of the program that made the claim"
-    info = (manifest.get("claim_generator_info") or [{}])[0]
-    return _clean(" ".join(str(info[k]) for k in ("name", "version") if info.get(k)) or manifest.get("claim_generator") or "") or None
 
 # %% ../nbs/api/38_provenance.ipynb #74bdd29f
 @dataclass(frozen=True)
@@ -356,7 +379,8 @@ def provenance(
     return Provenance(os.fspath(path), facts, credentials(path, trust, facts))
 
 # %% ../nbs/api/38_provenance.ipynb #cb769cb7
-_SAID = {"trusted": "signed by someone on the list of signers: made with a generative model", "invalid": "an invalid claim says: made with a generative model",
+_SAID = {"trusted": "signed by someone on the list of signers: made with a generative model",
+    "invalid": "an invalid claim says: made with a generative model",
     "valid, signer not trusted": "signed, but by someone who is not on the list of signers: made with a generative model",
     "valid, signer not checked": "signature valid; whether to trust the signer is not checked here: made with a generative model"}
 
@@ -368,10 +392,13 @@ def describe_provenance(
     lines = [f"content credentials: {c.state}" + (f" ({c.why})" if c.why else "")]
     if c.trust: lines.append(f"signers: checked against {c.trust}")
     if c.says_ai: lines.append(_SAID[c.state])
-    lines += [f"{k}: {v}" for k, v in (("claim made by", c.generator), ("signed by", c.signer), ("signed at", c.signed), ("actions", ", ".join(c.actions)), ("sources", ", ".join(c.sources))) if v]
+    lines += [f"{k}: {v}" for k, v in (("claim made by", c.generator), ("signed by", c.signer), ("signed at", c.signed),
+        ("actions", ", ".join(c.actions)), ("sources", ", ".join(c.sources))) if v]
     lines += [f"unsigned note in the file: {a}" for a in (*f["ai_claims"], *(s for s in f["source_types"] if s not in f["ai_claims"]))]
-    lines += [f"{k}: {v}" for k, v in (("container", " ".join([f["kind"], *f["brands"]])), ("created", f["created"]), *f["tags"].items(), ("encoder's stamp", f["stamp"])) if v]
-    lines += [f"track: {', '.join(str(t[k]) for k in ('kind', 'codec', 'handler', 'compressor') if t.get(k))}" + _cut_note(t) for t in f["tracks"]]
+    lines += [f"{k}: {v}" for k, v in (("container", " ".join([f["kind"], *f["brands"]])), ("created", f["created"]),
+        *f["tags"].items(), ("encoder's stamp", f["stamp"])) if v]
+    lines += [f"track: {', '.join(str(t[k]) for k in ('kind', 'codec', 'handler', 'compressor') if t.get(k))}" + _cut_note(t)
+        for t in f["tracks"]]
     return lines + ["a place is told in the file"]*f["location"]
 
 def _cut_note(track):

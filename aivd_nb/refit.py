@@ -7,16 +7,18 @@ __all__ = ['window_scores', 'clips_of', 'refit_passages', 'measure_passages']
 
 # %% ../nbs/api/37_refit.ipynb #22a60925
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 import numpy as np
 from .bundle import Bundle, load_bundle, write_json
 from .cache import FeatureCache
-from .core import LabelsError, TrainError
+from .core import LabelsError
 from .featurizers import Featurizer
-from .labels import read_labels
 from .passages import Clips, PassageRule, draw_film, fit_passages, judge_film, see_film
 from .sampling import Look
 from .train import TrainConfig, extract, out_of_fold_windows, scored_clips, training_copies
+
+# %% ../nbs/api/37_refit.ipynb #cfca8f45
+if TYPE_CHECKING: import pandas
 
 # %% ../nbs/api/37_refit.ipynb #c7da4dc9
 def window_scores(
@@ -28,9 +30,11 @@ def window_scores(
     progress:bool=False, # show a bar
 ) -> "pandas.DataFrame": # one row a window: file_path, label, group, window, log_odds
     "Calibrated log-odds of every window of a collection, by heads that saw neither its clip nor the clip's source"
-    import pandas as pd
-    if "group" not in df: raise LabelsError("labels", "has no column 'group', without which clips of one source stand on both sides", "Add a column that names each clip's source")
-    df, train = df.reset_index(drop=True), TrainConfig(**bundle.data.get("training", {}))
+    if "group" not in df:
+        raise LabelsError("labels", "has no column 'group', without which clips of one source stand on both sides",
+            "Add a column that names each clip's source")
+    df = df.reset_index(drop=True)
+    train = TrainConfig(**bundle.data.get("training", {}))
     seq = extract(df, featurizer, bundle.sampling, cache, progress=progress)
     extra = training_copies(df, featurizer, bundle.sampling, train, cache, progress)
     z = out_of_fold_windows(bundle.head, train, seq, df, folds or bundle.data.get("folds") or 10, extra)
@@ -63,7 +67,8 @@ def refit_passages(
 # %% ../nbs/api/37_refit.ipynb #f9072104
 def _halves(clips, seed):
     "The clips of two halves of the sources, each class halved"
-    rng, first = np.random.default_rng(seed), np.zeros(len(clips.label), bool)
+    rng = np.random.default_rng(seed)
+    first = np.zeros(len(clips.label), bool)
     for label in (0, 1):
         names = rng.permutation(np.unique(clips.group[clips.label == label]))
         first |= (clips.label == label) & np.isin(clips.group, names[::2])
@@ -73,8 +78,10 @@ def _halves(clips, seed):
 # %% ../nbs/api/37_refit.ipynb #1ec14415
 def _film_row(k, film, f):
     lengths, called, named, start, end = zip(*f.found) if f.found else ((),)*5
-    return {"film": k, "seconds": round(film.seconds, 1), "shots": len(film.starts), "windows": f.windows, "passages": len(film.passages), "label": f.label, "mixed": f.mixed, "false_ai": f.false_ai,
-        "lengths": [round(x, 1) for x in lengths], "found": list(called), "named": list(named), "start_error": [round(x, 2) for x in start], "end_error": [round(x, 2) for x in end]}
+    return {"film": k, "seconds": round(film.seconds, 1), "shots": len(film.starts), "windows": f.windows,
+        "passages": len(film.passages), "label": f.label, "mixed": f.mixed, "false_ai": f.false_ai,
+        "lengths": [round(x, 1) for x in lengths], "found": list(called), "named": list(named),
+        "start_error": [round(x, 2) for x in start], "end_error": [round(x, 2) for x in end]}
 
 # %% ../nbs/api/37_refit.ipynb #ab58f315
 def measure_passages(

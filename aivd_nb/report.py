@@ -16,21 +16,31 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from typing import TYPE_CHECKING
 from .calibration import AI, INCONCLUSIVE, REAL, Band
 from .core import ConfigError
 from .evaluate import Evaluation
 from .metrics import confusion, risk_coverage
 from .plots import plot_confusion, plot_reliability, plot_risk_coverage, plot_roc, plot_scores
 
+# %% ../nbs/api/54_report.ipynb #a1b451e7
+if TYPE_CHECKING: import pandas
+
 # %% ../nbs/api/54_report.ipynb #e8ba3e4a
 MEANING = {
-    "auc": "how often an AI clip scores above a real one; 0.5 is chance", "average_precision": "area under precision over recall; chance is the share of AI clips",
-    "eer": "error rate where false alarms and misses are equally frequent", "tpr_at_5_fpr": "share of AI clips found when 5 % of real clips are called AI",
-    "accuracy": "share right when an answer is forced", "balanced_accuracy": "mean of the shares right in both classes", "precision": "of the clips called AI, how many are",
-    "recall": "of the AI clips, how many are called AI", "f1": "harmonic mean of precision and recall", "false_alarm": "of the real clips, how many are called AI when an answer is forced",
-    "brier": "mean squared error of the probability; 0.25 is always saying ½", "ece": "mean gap between probability and truth; resampling widens it, so that its interval lies high",
+    "auc": "how often an AI clip scores above a real one; 0.5 is chance",
+    "average_precision": "area under precision over recall; chance is the share of AI clips",
+    "eer": "error rate where false alarms and misses are equally frequent",
+    "tpr_at_5_fpr": "share of AI clips found when 5 % of real clips are called AI",
+    "accuracy": "share right when an answer is forced", "balanced_accuracy": "mean of the shares right in both classes",
+    "precision": "of the clips called AI, how many are",
+    "recall": "of the AI clips, how many are called AI", "f1": "harmonic mean of precision and recall",
+    "false_alarm": "of the real clips, how many are called AI when an answer is forced",
+    "brier": "mean squared error of the probability; 0.25 is always saying ½",
+    "ece": "mean gap between probability and truth; resampling widens it, so that its interval lies high",
     "coverage": "share of clips that got a verdict and not “Inconclusive”", "verdict_accuracy": "of the verdicts given, how many are right",
-    "called_ai": "of the real clips, how many got the verdict “AI-Generated”", "passed_as_real": "of the AI clips, how many got the verdict “Real”"}
+    "called_ai": "of the real clips, how many got the verdict “AI-Generated”",
+    "passed_as_real": "of the AI clips, how many got the verdict “Real”"}
 
 # %% ../nbs/api/54_report.ipynb #cf434089
 def inline_png(
@@ -48,11 +58,16 @@ def report_plots(
     e:Evaluation,
 ) -> dict: # caption → axes
     "The pictures that an evaluation allows"
-    t, name = e.table[e.table["probability"].notna()], e.about["bundle"] or "detector"
-    y, p, cut = t["label"].to_numpy(), t["probability"].to_numpy(), e.about["threshold"]
+    t = e.table[e.table["probability"].notna()]
+    name = e.about["bundle"] or "detector"
+    y = t["label"].to_numpy()
+    p = t["probability"].to_numpy()
+    cut = e.about["threshold"]
     band = Band(**e.about["band"]) if e.about["band"] else None
-    found = {"Scores": plot_scores(y, p, band), "Reliability": plot_reliability(y, p), "Risk and coverage": plot_risk_coverage({name: (y, p)}, cut)}
-    return {"ROC curve": plot_roc({name: (y, p)}), "Confusion matrix": plot_confusion(confusion(y, p, cut)), **found} if 0 < y.sum() < len(y) else found
+    found = {"Scores": plot_scores(y, p, band), "Reliability": plot_reliability(y, p),
+        "Risk and coverage": plot_risk_coverage({name: (y, p)}, cut)}
+    return {"ROC curve": plot_roc({name: (y, p)}), "Confusion matrix": plot_confusion(confusion(y, p, cut)),
+        **found} if 0 < y.sum() < len(y) else found
 
 # %% ../nbs/api/54_report.ipynb #67c79220
 def _cell(v):
@@ -83,38 +98,60 @@ def worst_errors(
     return t.loc[off[off > .5].sort_values(ascending=False, kind="stable").index[:n], columns]
 
 # %% ../nbs/api/54_report.ipynb #26ac6790
-_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}h1{margin-bottom:0}h2{margin-top:2.2rem}
-table{border-collapse:collapse;font-size:.9rem}td,th{padding:.25rem .7rem;text-align:left;border-bottom:1px solid #ddd;font-variant-numeric:tabular-nums}th{white-space:nowrap}
-.wide{overflow-x:auto}.note{border-left:4px solid #D55E00;background:#faf5f0;padding:.6rem 1rem;margin:1rem 0}figure{display:inline-block;margin:.4rem .6rem;vertical-align:top}
+_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}
+h1{margin-bottom:0}h2{margin-top:2.2rem}
+table{border-collapse:collapse;font-size:.9rem}td,th{padding:.25rem .7rem;text-align:left;
+  border-bottom:1px solid #ddd;font-variant-numeric:tabular-nums}
+th{white-space:nowrap}
+.wide{overflow-x:auto}.note{border-left:4px solid #D55E00;background:#faf5f0;padding:.6rem 1rem;margin:1rem 0}
+figure{display:inline-block;margin:.4rem .6rem;vertical-align:top}
 figcaption{font-size:.85rem;color:#555}img{max-width:100%;height:auto}code{background:#f2f2f2;padding:.1rem .3rem}"""
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">\
+<title>{title}</title><style>{style}</style></head>
+<body><h1>{title}</h1>
+{content}</body></html>
+"""
+_NOT_PROOF = "A verdict is one signal, not proof: figures from these clips say little about clips of another kind."
 
 # %% ../nbs/api/54_report.ipynb #758a044e
 def _figures_table(e):
     "All figures with interval, number and meaning"
     f = e.figures.loc[[k for k in MEANING if k in e.figures.index]]
-    rows = f.assign(figure=[n.replace("_", " ") for n in f.index], value=f["value"], interval=[f"{a:.3f} – {b:.3f}" if a == a else "–" for a, b in zip(f["low"], f["high"])], meaning=[MEANING[n] for n in f.index])
+    rows = f.assign(figure=[n.replace("_", " ") for n in f.index], value=f["value"],
+        interval=[f"{a:.3f} – {b:.3f}" if a == a else "–" for a, b in zip(f["low"], f["high"])], meaning=[MEANING[n] for n in f.index])
     return rows[["figure", "value", "interval", "n", "meaning"]].rename(columns={"interval": "95 % interval", "n": "clips"})
 
 # %% ../nbs/api/54_report.ipynb #1e91c7b4
 def _verdicts(t):
     "Clips by what they are and what they were called"
-    import pandas as pd
     t = t[t["probability"].notna()]
+    import pandas as pd
     c = pd.crosstab(t["label"].map({0: "real", 1: "AI-generated"}).rename("is"), t["verdict"])
     return c.reindex(columns=[REAL, INCONCLUSIVE, AI], fill_value=0).reset_index()
 
 # %% ../nbs/api/54_report.ipynb #fdd8a7a1
 def _sections(e):
     "(heading, HTML) of each part of the page that has something to say"
-    import pandas as pd
     yield "Figures", html_table(_figures_table(e))
     yield "Verdicts", html_table(_verdicts(e.table))
-    yield "Pictures", "\n".join(f"<figure>{inline_png(ax, name)}<figcaption>{html.escape(name)}</figcaption></figure>" for name, ax in report_plots(e).items())
+    yield "Pictures", "\n".join(f"<figure>{inline_png(ax, name)}<figcaption>{html.escape(name)}</figcaption></figure>"
+        for name, ax in report_plots(e).items())
     for name, part in e.parts.items(): yield f"By {name}", html_table(part.assign(label=part["label"].map({0: "real", 1: "AI"})))
     if len(e.reasons): yield "Why there was no verdict", html_table(e.reasons.rename_axis("reason").reset_index())
     if len(worst := worst_errors(e.table)): yield "The surest mistakes", html_table(worst)
     bad = e.table[e.table["error"].notna()]
     if len(bad): yield "Files that could not be analysed", html_table(bad[["file_path", "error", "message"]])
+
+# %% ../nbs/api/54_report.ipynb #fe4f0164
+def _lead(a):
+    "On what and how it was measured, in a sentence or two"
+    clips = f"{a['scored']} clips: {a['real']} real, {a['ai']} AI-generated"
+    sources = f", {a['sources']} sources" if a["sources"] else ""
+    drawn = f"over {'sources' if a['sources'] else 'clips'}, {a['draws']} draws, seed {a['seed']}"
+    return (f"Bundle <b>{_cell(a['bundle'])}</b> on {clips}{sources}. "
+        f"Threshold {a['threshold']}; intervals are 95 % bootstrap intervals {drawn}.")
 
 # %% ../nbs/api/54_report.ipynb #33de8be0
 def report_html(
@@ -123,12 +160,11 @@ def report_html(
     command:str|None=None, # what to type for the same report
 ) -> str: # a whole page
     "The report as one HTML file"
-    a = e.about
-    lead = f"Bundle <b>{_cell(a['bundle'])}</b> on {a['scored']} clips: {a['real']} real, {a['ai']} AI-generated" + (f", {a['sources']} sources" if a["sources"] else "") + f". Threshold {a['threshold']}; intervals are 95 % bootstrap intervals over {'sources' if a['sources'] else 'clips'}, {a['draws']} draws, seed {a['seed']}."
-    notes = "".join(f'<p class="note">{html.escape(n)}</p>' for n in (*e.notes, "A verdict is one signal, not proof: figures from these clips say little about clips of another kind."))
+    notes = "".join(f'<p class="note">{html.escape(n)}</p>' for n in (*e.notes, _NOT_PROOF))
     again = f"<p>The same report: <code>{html.escape(command)}</code></p>" if command else ""
     body = "\n".join(f"<h2>{html.escape(h)}</h2>\n{c}" for h, c in _sections(e))
-    return f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n<body><h1>{html.escape(title)}</h1>\n<p>{lead}</p>\n{notes}\n{body}\n{again}</body></html>\n'
+    content = f"<p>{_lead(e.about)}</p>\n{notes}\n{body}\n{again}"
+    return _PAGE.format(title=html.escape(title), style=_STYLE, content=content)
 
 # %% ../nbs/api/54_report.ipynb #f32bae18
 _FILES = ("report.html", "clips.csv", "figures.csv", "by_generator.csv", "by_kind.csv", "risk_coverage.csv", "evaluation.json")
@@ -143,7 +179,8 @@ def check_report_folder(
     other = sorted(p.name for p in out.iterdir() if p.name not in _FILES) if out.is_dir() else []
     if other: raise ConfigError(out, f"holds files that are no report ({', '.join(other[:3])})", "Name a new folder for the report")
     above = next(p for p in out.parents if p.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK): raise ConfigError(out, f"can't be made, because {above} can't be written", "Name a folder that can be written")
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise ConfigError(out, f"can't be made, because {above} can't be written", "Name a folder that can be written")
     return out
 
 # %% ../nbs/api/54_report.ipynb #9f8a3112
@@ -158,18 +195,21 @@ def write_report(
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         tmp = Path(tempfile.mkdtemp(prefix=".report-", dir=out.parent))
-    except OSError as e: raise ConfigError(out, f"can't be made ({e.strerror})", "Name a folder that can be written") from e
+    except OSError as e:
+        raise ConfigError(out, f"can't be made ({e.strerror})", "Name a folder that can be written") from e
     try:
         _write_files(e, tmp, title, command)
         _put(tmp, out)
-    finally: shutil.rmtree(tmp, ignore_errors=True)
+    finally:
+        shutil.rmtree(tmp, ignore_errors=True)
     return out/"report.html"
 
 # %% ../nbs/api/54_report.ipynb #7a5e792a
 def _write_files(e, folder, title, command):
     "All files of a report"
     t = e.table[e.table["probability"].notna()]
-    tables = {"clips": e.table, "figures": e.figures.reset_index(), "risk_coverage": risk_coverage(t["label"], t["probability"], e.about["threshold"]), **{f"by_{k}": v for k, v in e.parts.items()}}
+    tables = {"clips": e.table, "figures": e.figures.reset_index(),
+        "risk_coverage": risk_coverage(t["label"], t["probability"], e.about["threshold"]), **{f"by_{k}": v for k, v in e.parts.items()}}
     for name, df in tables.items(): df.to_csv(folder/f"{name}.csv", index=False, lineterminator="\n", encoding="utf-8")
     (folder/"evaluation.json").write_text(json.dumps(e.to_dict(), indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
     (folder/"report.html").write_text(report_html(e, title, command), encoding="utf-8")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
@@ -19,6 +20,9 @@ from .calibration import AI, INCONCLUSIVE
 from .core import ConfigError, SplitError
 from .evaluate import clip_sources, score_clips
 from .metrics import auc, bootstrap_interval, ece, paired_interval
+
+# %% ../nbs/api/51_robustness.ipynb #d3485e6f
+if TYPE_CHECKING: import pandas
 
 # %% ../nbs/api/51_robustness.ipynb #4944f87c
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class JpegChain:
     "One JPEG compression after the other"
     qualities: tuple = (85, 65, 45)
     def __call__(self, image): # RGB uint8 → same shape
-        for q in self.qualities: image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, q])[1], cv2.IMREAD_COLOR)
+        for q in self.qualities: image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, q])[1], cv2.IMREAD_COLOR) # pyright: ignore[reportCallIssue, reportArgumentType]
         return image
 
 # %% ../nbs/api/51_robustness.ipynb #458785a7
@@ -106,11 +110,13 @@ def _degraded(df, degradation, folder):
     "(table with the paths of the degraded files, table of the clips that could not be encoded with error and message)"
     paths, lost = {}, {}
     for i, path in df["path"].items():
-        try: paths[i] = str(degrade_file(path, degradation, folder))
+        try:
+            paths[i] = str(degrade_file(path, degradation, folder))
         except ConfigError as e:
             if "is not installed" in str(e): raise
             lost[i] = str(e).replace(str(Path(path).parent) + "/", "")
-        except OSError as e: lost[i] = e.strerror
+        except OSError as e:
+            lost[i] = e.strerror
     ok, bad = df.loc[list(paths)], df.loc[list(lost)].drop(columns="path")
     return ok.assign(path=list(paths.values())), bad.assign(error="encode", message=list(lost.values()))
 
@@ -127,9 +133,30 @@ def robustness_rows(
     found = []
     for d in (CLEAN, *degradations):
         files, lost = _degraded(df, d, folder)
-        found += [part.assign(bundle=name, degradation=d.name) for name, detector in detectors.items() for part in (score_clips(files, detector, d.alter), lost) if len(part)]
+        found += [part.assign(bundle=name, degradation=d.name) for name, detector in detectors.items()
+            for part in (score_clips(files, detector, d.alter), lost) if len(part)]
         if tell: tell(f"{d.name}: {len(files)} clips, {len(detectors)} detectors")
     return pd.concat(found, ignore_index=True)
+
+# %% ../nbs/api/51_robustness.ipynb #5e5574ff
+def _line(g, clean, draws, seed):
+    "Figures of one cell of the grid, on the clips that could be read in both"
+    both = g.index[g["probability"].notna() & clean.loc[g.index, "probability"].notna()]
+    if not len(both):
+        raise ConfigError("robustness", f"no clip of degradation {g['degradation'].iloc[0]} could be read",
+            "Look at the column message of the rows")
+    t, c = g.loc[both], clean.loc[both]
+    y = t["label"]
+    p = t["probability"]
+    q = c["probability"]
+    groups = clip_sources(t.reset_index())
+    a = bootstrap_interval(auc, y, p, groups, draws, seed)
+    d = paired_interval(auc, y, p, q, groups, draws, seed)
+    real = t[y == 0]
+    return {"n": len(t), "errors": int(g["error"].notna().sum()), "auc": a.value, "auc_low": a.low, "auc_high": a.high,
+        "delta": d.value, "delta_low": d.low, "delta_high": d.high,
+        "ece": ece(y, p), "coverage": float((t["verdict"] != INCONCLUSIVE).mean()),
+        "called_ai": float((real["verdict"] == AI).mean()), "n_real": len(real)}
 
 # %% ../nbs/api/51_robustness.ipynb #6009c636
 def robustness_table(
@@ -144,14 +171,3 @@ def robustness_table(
         clean = rows[(rows["bundle"] == bundle) & (rows["degradation"] == CLEAN.name)].set_index("file_path")
         found[bundle, name] = _line(g.set_index("file_path"), clean, draws, seed)
     return pd.DataFrame(found).T.rename_axis(["bundle", "degradation"]).astype({"n": int, "errors": int, "n_real": int})
-
-# %% ../nbs/api/51_robustness.ipynb #5e5574ff
-def _line(g, clean, draws, seed):
-    "Figures of one cell of the grid, on the clips that could be read in both"
-    both = g.index[g["probability"].notna() & clean.loc[g.index, "probability"].notna()]
-    if not len(both): raise ConfigError("robustness", f"no clip of degradation {g['degradation'].iloc[0]} could be read", "Look at the column message of the rows")
-    t, c = g.loc[both], clean.loc[both]
-    y, p, q, groups = t["label"], t["probability"], c["probability"], clip_sources(t.reset_index())
-    a, d, real = bootstrap_interval(auc, y, p, groups, draws, seed), paired_interval(auc, y, p, q, groups, draws, seed), t[y == 0]
-    return {"n": len(t), "errors": int(g["error"].notna().sum()), "auc": a.value, "auc_low": a.low, "auc_high": a.high, "delta": d.value, "delta_low": d.low, "delta_high": d.high,
-        "ece": ece(y, p), "coverage": float((t["verdict"] != INCONCLUSIVE).mean()), "called_ai": float((real["verdict"] == AI).mean()), "n_real": len(real)}

@@ -49,8 +49,10 @@ class Sampling:
     def __post_init__(self):
         if self.unit not in ("frames", "seconds"): raise ConfigError("unit", f"is {self.unit!r}", "Choose frames or seconds")
         if not 0 < self.step < math.inf: raise ConfigError("step", f"is {self.step}", "Give a number above 0")
-        if not 0 <= self.apart < math.inf: raise ConfigError("apart", f"is {self.apart}", "Give seconds, or 0 for the next frame that is looked at")
-        if self.length < 1 or self.windows < 1: raise ConfigError("length and windows", f"are {self.length} and {self.windows}", "Give 1 or more")
+        if not 0 <= self.apart < math.inf:
+            raise ConfigError("apart", f"is {self.apart}", "Give seconds, or 0 for the next frame that is looked at")
+        if self.length < 1 or self.windows < 1:
+            raise ConfigError("length and windows", f"are {self.length} and {self.windows}", "Give 1 or more")
 
 # %% ../nbs/api/06_sampling.ipynb #287a51a4
 class Window(NamedTuple):
@@ -74,7 +76,7 @@ def plan_windows(
 ) -> tuple: # of `Window`
     "The windows of a clip: indices of frames, no file touched"
     s = sampling
-    grid = every_nth(n_frames, s.step) if s.unit == "frames" else every_seconds(n_frames, fps, s.step)
+    grid = every_nth(n_frames, int(s.step)) if s.unit == "frames" else every_seconds(n_frames, fps, s.step)
     return tuple(Window(tuple(grid[i:i+s.length])) for i in _starts(len(grid), s.length, s.windows)) if grid else ()
 
 # %% ../nbs/api/06_sampling.ipynb #5e0b214e
@@ -120,13 +122,14 @@ def spread_windows(
     keys:Sequence=(), # indices of key frames, rising, where they are known
 ) -> tuple: # of `Window`, rising
     "The windows that are spread over a clip"
-    plan, count = plan_windows(n_frames, fps, sampling), spread_count(n_frames/fps, sampling, look)
+    plan = plan_windows(n_frames, fps, sampling)
+    count = spread_count(n_frames/fps, sampling, look)
     if count <= sampling.windows: return plan
-    shape, keys = plan[0].indices, np.asarray(keys, int)
+    shape, known = plan[0].indices, np.asarray(keys, int)
     last = n_frames - 1 - shape[-1]
     edges = np.linspace(0, n_frames, count + 1)
     aims = [min(max(0, int((a + b - shape[-1])/2)), last) for a, b in zip(edges, edges[1:])]
-    starts = [_key_near(keys, a, min(b - shape[-1] - 1, last), aim) for a, b, aim in zip(edges, edges[1:], aims)]
+    starts = [_key_near(known, a, min(b - shape[-1] - 1, last), aim) for a, b, aim in zip(edges, edges[1:], aims)]
     return tuple(_moved(shape, i) for i in sorted(set(starts)))
 
 # %% ../nbs/api/06_sampling.ipynb #c78a686e
@@ -168,7 +171,8 @@ def _around(starts, run, span, step, last):
     "Starts of windows behind and before a run, and in its wider gaps"
     i, j = run
     reach = max(step, starts[j] - starts[i])
-    before, after = starts[i - 1] + span if i else 0, starts[j + 1] - span if j + 1 < len(starts) else last
+    before = starts[i - 1] + span if i else 0
+    after = starts[j + 1] - span if j + 1 < len(starts) else last
     inner = [x for a, b in zip(starts[i:j], starts[i+1:j+1]) if b - a > 2*step for x in _between(a, b, b - a)]
     return _between(starts[j] + span, after, reach) + [-x for x in _between(span - starts[i], -before, reach)] + inner
 
@@ -198,9 +202,11 @@ def closer_windows(
     room:int, # windows, at most
 ) -> tuple: # of `Window`, rising; empty where nothing stands out, or nothing is left to look at
     "The next windows around what leans to AI while the rest doesn't"
-    (shape, starts), good = _shape(seen), np.flatnonzero(~np.isnan(scores))
+    shape, starts = _shape(seen)
+    good = np.flatnonzero(~np.isnan(scores))
     if not len(good): return ()
-    values, last = np.asarray(scores, float)[good], n_frames - 1 - shape[-1]
+    values = np.asarray(scores, float)[good]
+    last = n_frames - 1 - shape[-1]
     runs = [r for r in _runs(values) if run_score(values[r[0]:r[1] + 1]) > 0 and r != (0, len(good) - 1)]
     asked = [x for i, j in runs for x in _around(starts, (int(good[i]), int(good[j])), shape[-1] + 1, step, last)]
     return _free(shape, n_frames, starts, asked, room)
@@ -230,7 +236,8 @@ class Looked(NamedTuple):
 # %% ../nbs/api/06_sampling.ipynb #157509a8
 def _further(found, more, read, spread):
     "What was looked at, with further windows"
-    windows, scores = (*found.windows, *more), np.concatenate([found.scores, read(more)])
+    windows = (*found.windows, *more)
+    scores = np.concatenate([found.scores, read(more)])
     order = np.argsort([w.indices[0] for w in windows], kind="stable")
     return Looked(tuple(windows[i] for i in order), scores[order], np.concatenate([found.spread, np.full(len(more), spread)])[order])
 
@@ -247,7 +254,8 @@ def look_over(
     first = spread_windows(n_frames, fps, sampling, look, keys)
     found = _further(Looked((), np.empty(0), np.empty(0, bool)), first, read, True)
     for _ in range(2):
-        if more := other_windows(n_frames, found.windows, np.isnan(found.scores), look.budget - len(found.windows)): found = _further(found, more, read, True)
+        if more := other_windows(n_frames, found.windows, np.isnan(found.scores), look.budget - len(found.windows)):
+            found = _further(found, more, read, True)
     room = min(look.budget - len(found.windows), len(first)//2) if len(first) > sampling.windows else 0
     while room > 0 and (more := closer_windows(n_frames, look.every_s*fps, found.windows, found.scores, min(room, 4))):
         found, room = _further(found, more, read, False), room - len(more)

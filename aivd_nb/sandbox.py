@@ -20,14 +20,15 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 import cv2
-import numpy as np
 from .confine import PDEATHSIG, SUBREAPER, Held, confine, held_here, kill_family, process_switches
 from .containers import KINDS
-from .core import AivdError, ConfigError, VideoError, file_digest
-from .detector import Detector
+from .core import CODES, AivdError, ConfigError, Failure, VideoError
+from .detector import Detector, Detects, not_loaded
 from .origin import STRENGTHS, origin
 from .provenance import STATES, preload
 from .show import how_often_wrong
@@ -75,7 +76,9 @@ class Watch:
     "Sees every frame on its way to the CNN: tells how far the work is, keeps the middle frame of each window"
     def __init__(self,
         say, # called with stage and share
-    ): self.say, self.info, self.kept, self.done = say, None, {}, False
+    ):
+        self.say, self.kept, self.done = say, {}, False
+        self.info: Any = None # `VideoInfo`, once it is known
     def __call__(self, info, windows, frames):
         if not self.done: self.say(stage="decoding", share=0, pixels=info.width*info.height*info.n_frames)
         self.info, middles = info, {w.indices[len(w.indices)//2] for w in windows}
@@ -108,7 +111,7 @@ def describe(
     rate = {"false_alarm_rate": round(b.band.false_alarms/b.band.n_real, 4) if b.band.n_real else None}
     data = {k: b.data[k] for k in ("real", "ai", "sources") if k in b.data}
     wrong = how_often_wrong("AI-Generated", b.band, b.metrics.get("on") != "held-out clips")
-    return {"name": b.name, "id": f"{b.name}-{file_digest(b.folder/'bundle.json')[:16]}-{aivd_nb.__version__}", "backbone": b.spec.backbone, "band": counted, **rate, "how_often_wrong": wrong, "trained_on": data}
+    return {"name": b.name, "id": f"{b.id}-{aivd_nb.__version__}", "backbone": b.spec.backbone, "band": counted, **rate, "how_often_wrong": wrong, "trained_on": data}
 
 # %% ../nbs/api/55_sandbox.ipynb #48b47824
 def load_detector(
@@ -128,16 +131,17 @@ def load_detector(
 
 # %% ../nbs/api/55_sandbox.ipynb #72927404
 def analyse(
-    detector, # a `Detector`; or what has `predict(path, progress=)`, for which the file is probed first
-    path, # the upload
+    detector:Detects, # for one of another make the file is probed first
+    path:str|os.PathLike, # the upload
     limits:SandboxLimits,
-    say, # called with stage and share
+    say:Callable, # called with stage and share
 ) -> dict: # verdict, facts, provenance, frames
     "What the fork does with one file"
     say(stage="probing")
-    watch, own, asked = Watch(say), isinstance(detector, Detector), clip_limits(limits)
-    info = None if own else probe(path, limits=asked)
-    verdict = replace(detector, limits=asked).predict(path, watch.progress, watch=watch, threads=1) if own else detector.predict(path, progress=watch.progress)
+    watch, asked = Watch(say), clip_limits(limits)
+    info = None if isinstance(detector, Detector) else probe(path, limits=asked)
+    if isinstance(detector, Detector): verdict = replace(detector, limits=asked).predict(path, watch.progress, watch=watch, threads=1)
+    else: verdict = detector.predict(path, progress=watch.progress)
     say(stage="verdict")
     facts = {k: v for k, v in asdict(info or watch.info).items() if k != "path"}
     return {"verdict": verdict.to_dict(), "facts": facts, "provenance": getattr(verdict, "origin", None) or origin(path), "frames": watch.frames(verdict.to_dict()["timeline"])}
@@ -146,9 +150,10 @@ def analyse(
 def _answer(detector, path, limits, say):
     "Look at one clip and say what came of it"
     try: say(result=analyse(detector, path, limits, say))
-    except AivdError as e: say(error=e.code, problem=e.problem, remedy=e.remedy)
-    except (MemoryError, cv2.error) as e: say(error="memory" if isinstance(e, MemoryError) or "memory" in str(e) else "crash")
-    except Exception as e: say(error="memory" if "alloc" in str(e) else "crash", kind=type(e).__name__)
+    except AivdError as e: say(failed=Failure.of("the clip", e).to_dict())
+    except Exception as e: # in no words of its own, which might tell of this machine
+        memory = isinstance(e, MemoryError) or "alloc" in str(e) or isinstance(e, cv2.error) and "memory" in str(e)
+        say(failed=Failure.named("the clip", "memory" if memory else "crash").to_dict())
 
 # %% ../nbs/api/55_sandbox.ipynb #9373b1af
 def _speaker(fd, every=0.1):
@@ -178,11 +183,14 @@ def _fork(detector, path, limits, out):
     here, there = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.close(here); os.close(out)
+        os.close(here)
+        os.close(out)
         _look(detector, path, limits, there)
     os.close(there)
     with os.fdopen(here, "rb") as lines:
-        while line := lines.readline(32 << 20): os.write(out, b"|"); _write(out, line if line.endswith(b"\n") else line + b"\n")
+        while line := lines.readline(32 << 20):
+            os.write(out, b"|")
+            _write(out, line if line.endswith(b"\n") else line + b"\n")
     _, status, used = os.wait4(pid, 0)
     _sweep()
     _speaker(out)(ended=os.waitstatus_to_exitcode(status), spent=used.ru_utime + used.ru_stime)
@@ -203,8 +211,7 @@ def _write(fd, data):
 def _load(start, say):
     "The detector that the first line asks for, or None and a word on why"
     try: detector = pickle.loads(base64.b64decode(start["loader"]))()
-    except AivdError as e: return say(error=e.code, file=e.file, problem=e.problem, remedy=e.remedy)
-    except Exception as e: return say(error="load", file="detector", problem=f"can't be loaded ({type(e).__name__}: {e})", remedy="Try it with aivd predict")
+    except Exception as e: return say(failed=not_loaded(e).to_dict())
     return detector
 
 # %% ../nbs/api/55_sandbox.ipynb #a08746c4
@@ -219,7 +226,8 @@ def keeper_main():
     "A keeper's life: load, then one fork after the other until its parent is gone"
     process_switches((PDEATHSIG, signal.SIGKILL), (SUBREAPER, 1))
     out, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1); os.dup2(null, 2) # whatever prints, prints to nowhere
+    os.dup2(null, 1)
+    os.dup2(null, 2) # whatever prints, prints to nowhere
     say, start = _speaker(out), json.loads(sys.stdin.buffer.readline())
     limits = SandboxLimits(**start["limits"])
     cv2.setNumThreads(1)
@@ -243,13 +251,13 @@ def child_environment() -> dict:
     return env | {"OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "SILENT"}
 
 # %% ../nbs/api/55_sandbox.ipynb #d6fefdee
-_WORDS = {"timeout": "took longer than is allowed here", "memory": "needed more memory than is allowed here", "crash": "made the decoder fail", "cancelled": "was cancelled"}
+_LOSSES = ("timeout", "memory", "crash", "cancelled")
 
 class SandboxError(AivdError):
     "A clip over which a process was lost: codes timeout, memory, crash, cancelled"
     code = "crash"
 
-def _lost(code): return SandboxError("the clip", _WORDS[code], "Try a shorter or smaller export of it, for example as an .mp4 with H.264", code)
+def _lost(code): return SandboxError("the clip", CODES[code].problem, CODES[code].remedy, code)
 
 # %% ../nbs/api/55_sandbox.ipynb #2129353d
 def _text(x, most=400):
@@ -296,7 +304,7 @@ def _facts(f):
 # %% ../nbs/api/55_sandbox.ipynb #c26043b3
 def _origin(p):
     if p["credentials"] not in STATES or p["says_ai"] not in (None, *STRENGTHS): raise ValueError("no state")
-    lines = [_text(l) for l in p["lines"][:60]]
+    lines = [_text(line) for line in p["lines"][:60]]
     return {"credentials": p["credentials"], "says_ai": p["says_ai"] is not None, "strength": p["says_ai"], "sentence": _text(p["sentence"], 800), "lines": lines}
 
 # %% ../nbs/api/55_sandbox.ipynb #6cee6340
@@ -317,13 +325,15 @@ def checked(
 class Sandbox:
     "A keeper, whose forks look at one clip at a time"
     def __init__(self,
-        loader, # picklable function that gives a detector
-        folder, # private to this sandbox; a fork can read the one file in it that it was given
+        loader:Callable, # picklable function that gives a detector
+        folder:str|os.PathLike, # private to this sandbox; a fork can read the one file in it that it was given
         limits:SandboxLimits=SandboxLimits(),
     ):
         if sys.platform == "win32": raise ConfigError("this system", "can't limit a child process", "Serve from Linux or macOS, or from WSL")
         self.loader, self.folder, self.limits = loader, Path(folder), limits
-        self.proc, self.about, self.held = None, None, Held()
+        self.proc: Any = None # the keeper, a `Popen` with two pipes
+        self.about: dict = {} # what `describe` says
+        self.held, self._buffer = Held(), b""
         self.cost, self.spent = 0.0, None # of the last clip: a guess in processor seconds, and what it did cost
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     def __enter__(self): return self
@@ -335,7 +345,7 @@ class Sandbox:
         "Start a keeper and wait until it is ready; does nothing where one is"
         return _start(self, again)
 
-    def kill(self):
+    def kill(self) -> None:
         "End the keeper and everything that it started"
         if self.proc is None: return
         kill_family(self.proc.pid) # those, too, that left the group
@@ -366,7 +376,7 @@ def _start(self:Sandbox, again):
         return self.about
     self.kill()
     if "again" in message and not again: return self.start(again=True)
-    if "file" in message: raise AivdError(message["file"], message["problem"], message["remedy"], message["error"])
+    if "failed" in message: raise AivdError(**message["failed"])
     raise ConfigError("the detector's process", "ended while it loaded", "Try the bundle with aivd predict")
 
 # %% ../nbs/api/55_sandbox.ipynb #cd50b557
@@ -398,13 +408,14 @@ def _line(self:Sandbox, deadline, cancelled, most=33 << 20):
     return line
 
 # %% ../nbs/api/55_sandbox.ipynb #c3fa4e8b
-def _receive(self:Sandbox, deadline, cancelled=None):
+def _receive(self:Sandbox, deadline, cancelled=None) -> tuple[bool, dict[str, Any]]:
     "(whether a fork said it, the message); a loss is a message, too"
     line = _line(self, deadline, cancelled)
     if isinstance(line, str): return False, {"lost": line}
     forked = line.startswith(b"|")
+    message: Any = {}
     try: message = json.loads(line[forked:])
-    except ValueError: message = {}
+    except ValueError: pass # no line of ours
     return forked, message if isinstance(message, dict) else {}
 
 # %% ../nbs/api/55_sandbox.ipynb #4658c6f3
@@ -442,5 +453,13 @@ def _outcome(self:Sandbox, said, last):
         raise _lost(last.get("lost", "crash"))
     self.spent = last.get("spent")
     if "result" in said: return checked(said["result"])
-    if isinstance(said.get("problem"), str): raise VideoError("the clip", *(_text(str(said.get(k))) .replace(os.fspath(self.folder), "…") for k in ("problem", "remedy")), _text(str(said.get("error")), 40))
-    raise _lost(said["error"] if said.get("error") in _WORDS else _ENDED.get(last["ended"], "crash"))
+    if "failed" in said: raise _told(said["failed"], os.fspath(self.folder))
+    raise _lost(_ENDED.get(last["ended"], "crash"))
+
+# %% ../nbs/api/55_sandbox.ipynb #0571a0b0
+def _told(failed, folder):
+    "The error that a fork tells of, in bounded words that don't name this machine's folders; a code that nobody knows is none"
+    try: f = Failure(**{k: _text(v).replace(folder, "…") for k, v in failed.items()})
+    except (TypeError, ValueError, AttributeError): return _lost("crash")
+    if f.code in _LOSSES: return _lost(f.code)
+    return VideoError("the clip", f.problem, f.remedy, f.code if f.code in CODES else "unreadable")

@@ -24,7 +24,7 @@ from .core import AivdError, ConfigError, cpu_count
 from .detector import default_bundle
 from .hashes import ClipHash, HashIndex, read_hashes
 from .scan_files import check_sources, list_videos, sample_videos, watch_videos
-from .scan_pool import Answer, Pool, Worker, bundle_id, load_for_scan
+from .scan_pool import Answer, Pool, Worker, load_for_scan
 from .scan_store import Known, ScanStore, scan_schema
 
 # %% ../nbs/api/47_scan.ipynb #c7ddaf93
@@ -41,21 +41,21 @@ class ScanSummary:
     labels: Counter = field(default_factory=Counter) # label → videos
     errors: Counter = field(default_factory=Counter) # code → videos
     @property
-    def videos(self): return self.analysed + self.copied + self.kept
+    def videos(self) -> int: return self.analysed + self.copied + self.kept
     @property
-    def failed(self): return sum(self.errors.values())
+    def failed(self) -> int: return sum(self.errors.values())
     def counted(self,
         what:str, # "ai", "inconclusive" or "error"
     ) -> int: # videos
         "How many there are of a kind"
         return self.failed if what == "error" else self.labels[{"ai": AI, "inconclusive": INCONCLUSIVE}[what]]
 
-    def count(self, label, error):
-        "One more video"
-        if error: self.errors[error] += 1
-        else: self.labels[label] += 1
+    def count(self, label:str|None, code:str|None) -> None:
+        "One more video, with a verdict or with the code of its failure"
+        if code: self.errors[code] += 1
+        elif label: self.labels[label] += 1
 
-    def __str__(self):
+    def __str__(self) -> str:
         found = ", ".join(f"{n} {k}" for k, n in sorted(self.labels.items())) or "no verdict"
         near = f", {self.near} seen before in another form" if self.near else ""
         failed = f", {self.failed} not analysed ({', '.join(f'{n} {k}' for k, n in self.errors.most_common())})" if self.errors else ""
@@ -118,7 +118,7 @@ def _keep(self:_Run, e, known):
     "A row that stands as it is; in a folder that is watched it is counted once"
     if self.working.get(e.path, self) is self or not self.bar.watching:
         self.summary.kept += 1
-        self.summary.count(known.label, known.error)
+        self.summary.count(known.label, known.code)
         self.bar.known()
     if self.bar.watching: self.working[e.path] = e.token
     return False
@@ -150,13 +150,13 @@ def _copy(self:_Run, e, digest):
 # %% ../nbs/api/47_scan.ipynb #95e9e3da
 def _add(self:_Run, e, row):
     self.rows[e.path], self.tokens[e.path] = row, e.token
-    self.summary.count(row["label"], row["error"])
-    self.bar.done(row["error"])
+    self.summary.count(row["label"], row["code"])
+    self.bar.done(row["code"])
 
 # %% ../nbs/api/47_scan.ipynb #e0bbc186
 def _written(self:_Run, path, row):
     "Forget what the store knows now"
-    if not Known(None, None, row["error"], None).settled: return
+    if not Known(None, None, row["code"], None).settled: return
     self.working.pop(path, None)
     self.claimed.pop(row["digest"], None)
     self.fresh.pop(row["digest"], None)
@@ -174,7 +174,9 @@ class _Bar:
         self.passed += 1
         self._total()
     def done(self, error):
-        if error: self.errors += 1; self.bar.set_postfix_str(f"errors {self.errors}", refresh=False)
+        if error:
+            self.errors += 1
+            self.bar.set_postfix_str(f"errors {self.errors}", refresh=False)
         self.bar.update()
     def _total(self):
         if self.counted is not None: self.bar.total = max(self.counted - self.passed, self.bar.n)
@@ -200,6 +202,34 @@ def _seen(store, clips):
     "Where copies are looked for: the known clips and what the table has hashes of"
     if clips is None: return None
     return HashIndex([*clips, *(ClipHash.from_text(p, t) for p, t in store.hashes())])
+
+# %% ../nbs/api/47_scan.ipynb #8b142a2b
+def _drive(run, work, source):
+    "Take answers, write rows; what is there is written, whatever ends the run"
+    try:
+        with closing(work(run.todo(source))) as answers:
+            for a in answers:
+                if a: run.take(a)
+                run.flush()
+    finally: run.flush(always=True)
+    if run.waiting: raise AivdError(run.store.out, f"lacks {sum(map(len, run.waiting.values()))} videos whose copies were lost", "Start the same command again")
+
+# %% ../nbs/api/47_scan.ipynb #dd498f0e
+def _loader(bundle, weights):
+    "(what the bundle is called in the table, the function that loads it wherever a worker is)"
+    b = load_bundle(bundle or default_bundle())
+    shipped = b.folder.parent == Path(aivd_nb.__file__).parent/"bundles" # is everywhere; another must be at its path on every machine
+    where = b.folder.name if shipped else os.path.abspath(b.folder)
+    return b.id, partial(load_for_scan, where, weights and os.path.abspath(weights), b.id)
+
+# %% ../nbs/api/47_scan.ipynb #bb6f80a6
+def _source(paths, manifest, sample, watch, stop, bar):
+    "The stream of entries that the arguments ask for"
+    look = partial(list_videos, paths, manifest)
+    if watch: return watch_videos(look, (stop or threading.Event()).is_set)
+    if sample: return iter(sample_videos(look(), sample))
+    bar.count(look())
+    return look()
 
 # %% ../nbs/api/47_scan.ipynb #9603fc21
 def scan(
@@ -236,31 +266,3 @@ def scan(
         _drive(run, work, _source(paths, manifest, sample, watch, stop, bar))
     summary.seconds = time.monotonic() - begun
     return summary
-
-# %% ../nbs/api/47_scan.ipynb #dd498f0e
-def _loader(bundle, weights):
-    "(what the bundle is called in the table, the function that loads it wherever a worker is)"
-    b = load_bundle(bundle or default_bundle())
-    shipped = b.folder.parent == Path(aivd_nb.__file__).parent/"bundles" # is everywhere; another must be at its path on every machine
-    where = b.folder.name if shipped else os.path.abspath(b.folder)
-    return bundle_id(b), partial(load_for_scan, where, weights and os.path.abspath(weights), bundle_id(b))
-
-# %% ../nbs/api/47_scan.ipynb #bb6f80a6
-def _source(paths, manifest, sample, watch, stop, bar):
-    "The stream of entries that the arguments ask for"
-    look = partial(list_videos, paths, manifest)
-    if watch: return watch_videos(look, (stop or threading.Event()).is_set)
-    if sample: return iter(sample_videos(look(), sample))
-    bar.count(look())
-    return look()
-
-# %% ../nbs/api/47_scan.ipynb #8b142a2b
-def _drive(run, work, source):
-    "Take answers, write rows; what is there is written, whatever ends the run"
-    try:
-        with closing(work(run.todo(source))) as answers:
-            for a in answers:
-                if a: run.take(a)
-                run.flush()
-    finally: run.flush(always=True)
-    if run.waiting: raise AivdError(run.store.out, f"lacks {sum(map(len, run.waiting.values()))} videos whose copies were lost", "Start the same command again")

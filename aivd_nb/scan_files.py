@@ -18,6 +18,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 from .core import ConfigError
@@ -53,8 +54,10 @@ def local_entry(
     path = os.path.abspath(path)
     shown = os.fsencode(path).decode(errors="backslashreplace")
     if shown != path: return Entry(shown, None, None, ("unreadable", "has a name that is not valid text (UTF-8)", "Rename it"))
-    try: s = os.stat(path)
-    except (OSError, ValueError): return Entry(path, None, None) # told when it is opened
+    try:
+        s = os.stat(path)
+    except (OSError, ValueError):
+        return Entry(path, None, None) # told when it is opened
     return Entry(path, _token({"size": s.st_size, "mtime": s.st_mtime_ns, "ctime": s.st_ctime_ns}), s.st_mtime)
 
 # %% ../nbs/api/43_scan_files.ipynb #cec371af
@@ -79,18 +82,23 @@ def _listed(folder):
 # %% ../nbs/api/43_scan_files.ipynb #572c3407
 def _is_folder(e, follow):
     "Whether an entry is a folder; one that can't be asked (a link to itself) is told when it is opened"
-    try: return e.is_dir(follow_symlinks=follow)
-    except OSError: return False
+    try:
+        return e.is_dir(follow_symlinks=follow)
+    except OSError:
+        return False
 
 # %% ../nbs/api/43_scan_files.ipynb #574f4ba7
 def _unlisted(folder, e):
     "The row of a folder whose videos nobody knows"
-    return Entry(str(folder), None, None, ("unlisted", f"can't be listed ({getattr(e, 'strerror', None) or e}), so its videos are not in the table", "Check its permissions and the drive"))
+    return Entry(str(folder), None, None,
+        ("unlisted", f"can't be listed ({getattr(e, 'strerror', None) or e}), so its videos are not in the table",
+            "Check its permissions and the drive"))
 
 # %% ../nbs/api/43_scan_files.ipynb #d5e2d16c
 def _walk(folder):
     "Videos below a folder, one folder after the other"
-    try: videos, folders = _listed(folder)
+    try:
+        videos, folders = _listed(folder)
     except OSError as e:
         yield _unlisted(folder, e)
         return
@@ -100,13 +108,16 @@ def _walk(folder):
 # %% ../nbs/api/43_scan_files.ipynb #b8aa1d38
 def _is_address(path): return "://" in str(path)
 
-_PROTOCOLS = ("file", "s3", "gs", "https", "memory") # by name: fsspec has many more, which unpack, redirect or connect as soon as they are named
+# by name: fsspec has many more, which unpack, redirect or connect as soon as they are named
+_PROTOCOLS = ("file", "s3", "gs", "https", "memory")
 
 # %% ../nbs/api/43_scan_files.ipynb #7e55be4c
 def _protocol(url):
     "The protocol of an address, one of those that are accepted"
     protocol = str(url).split("://")[0]
-    if "::" in str(url) or protocol not in _PROTOCOLS: raise ConfigError(url, f"has a protocol that is not accepted ({protocol[:40]})", "Use a path, or an address that begins with s3://, gs:// or https://")
+    if "::" in str(url) or protocol not in _PROTOCOLS:
+        raise ConfigError(url, f"has a protocol that is not accepted ({protocol[:40]})",
+            "Use a path, or an address that begins with s3://, gs:// or https://")
     return protocol
 
 # %% ../nbs/api/43_scan_files.ipynb #63845611
@@ -120,14 +131,18 @@ def _open_address(url):
 @contextmanager
 def _installed(url):
     "Say which package an address needs"
-    try: yield
-    except ImportError as e: raise ConfigError(url, f"needs a package that is not installed ({e})", "Install it with pip: s3fs for s3://, gcsfs for gs://, aiohttp for https://") from e
+    try:
+        yield
+    except ImportError as e:
+        raise ConfigError(url, f"needs a package that is not installed ({e})",
+            "Install it with pip: s3fs for s3://, gcsfs for gs://, aiohttp for https://") from e
 
 # %% ../nbs/api/43_scan_files.ipynb #1fa8e9ec
 def _seconds(info):
     "When a file last changed, in seconds since 1970, however its file system puts it"
     found = next((info[k] for k in ("mtime", "LastModified", "last_modified", "updated", "created") if info.get(k) is not None), None)
-    return found.timestamp() if hasattr(found, "timestamp") else float(found) if isinstance(found, (int, float)) else None
+    if hasattr(found, "timestamp"): return found.timestamp()
+    return float(found) if isinstance(found, (int, float)) else None
 
 # %% ../nbs/api/43_scan_files.ipynb #3f62d996
 def _remote(fs, info): return Entry(fs.unstrip_protocol(info["name"]), _token(info), _seconds(info))
@@ -146,7 +161,8 @@ def _walk_address(fs, path):
 def _find_address(url):
     "Videos that an address stands for: a file, a glob or a folder"
     fs, path = _open_address(url)
-    if any(c in path for c in ("*[" if url.startswith("http") else "*[?")): yield from (_remote(fs, i) for _, i in sorted(fs.glob(path, detail=True).items()) if i["type"] == "file" and is_video(i["name"]))
+    if any(c in path for c in ("*[" if url.startswith("http") else "*[?")):
+        yield from (_remote(fs, i) for _, i in sorted(fs.glob(path, detail=True).items()) if i["type"] == "file" and is_video(i["name"]))
     elif is_video(path) and not fs.isdir(path): yield _remote(fs, fs.info(path))
     else: yield from _walk_address(fs, path)
 
@@ -176,17 +192,23 @@ def _from_manifest(file):
         with open(file, newline="", encoding="utf-8-sig") as f:
             rows = csv.DictReader(f)
             column = next((c for c in ("path", "file_path") if c in (rows.fieldnames or ())), None)
-            if not column: raise ConfigError(file, f"has no column path or file_path (its columns: {', '.join(rows.fieldnames or ['none'])})", "Its first row must be a header with one of them")
+            if not column:
+                raise ConfigError(file, f"has no column path or file_path (its columns: {', '.join(rows.fieldnames or ['none'])})",
+                    "Its first row must be a header with one of them")
             yield from (_named(r[column], folder) for r in rows if r[column])
-    except OSError as e: raise ConfigError(file, f"can't be read ({e.strerror})", "Check the path of the manifest") from e
-    except (UnicodeDecodeError, csv.Error) as e: raise ConfigError(file, f"can't be read as a manifest ({e})", "Give a CSV in UTF-8") from e
+    except OSError as e:
+        raise ConfigError(file, f"can't be read ({e.strerror})", "Check the path of the manifest") from e
+    except (UnicodeDecodeError, csv.Error) as e:
+        raise ConfigError(file, f"can't be read as a manifest ({e})", "Give a CSV in UTF-8") from e
 
 # %% ../nbs/api/43_scan_files.ipynb #f1df0d80
 def _named(name, folder):
     "The video that a row of a manifest names; what an address says of itself is asked when it is fetched"
     if not _is_address(name): return local_entry(os.path.join(folder, name))
-    try: return _spelled(name)
-    except ConfigError as e: return Entry(name, None, None, ("unreachable", e.problem, e.remedy))
+    try:
+        return _spelled(name)
+    except ConfigError as e:
+        return Entry(name, None, None, ("unreachable", e.problem, e.remedy))
     except Exception as e: # drivers of file systems raise whatever their libraries do
         return Entry(name, None, None, ("unreachable", f"can't be read as an address ({type(e).__name__}: {e})", "Correct the address"))
 
@@ -216,21 +238,29 @@ def check_sources(
 ):
     "Refuse what stands for no video"
     paths = list(paths)
-    if not paths and manifest is None: raise ConfigError("scan", "has nothing to look at", "Name files, folders, globs or addresses, or a manifest")
+    if not paths and manifest is None:
+        raise ConfigError("scan", "has nothing to look at", "Name files, folders, globs or addresses, or a manifest")
     for p in map(str, paths):
         magic = glob.has_magic(p) and not os.path.lexists(p)
         if not (magic or _is_address(p) or os.path.exists(p)): raise ConfigError(p, "is not there", "Check the path")
-        if not may_be_empty and _first(p) is None: raise ConfigError(p, "matches no video" if magic else "holds no video", f"Videos end in one of {' '.join(sorted(VIDEO_SUFFIXES))}")
-    if manifest is not None and next(_from_manifest(manifest), None) is None: raise ConfigError(manifest, "names no video", "Add a row for each")
+        if not may_be_empty and _first(p) is None:
+            raise ConfigError(p, "matches no video" if magic else "holds no video",
+                f"Videos end in one of {' '.join(sorted(VIDEO_SUFFIXES))}")
+    if manifest is not None and next(_from_manifest(manifest), None) is None:
+        raise ConfigError(manifest, "names no video", "Add a row for each")
 
 # %% ../nbs/api/43_scan_files.ipynb #64cb6406
 def _first(source):
     "The first video of a source, or None; what a file system says against it as an error that helps"
-    try: found = next(_find(source), None)
-    except ConfigError: raise
-    except FileNotFoundError as e: raise ConfigError(source, "is not there", "Check the address") from e
+    try:
+        found = next(_find(source), None)
+    except ConfigError:
+        raise
+    except FileNotFoundError as e:
+        raise ConfigError(source, "is not there", "Check the address") from e
     except Exception as e: # drivers of file systems raise whatever their libraries do
-        raise ConfigError(source, f"can't be listed ({type(e).__name__}: {e})", "Check the address, the network and your credentials") from e
+        raise ConfigError(source, f"can't be listed ({type(e).__name__}: {e})",
+            "Check the address, the network and your credentials") from e
     if found and found.problem and found.path == os.path.abspath(source): raise ConfigError(source, *found.problem[1:])
     return found
 
@@ -256,7 +286,8 @@ def _settled(entries, seen, settle_s):
         if token != e.token: since = clock
         if (e.changed is not None and settle_s < now - e.changed) or (e.path in seen and clock - since >= settle_s): yield e
         else: young[e.path] = (e.token, since)
-    seen.clear(); seen.update(young)
+    seen.clear()
+    seen.update(young)
 
 # %% ../nbs/api/43_scan_files.ipynb #f4f9cdba
 def watch_videos(
@@ -268,8 +299,10 @@ def watch_videos(
     "Videos as they come, again at each look as long as they are there; ends when told to"
     seen = {}
     while not stopped():
-        try: yield from _settled(look(), seen, settle_s)
-        except (OSError, ConfigError) as e: warnings.warn(f"this look at the folder failed, the next is in {every_s:g} s ({e})")
+        try:
+            yield from _settled(look(), seen, settle_s)
+        except (OSError, ConfigError) as e:
+            warnings.warn(f"this look at the folder failed, the next is in {every_s:g} s ({e})", stacklevel=2)
         until = time.monotonic() + every_s
         while not stopped() and time.monotonic() < until:
             yield None
@@ -292,7 +325,8 @@ def _download(entry, folder):
     fs, path = _open_address(entry.path)
     fd, file = tempfile.mkstemp(suffix=os.path.splitext(path)[1], dir=folder)
     os.close(fd)
-    try: fs.get_file(path, file)
+    try:
+        fs.get_file(path, file)
     except BaseException:
         os.unlink(file)
         raise
@@ -309,9 +343,13 @@ def fetch(
     if entry.problem: return Fetched(entry, None, None, entry.problem)
     try:
         file = _download(entry, folder) if _is_address(entry.path) else entry.path
-        if not stat.S_ISREG(os.stat(file).st_mode): return Fetched(entry, None, None, ("unreadable", "is no ordinary file", "Give a video file"))
+        if not stat.S_ISREG(os.stat(file).st_mode):
+            return Fetched(entry, None, None, ("unreadable", "is no ordinary file", "Give a video file"))
         return Fetched(entry, file, content_digest(file))
-    except FileNotFoundError: return Fetched(entry, None, None, ("missing", "can't be found", "Check the path"))
-    except OSError as e: return Fetched(entry, None, None, ("unreadable", f"can't be read ({e.strerror or e})", "Check its permissions and the drive"))
+    except FileNotFoundError:
+        return Fetched(entry, None, None, ("missing", "can't be found", "Check the path"))
+    except OSError as e:
+        return Fetched(entry, None, None, ("unreadable", f"can't be read ({e.strerror or e})", "Check its permissions and the drive"))
     except Exception as e: # drivers of file systems raise whatever their libraries do
-        return Fetched(entry, None, None, ("unreachable", f"can't be fetched ({type(e).__name__}: {e})", "Check the network and your credentials"))
+        return Fetched(entry, None, None, ("unreachable", f"can't be fetched ({type(e).__name__}: {e})",
+            "Check the network and your credentials"))

@@ -40,6 +40,12 @@ class Ledger:
         if at < len(self.known) and self.known[at] == key: return False
         return self.owners.setdefault(bytes.fromhex(digest[:32]), hash(path)) == hash(path)
 
+# %% ../nbs/api/46_scan_ray.ipynb #39e92126
+class _Ask:
+    "The ledger's `claim`, from another process"
+    def __init__(self, ledger): self.ledger = ledger
+    def __call__(self, digest, path): return import_ray().get(self.ledger.claim.remote(digest, path))
+
 # %% ../nbs/api/46_scan_ray.ipynb #1b0d14ea
 class RayScanner:
     "A worker behind an actor"
@@ -52,12 +58,6 @@ class RayScanner:
     def __call__(self, batch):
         entries = [Entry(*json.loads(e)) for e in batch["entry"]]
         return {"answer": [json.dumps(a) for a in look_at(entries, self.worker, self.claim, self.folder.name)]}
-
-# %% ../nbs/api/46_scan_ray.ipynb #39e92126
-class _Ask:
-    "The ledger's `claim`, from another process"
-    def __init__(self, ledger): self.ledger = ledger
-    def __call__(self, digest, path): return import_ray().get(self.ledger.claim.remote(digest, path))
 
 # %% ../nbs/api/46_scan_ray.ipynb #ba20ff31
 def _check_address(address):

@@ -48,7 +48,7 @@ class ScanCounts:
     verdicts: Counter = field(default_factory=Counter) # (bundle, label or "not analysed") → rows
     errors: Counter = field(default_factory=Counter) # code → rows
     reasons: Counter = field(default_factory=Counter) # why no verdict → rows
-    examples: dict = field(default_factory=dict) # code → some (path, message)
+    examples: dict = field(default_factory=dict) # code → some (path, problem, remedy)
     scores: dict = field(default_factory=dict) # (bundle, label) → histogram of 20 bins
     said: Counter = field(default_factory=Counter) # strength with which a file says that it is generated → rows
     telling: dict = field(default_factory=dict) # strength → some (path, sentence)
@@ -60,14 +60,14 @@ class ScanCounts:
 # %% ../nbs/api/58_scan_report.ipynb #ccdd957f
 def _count(self:ScanCounts, df, most):
     "Count a batch"
-    good, bad = df[df["error"].isna()], df[df["error"].notna()]
+    good, bad = df[df["code"].isna()], df[df["code"].notna()]
     for (bundle, label), g in good.groupby(["bundle", "label"]):
         self.verdicts[bundle, label] += len(g)
         self.scores[bundle, label] = self.scores.get((bundle, label), 0) + np.histogram(g["probability"], 20, (0, 1))[0]
-    for (bundle, code), g in bad.groupby(["bundle", "error"]):
+    for (bundle, code), g in bad.groupby(["bundle", "code"]):
         self.verdicts[bundle, "not analysed"] += len(g)
         self.errors[code] += len(g)
-        self.examples[code] = (self.examples.get(code, []) + list(zip(g["path"], g["message"])))[:3]
+        self.examples[code] = (self.examples.get(code, []) + list(zip(g["path"], g["problem"], g["remedy"])))[:3]
     self.reasons.update(REASONS.get(code, code) for code in good["reason_code"].dropna())
     _note(self, good)
     self.top = _most(self.top, good, most)
@@ -98,7 +98,7 @@ def count_scan(
 ) -> ScanCounts:
     "Go through a scan once"
     counts = ScanCounts()
-    for df in read_rows(out, ["path", "digest", "label", "probability", "reason_code", "bundle", "error", "message", "origin", "says_ai", "near"]): _count(counts, df, most)
+    for df in read_rows(out, ["path", "digest", "label", "probability", "reason_code", "bundle", "code", "problem", "remedy", "origin", "says_ai", "near"]): _count(counts, df, most)
     return counts
 
 # %% ../nbs/api/58_scan_report.ipynb #96874cc3
@@ -116,7 +116,7 @@ def plot_scan_scores(
         below = below + n
     ax.set(xlabel="probability of AI", ylabel="videos", xlim=(0, 1))
     ax.spines[["top", "right"]].set_visible(False)
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.yaxis.get_major_locator().set_params(integer=True) # pyright: ignore[reportCallIssue]
     if below.any(): ax.legend(frameon=False)
     return ax
 
@@ -170,7 +170,7 @@ def _verdict_table(counts):
 # %% ../nbs/api/58_scan_report.ipynb #b5f6271b
 def _error_table(counts):
     import pandas as pd
-    return pd.DataFrame([{"error": k, "videos": n, "for example": path, "message": message} for k, n in counts.errors.most_common() for path, message in counts.examples[k][:1]])
+    return pd.DataFrame([{"code": k, "videos": n, "for example": path, "problem": problem, "remedy": remedy} for k, n in counts.errors.most_common() for path, problem, remedy in counts.examples[k][:1]])
 
 # %% ../nbs/api/58_scan_report.ipynb #49572fe7
 def _said_table(counts):

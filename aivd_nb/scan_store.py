@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import NamedTuple
-from .core import ConfigError, atomic_write
+from typing import Any, NamedTuple
+from .core import CODES, ConfigError, atomic_write
 
 # %% ../nbs/api/44_scan_store.ipynb #a74543a3
 def scan_schema(): # a `pyarrow.Schema`
@@ -26,24 +26,25 @@ def scan_schema(): # a `pyarrow.Schema`
     passage = pa.struct([("start_s", number), ("end_s", number), ("label", text), ("probability", number)])
     spent = pa.struct([("decode", number), ("cnn", number), ("total", number)])
     return pa.schema([("path", text), ("digest", text), ("label", text), ("probability", number), ("reason", text), ("reason_code", text), ("timeline", pa.list_(window)),
-        ("passages", pa.list_(passage)), ("duration_s", number), ("looked_at_s", number), ("timings_ms", spent), ("bundle", text), ("version", text), ("error", text), ("message", text),
+        ("passages", pa.list_(passage)), ("duration_s", number), ("looked_at_s", number), ("timings_ms", spent), ("bundle", text), ("version", text), ("code", text), ("problem", text), ("remedy", text),
         ("origin", text), ("says_ai", text), ("credentials", text), ("near", text), ("near_share", number), ("hashes", text)])
 
 # %% ../nbs/api/44_scan_store.ipynb #f4d43944
-PASSING = ("missing", "unreachable", "unlisted", "stalled", "timeout", "crash", "memory")
+PASSING = tuple(c for c, code in CODES.items() if code.passes)
+_LASTING = f"(code is null or code not in ({','.join('?'*len(PASSING))}))" # in SQL, of a row that is not tried again
 
 # %% ../nbs/api/44_scan_store.ipynb #9f9b6264
 _PART = re.compile(r"part-\d{6,}\.parquet")
 _SCHEMA = """
 create table if not exists parts(name text primary key, size integer not null, changed integer not null) without rowid;
-create table if not exists rows(path text, bundle text, digest text, label text, error text, token text, part text not null, primary key(path, bundle)) without rowid;
+create table if not exists rows(path text, bundle text, digest text, label text, code text, token text, part text not null, primary key(path, bundle)) without rowid;
 create index if not exists by_digest on rows(digest, bundle);
 create index if not exists by_part on rows(part);
 """
 
 # %% ../nbs/api/44_scan_store.ipynb #936e0277
 def check_scan_folder(
-    out, # folder of the results
+    out:str|os.PathLike, # folder of the results
 ) -> Path: # absolute
     "Refuse a place where no results can be written, or where they would mix with other files"
     if "://" in os.fspath(out): raise ConfigError(out, "is an address", "Name a folder of this machine, and copy it when the scan has ended")
@@ -83,22 +84,25 @@ class Known(NamedTuple):
     "What the index knows of a video"
     digest: str|None
     label: str|None
-    error: str|None
+    code: str|None
     token: str|None
     @property
-    def settled(self): return self.error not in PASSING # None is settled, too
+    def settled(self) -> bool: return self.code not in PASSING # None is settled, too
 
 # %% ../nbs/api/44_scan_store.ipynb #361067ed
 class _Parts:
     "The parts of a table, their index, and the lock on both; a context manager"
+    _db: sqlite3.Connection
+    _last: str # the part that grows
+    _tail: Any # its rows, a `pyarrow.Table`
     def __init__(self,
-        out, # folder; made where it is missing
+        out:str|os.PathLike, # folder; made where it is missing
         part_rows:int=1000, # from here on, new rows go into a new part
     ):
         self.out, self.part_rows, self._lock, self._cache = check_scan_folder(out), part_rows, threading.RLock(), {}
         with _told(self.out):
             (self.out/"_scan").mkdir(parents=True, exist_ok=True)
-            self._guard, self._db = _only(self.out), None
+            self._guard = _only(self.out)
             try: self._open()
             except BaseException:
                 self.__exit__()
@@ -110,7 +114,7 @@ class _Parts:
     def __enter__(self): return self
     def __exit__(self, *_):
         with self._lock:
-            if self._db: self._db.close()
+            if hasattr(self, "_db"): self._db.close()
             self._guard.close()
 
 # %% ../nbs/api/44_scan_store.ipynb #03b2530e
@@ -119,11 +123,11 @@ class ScanStore(_Parts):
     def put(self,
         rows:list, # dicts with the columns of the table; each (path, bundle) once
         tokens:dict, # path → token of the file that was analysed
-    ):
+    ) -> None:
         "Write rows, in place of older ones of the same videos"
-        return _put(self, rows, tokens)
+        _put(self, rows, tokens)
 
-    def __len__(self): return self._db.execute("select count(*) from rows").fetchone()[0]
+    def __len__(self) -> int: return self._db.execute("select count(*) from rows").fetchone()[0]
 
     def hashes(self) -> Iterator: # (path, hashes as text)
         "The perceptual hashes in the table, one row a content"
@@ -132,7 +136,7 @@ class ScanStore(_Parts):
     @_locked
     def known(self, path:str, bundle:str) -> Known|None:
         "What is known of a path"
-        found = self._db.execute("select digest, label, error, token from rows where path=? and bundle=?", (path, bundle)).fetchone()
+        found = self._db.execute("select digest, label, code, token from rows where path=? and bundle=?", (path, bundle)).fetchone()
         return found and Known(*found)
 
     def row(self,
@@ -145,15 +149,15 @@ class ScanStore(_Parts):
     @_locked
     def has(self, digest:str, bundle:str) -> bool:
         "Whether a content has a row without passing error"
-        return self._db.execute(f"select 1 from rows where digest=? and bundle=? and (error is null or error not in ({','.join('?'*len(PASSING))})) limit 1", (digest, bundle, *PASSING)).fetchone() is not None
+        return self._db.execute(f"select 1 from rows where digest=? and bundle=? and {_LASTING} limit 1", (digest, bundle, *PASSING)).fetchone() is not None
 
     @_locked
     def digests(self, bundle:str) -> list[str]: # sorted
         "All contents that `has` says yes to"
-        return [r[0] for r in self._db.execute(f"select distinct digest from rows where bundle=? and digest is not null and (error is null or error not in ({','.join('?'*len(PASSING))})) order by digest", (bundle, *PASSING))]
+        return [r[0] for r in self._db.execute(f"select distinct digest from rows where bundle=? and digest is not null and {_LASTING} order by digest", (bundle, *PASSING))]
 
     @_locked
-    def touch(self, path:str, bundle:str, token:str|None):
+    def touch(self, path:str, bundle:str, token:str|None) -> None:
         "The file changed, its content did not"
         self._db.execute("update rows set token=? where path=? and bundle=?", (token, path, bundle))
 
@@ -175,21 +179,24 @@ def _database(file):
         db = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
         try:
             for p in ("locking_mode=exclusive", "journal_mode=truncate", "synchronous=normal"): db.execute(f"pragma {p}")
-            if db.execute("pragma user_version").fetchone()[0] not in (0, 1): raise sqlite3.DatabaseError("made by another version")
-            db.executescript(_SCHEMA + "pragma user_version=1;")
+            if db.execute("pragma user_version").fetchone()[0] not in (0, 2): raise sqlite3.DatabaseError("made by another version")
+            db.executescript(_SCHEMA + "pragma user_version=2;")
             db.execute("select count(*) from parts").fetchone()
             return db
         except sqlite3.DatabaseError as e:
             db.close()
             if attempt or _code(e) in _NO_ROOM: raise
             file.unlink()
+    raise AssertionError("the second attempt returns or raises")
 
 # %% ../nbs/api/44_scan_store.ipynb #4fb0438c
-_ALWAYS = ("path", "digest", "label", "bundle", "error") # columns of every version
+_ALWAYS = ("path", "digest", "label", "bundle", "code") # columns of every version
+_CALLED = {"error": "code", "message": "problem"} # as versions before 0.2 had them
 
 def _grown(table, file):
     "A part as this version writes it: columns that an older version did not know are empty"
-    names, schema = table.schema.names, scan_schema()
+    table, schema = table.rename_columns([_CALLED.get(n, n) for n in table.schema.names]), scan_schema()
+    names = table.schema.names
     if not set(_ALWAYS) <= set(names) <= set(schema.names): raise ConfigError(file, "is no part of a scan", "Move it to another folder")
     columns = [table[f.name].to_pylist() if f.name in names else [None]*len(table) for f in schema]
     return table.cast(schema) if names == schema.names else schema.empty_table().from_arrays(columns, schema=schema)
@@ -199,12 +206,12 @@ def _stamp(path):
     s = path.stat()
     return s.st_size, s.st_mtime_ns
 
-def _read(self:ScanStore, name, columns=None):
+def _read(self:_Parts, name, columns=None):
     "A part's table"
     import pyarrow as pa
     import pyarrow.parquet as pq
     file = self.out/name
-    try: table = pq.read_table(file, columns=columns, partitioning=None)
+    try: table = pq.read_table(file, columns=columns, partitioning=None) # pyright: ignore[reportArgumentType]
     except (pa.ArrowException, OSError) as e: raise ConfigError(file, f"can't be read ({str(e).splitlines()[0]})", "Delete it; the same command then analyses its videos again") from e
     return table if columns else _grown(table, file)
 
@@ -218,7 +225,7 @@ def _write(self:ScanStore, name, table):
     self._cache.pop(name, None)
 
 # %% ../nbs/api/44_scan_store.ipynb #49830d9e
-def _sync(self:ScanStore):
+def _sync(self:_Parts):
     "Bring the index up to date with the parts"
     there = {p.name: _stamp(p) for p in self.out.glob("part-*.parquet")}
     known = {n: (s, c) for n, s, c in self._db.execute("select name, size, changed from parts")}
@@ -229,13 +236,13 @@ def _sync(self:ScanStore):
     self._tail = _read(self, self._last) if there else scan_schema().empty_table()
 
 # %% ../nbs/api/44_scan_store.ipynb #8ccc63c5
-def _index(self:ScanStore, name, table):
+def _index(self:_Parts, name, table):
     "Note what a part holds; None: nothing any more"
     self._db.execute("begin")
     self._db.execute("delete from rows where part=?", (name,))
     self._db.execute("delete from parts where name=?", (name,))
     if table is not None:
-        self._db.executemany("insert or replace into rows(path, bundle, digest, label, error, part) values(?,?,?,?,?,?)", zip(*(table[c].to_pylist() for c in ("path", "bundle", "digest", "label", "error")), [name]*len(table)))
+        self._db.executemany("insert or replace into rows(path, bundle, digest, label, code, part) values(?,?,?,?,?,?)", zip(*(table[c].to_pylist() for c in ("path", "bundle", "digest", "label", "code")), [name]*len(table)))
         self._db.execute("insert into parts values(?,?,?)", (name, *_stamp(self.out/name)))
     self._db.execute("commit")
 
@@ -285,7 +292,7 @@ def _next_part(self:ScanStore, gone):
 def _note(self:ScanStore, rows, tokens):
     "Index the rows just written to the last part"
     self._db.execute("begin")
-    self._db.executemany("insert or replace into rows values(?,?,?,?,?,?,?)", [(r["path"], r["bundle"], r["digest"], r["label"], r["error"], tokens.get(r["path"]), self._last) for r in rows])
+    self._db.executemany("insert or replace into rows values(?,?,?,?,?,?,?)", [(r["path"], r["bundle"], r["digest"], r["label"], r["code"], tokens.get(r["path"]), self._last) for r in rows])
     self._db.execute("insert or replace into parts values(?,?,?)", (self._last, *_stamp(self.out/self._last)))
     self._db.execute("commit")
 
@@ -302,7 +309,7 @@ def _hashes(self:ScanStore):
 # %% ../nbs/api/44_scan_store.ipynb #31cb3c74
 @_locked
 def _row(self:ScanStore, digest, bundle):
-    found = self._db.execute(f"select path, part from rows where digest=? and bundle=? and (error is null or error not in ({','.join('?'*len(PASSING))})) limit 1", (digest, bundle, *PASSING)).fetchone()
+    found = self._db.execute(f"select path, part from rows where digest=? and bundle=? and {_LASTING} limit 1", (digest, bundle, *PASSING)).fetchone()
     if not found: return None
     path, part = found
     table = _part(self, part)

@@ -6,7 +6,6 @@
 __all__ = ['summary', 'Shares', 'Space', 'read_shares', 'linear_logit', 'family_of']
 
 # %% ../nbs/api/29_shares.ipynb #b63b8ebb
-from dataclasses import dataclass
 from typing import NamedTuple
 import numpy as np
 from .core import ConfigError, require
@@ -53,7 +52,9 @@ class Space:
         rows:np.ndarray, # (n, 2·dim) from `summary`
         family:np.ndarray, # (dim,) int
     ):
-        self.mean, self.scale, self.family = rows.mean(0), rows.std(0) + 1e-6, family
+        self.mean = rows.mean(0)
+        self.scale = rows.std(0) + 1e-6
+        self.family = family
         self.rows = _standard(rows, self.mean, self.scale)
         values, vectors = np.linalg.eigh(self.rows @ self.rows.T)
         kept = values > values[-1]*1e-6

@@ -60,6 +60,12 @@ class Shown(NamedTuple):
     end: int # behind the last
     kind: str # "picture"; or why there is nothing to judge: "blank", "still"
 
+# %% ../nbs/api/18_shots.ipynb #8e0a30f9
+def _runs_of(blank, a, b):
+    "(first, end) of each run in [a, b) without blank frames"
+    edges = [a - 1, *(i for i in range(a, b) if blank[i]), b]
+    return [(x + 1, y) for x, y in zip(edges, edges[1:]) if y > x + 1]
+
 # %% ../nbs/api/18_shots.ipynb #9de68306
 def shown(
     frames:Sequence, # of `small`, those of one window
@@ -72,12 +78,6 @@ def shown(
     a, b = max(runs, key=lambda r: r[1] - r[0])
     if b - a < 2 and len(frames) > 1: return Shown(0, len(frames), "blank")
     return Shown(a, b, "still" if is_still(frames[a:b]) else "picture")
-
-# %% ../nbs/api/18_shots.ipynb #8e0a30f9
-def _runs_of(blank, a, b):
-    "(first, end) of each run in [a, b) without blank frames"
-    edges = [a - 1, *(i for i in range(a, b) if blank[i]), b]
-    return [(x + 1, y) for x, y in zip(edges, edges[1:]) if y > x + 1]
 
 # %% ../nbs/api/18_shots.ipynb #de80f8fa
 class Shot(NamedTuple):

@@ -54,7 +54,8 @@ def in_words(
 ) -> str:
     "A verdict's probability in words"
     if label == "Inconclusive":
-        return "leans neither to real nor to AI-generated" if abs(p - 0.5) < 0.05 else f"leans to {'AI-generated' if p >= 0.5 else 'real'}, not to be relied on"
+        if abs(p - 0.5) < 0.05: return "leans neither to real nor to AI-generated"
+        return f"leans to {'AI-generated' if p >= 0.5 else 'real'}, not to be relied on"
     return next(words for top, words in (_AI if label == "AI-Generated" else _REAL) if p < top)
 
 # %% ../nbs/api/02_show.ipynb #5bd18dad
@@ -82,8 +83,8 @@ def looked_at(
     return f"Looked at {seconds:.0f} s of {clock(duration)}. What was not looked at may be anything"
 
 # %% ../nbs/api/02_show.ipynb #6badd60d
-KIND_NAMES = {"talking_head": "talking heads", "human_animation": "animated people", "world_model": "world models", "i2v": "photographs set in motion",
-    "v2v_edit": "edits of real footage", "t2v": "clips made from text alone"}
+KIND_NAMES = {"talking_head": "talking heads", "human_animation": "animated people", "world_model": "world models",
+    "i2v": "photographs set in motion", "v2v_edit": "edits of real footage", "t2v": "clips made from text alone"}
 
 def kind_name(
     kind:str, # as in the column `kind` of labels
@@ -108,7 +109,8 @@ def how_often_wrong(
     return f"Of {n} {what} {unseen}, it called {wrong} {said} ({percent(wrong/n)}).{worst}"
 
 # %% ../nbs/api/02_show.ipynb #28260457
-_STEPS = ("Find where the clip was published first, and by whom.", "Search the web for these frames.", "Ask for the original file: every copy loses what a detector looks for.", "Give a longer passage of it.")
+_STEPS = ("Find where the clip was published first, and by whom.", "Search the web for these frames.",
+    "Ask for the original file: every copy loses what a detector looks for.", "Give a longer passage of it.")
 _LESS = {"too_small": (0, 1, 2), "too_compressed": (0, 1, 2), "mixed": (0, 1, 2), "blank": (0, 3), "unusual": (0, 1)}
 
 def what_next(
@@ -116,7 +118,7 @@ def what_next(
     reason_code:str|None=None, # why it is inconclusive
 ) -> tuple: # of sentences; none where there is a verdict
     "What to do where a detector can't tell"
-    return tuple(_STEPS[i] for i in _LESS.get(reason_code, range(len(_STEPS)))) if label == "Inconclusive" else ()
+    return tuple(_STEPS[i] for i in _LESS.get(reason_code or "", range(len(_STEPS)))) if label == "Inconclusive" else ()
 
 # %% ../nbs/api/02_show.ipynb #e4e5e9db
 _WIDTH, _HEIGHT = 700, 190
@@ -135,11 +137,14 @@ def _line(x1, y1, x2, y2, color, width=1, more=""):
 # %% ../nbs/api/02_show.ipynb #0d1a31b1
 def _frame(band, end, sides):
     "The axes with their words, and the band in which nothing is said"
-    if band: yield f'<rect x="{_LEFT}" y="{_y(band.ai)}" width="{_RIGHT - _LEFT}" height="{_y(band.real) - _y(band.ai):.1f}" fill="{FAINT}" opacity=".2"/>'
+    if band:
+        high, low = _y(band.ai), _y(band.real)
+        yield f'<rect x="{_LEFT}" y="{high}" width="{_RIGHT - _LEFT}" height="{low - high:.1f}" fill="{FAINT}" opacity=".2"/>'
     for p, words in zip((0, .5, 1), (sides[0], "½", sides[1])):
         yield _line(_LEFT, _y(p), _RIGHT, _y(p), FAINT, more=' opacity=".6"')
         yield _text(_LEFT - 6, _y(p) + 4, words, "end")
-    for share, anchor in ((0, "start"), (.5, "middle"), (1, "end")): yield _text(_x(share*end, end), _BOTTOM + 24, clock(share*end, end), anchor)
+    for share, anchor in ((0, "start"), (.5, "middle"), (1, "end")):
+        yield _text(_x(share*end, end), _BOTTOM + 24, clock(share*end, end), anchor)
 
 # %% ../nbs/api/02_show.ipynb #6c562898
 def _mark(x, y, label):
@@ -157,7 +162,22 @@ def side(
 ) -> str: # a label
     "What a window alone speaks for"
     low, high = (band.real, band.ai) if band else (.5, .5)
-    return "AI-Generated" if p >= high else "Real" if p <= low else "Inconclusive"
+    if p >= high: return "AI-Generated"
+    return "Real" if p <= low else "Inconclusive"
+
+# %% ../nbs/api/02_show.ipynb #20cf97a4
+def _segment(w, band, end):
+    "A window: its length as a line, its sign in the middle"
+    label = side(w["probability"], band)
+    y, x1, x2 = _y(w["probability"]), _x(w["start_s"], end), _x(w["end_s"], end)
+    return _line(x1, y, x2, y, COLORS[label], 3) + _mark(round((x1 + x2)/2, 1), y, label)
+
+def _joints(rows, end):
+    "Thin lines between windows that follow one another"
+    for a, b in zip(rows, rows[1:]):
+        if b["start_s"] - a["end_s"] > a["end_s"] - a["start_s"]: continue
+        ends = [(_x((w["start_s"] + w["end_s"])/2, end), _y(w["probability"])) for w in (a, b)]
+        yield _line(*ends[0], *ends[1], FAINT)
 
 # %% ../nbs/api/02_show.ipynb #b5e0f490
 def timeline_svg(
@@ -173,19 +193,5 @@ def timeline_svg(
     told = "; ".join(f"{stretch(w['start_s'], w['end_s'], end)}: {percent(w['probability'])}" for w in rows)
     label = alt or f"Probability of AI over the clip. {told}"
     parts = [*_frame(band, end, sides), *_joints(rows, end), *(_segment(w, band, end) for w in rows)]
-    size = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" style="width:100%;max-width:{_WIDTH}px;height:auto"'
+    size = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" style="max-width:100%;height:auto"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(label)}" {size}>{"".join(parts)}</svg>'
-
-# %% ../nbs/api/02_show.ipynb #20cf97a4
-def _segment(w, band, end):
-    "A window: its length as a line, its sign in the middle"
-    label = side(w["probability"], band)
-    y, x1, x2 = _y(w["probability"]), _x(w["start_s"], end), _x(w["end_s"], end)
-    return _line(x1, y, x2, y, COLORS[label], 3) + _mark(round((x1 + x2)/2, 1), y, label)
-
-def _joints(rows, end):
-    "Thin lines between windows that follow one another"
-    for a, b in zip(rows, rows[1:]):
-        if b["start_s"] - a["end_s"] > a["end_s"] - a["start_s"]: continue
-        ends = [(_x((w["start_s"] + w["end_s"])/2, end), _y(w["probability"])) for w in (a, b)]
-        yield _line(*ends[0], *ends[1], FAINT)

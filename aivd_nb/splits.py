@@ -9,23 +9,31 @@ __all__ = ['LEAK_COLUMNS', 'stratified_split', 'balanced_sample', 'sources', 'ch
 # %% ../nbs/api/13_splits.ipynb #dd8be0aa
 from collections.abc import Iterator
 
+from typing import TYPE_CHECKING
 from .core import Label, SplitError, require
+
+# %% ../nbs/api/13_splits.ipynb #0a8408bf
+if TYPE_CHECKING: import pandas
 
 # %% ../nbs/api/13_splits.ipynb #826dfd3e
 def _need_columns(df, *names):
     "Refuse a table without these columns, or with blanks in them"
     for name in names:
         if name not in df:
-            raise SplitError("labels", f"there is no column {name} (there are: {', '.join(df.columns)})", f"Add a column {name} to the CSV, or use a split that needs none")
+            raise SplitError("labels", f"there is no column {name} (there are: {', '.join(df.columns)})",
+                f"Add a column {name} to the CSV, or use a split that needs none")
         if blank := int(df[name].isna().sum()):
-            raise SplitError("labels", f"{blank} of {len(df)} clips have no {name}", f"Fill in the column {name}: a source of its own for each clip that shares none")
+            raise SplitError("labels", f"{blank} of {len(df)} clips have no {name}",
+                f"Fill in the column {name}: a source of its own for each clip that shares none")
 
 # %% ../nbs/api/13_splits.ipynb #c9072812
 def _need_clips(df, least):
     "Refuse a table with fewer than `least` clips of either class"
     for label in Label:
         n = int((df.label == label).sum())
-        if n < least: raise SplitError("labels", f"{n} clips have label {label} ({label.name}), and at least {least} are needed", "Add clips of that class, or split into fewer parts")
+        if n < least:
+            raise SplitError("labels", f"{n} clips have label {label} ({label.name}), and at least {least} are needed",
+                "Add clips of that class, or split into fewer parts")
 
 # %% ../nbs/api/13_splits.ipynb #5863f9e0
 def stratified_split(
@@ -36,10 +44,13 @@ def stratified_split(
     "Split clip by clip, both classes in the same proportions on both sides"
     train_test_split = require("sklearn.model_selection").train_test_split
     _need_clips(df, 2)
-    try: train, test = train_test_split(df, test_size=test_size, random_state=seed, stratify=df.label)
-    except ValueError as e: raise SplitError("labels", f"{len(df)} clips can't be split with test_size={test_size} ({e})", "Choose a share between 0 and 1 that leaves both classes on both sides") from e
+    try:
+        train, test = train_test_split(df, test_size=test_size, random_state=seed, stratify=df.label)
+    except ValueError as e:
+        raise SplitError("labels", f"{len(df)} clips can't be split with test_size={test_size} ({e})",
+            "Choose a share between 0 and 1 that leaves both classes on both sides") from e
     _need_clips(test, 1)
-    return train, test
+    return train, test # pyright: ignore[reportReturnType]
 
 # %% ../nbs/api/13_splits.ipynb #8501fa30
 def balanced_sample(
@@ -76,7 +87,9 @@ def _components(columns):
     for column in columns:
         codes, names = pd.factorize(np.array(column, dtype=object)) # −1 for a blank
         has = np.flatnonzero(codes >= 0)
-        rows.append(has); nodes.append(codes[has] + at); at += len(names)
+        rows.append(has)
+        nodes.append(codes[has] + at)
+        at += len(names)
     rows, nodes = np.concatenate(rows), np.concatenate(nodes)
     return connected_components(coo_matrix((np.ones(len(rows)), (rows, nodes)), (at, at)), directed=False)[1][:n]
 
@@ -92,7 +105,8 @@ def check_leak(
         both = sorted(set(train[column].dropna()) & set(test[column].dropna()), key=str)
         if both:
             more = f" and {len(both) - 5} more" if len(both) > 5 else ""
-            raise SplitError("split", f"{column} {', '.join(map(str, both[:5]))}{more} on both sides", "Split by group (grouped_split, grouped_folds)")
+            raise SplitError("split", f"{column} {', '.join(map(str, both[:5]))}{more} on both sides",
+                "Split by group (grouped_split, grouped_folds)")
 
 # %% ../nbs/api/13_splits.ipynb #3d4af39d
 def grouped_folds(
@@ -117,7 +131,9 @@ def _need_sources(df, source, k):
     if k < 2: raise SplitError("labels", f"{k} folds leave nothing to train on", "Ask for 2 or more")
     for label in Label:
         n = source[df.label == label].nunique()
-        if n < k: raise SplitError("labels", f"{k} folds need {k} sources of each class, and label {label} ({label.name}) has {n}", "Ask for fewer folds, or add clips of other sources")
+        if n < k:
+            raise SplitError("labels", f"{k} folds need {k} sources of each class, and label {label} ({label.name}) has {n}",
+                "Ask for fewer folds, or add clips of other sources")
 
 # %% ../nbs/api/13_splits.ipynb #e8268b66
 def _check_fold(train, test, name, columns):
@@ -126,7 +142,8 @@ def _check_fold(train, test, name, columns):
     for side, part in (("train", train), ("test", test)):
         for label in Label:
             if not (part.label == label).any():
-                raise SplitError(name, f"no clip with label {label} ({label.name}) in {side}", "Try another seed or fewer folds, or add clips of other sources")
+                raise SplitError(name, f"no clip with label {label} ({label.name}) in {side}",
+                    "Try another seed or fewer folds, or add clips of other sources")
 
 # %% ../nbs/api/13_splits.ipynb #c7faf246
 def grouped_split(
@@ -136,7 +153,8 @@ def grouped_split(
     group:str="group", # the column that names the source
 ) -> tuple["pandas.DataFrame", "pandas.DataFrame"]: # train, test
     "Split by whole sources, both classes on both sides"
-    if not 0 < test_size <= 0.5: raise SplitError("labels", f"test_size={test_size} is not above 0 and at most 0.5", "Choose a share in between, such as 0.2")
+    if not 0 < test_size <= 0.5:
+        raise SplitError("labels", f"test_size={test_size} is not above 0 and at most 0.5", "Choose a share in between, such as 0.2")
     folds = grouped_folds(df, round(1/test_size), seed, group)
     def off(fold): return sum(abs((fold[1].label == c).sum()/(df.label == c).sum() - test_size) for c in Label)
     return min(folds, key=off)
@@ -166,7 +184,8 @@ def _deal_real(df, source, k, seed):
     import numpy as np
     real = source[df.label == Label.REAL]
     if not 2 <= k <= real.nunique():
-        raise SplitError("labels", f"{real.nunique()} real sources can't be dealt into {k} parts", "Ask for k between 2 and the number of real sources")
+        raise SplitError("labels", f"{real.nunique()} real sources can't be dealt into {k} parts",
+            "Ask for k between 2 and the number of real sources")
     sizes = real.value_counts().sample(frac=1, random_state=seed).sort_values(ascending=False, kind="stable")
     parts, load = [[] for _ in range(k)], np.zeros(k)
     for s, n in sizes.items():

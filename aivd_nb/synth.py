@@ -10,7 +10,6 @@ __all__ = ['BROKEN', 'photo', 'camera_frames', 'generated_frames', 'draw_number'
 import shutil
 import struct
 import subprocess
-import tempfile
 import wave
 from pathlib import Path
 import numpy as np
@@ -48,8 +47,11 @@ def camera_frames(
     rng = np.random.default_rng([seed, 1])
     picture, (w, h) = photo(int(rng.integers(2))), size
     fit = max(w/picture.shape[1], h/picture.shape[0])
-    start, pan = rng.uniform(0.4, 0.6, 2) * (picture.shape[1], picture.shape[0]), rng.uniform(-1, 1, 2)
-    zoom, rate, shake = rng.uniform(1.5, 2), rng.uniform(-.004, .004), _handshake(rng, n)
+    start = rng.uniform(0.4, 0.6, 2) * (picture.shape[1], picture.shape[0])
+    pan = rng.uniform(-1, 1, 2)
+    zoom = rng.uniform(1.5, 2)
+    rate = rng.uniform(-.004, .004)
+    shake = _handshake(rng, n)
     for i in range(n):
         s, c = fit * max(1, zoom + rate*i), start + pan*i
         m = np.array([[s, 0, w/2 - s*c[0] + shake[i, 0]], [0, s, h/2 - s*c[1] + shake[i, 1]]])
@@ -73,8 +75,11 @@ def generated_frames(
     "A drawn scene: drifting gradient, smooth discs that swell and slide, no noise"
     import cv2
     rng = np.random.default_rng([seed, 2])
-    colours, paint = rng.uniform(30, 225, (2, 3)), rng.integers(20, 235, (discs, 3))
-    place, speed, phase = rng.uniform(0, 1, (discs, 2)), rng.uniform(-.004, .004, (discs, 2)), rng.uniform(0, 6.28, discs)
+    colours = rng.uniform(30, 225, (2, 3))
+    paint = rng.integers(20, 235, (discs, 3))
+    place = rng.uniform(0, 1, (discs, 2))
+    speed = rng.uniform(-.004, .004, (discs, 2))
+    phase = rng.uniform(0, 6.28, discs)
     for i in range(n):
         image = _gradient(size, np.clip(colours + 15*np.sin(i/15 + phase[0]), 0, 255), phase[0] + i/60)
         for p, v, f, colour in zip(place, speed, phase, paint):
@@ -90,7 +95,8 @@ def draw_number(
 ): # RGB uint8 frame
     "A frame that shows a number as a 4×4 field of black and white blocks"
     bits = (number >> np.arange(16)) & 1
-    rows, cols = (np.arange(size[1])*4//size[1], np.arange(size[0])*4//size[0])
+    rows = np.arange(size[1])*4//size[1]
+    cols = np.arange(size[0])*4//size[0]
     return np.repeat((bits.reshape(4, 4)[rows][:, cols] * 255).astype(np.uint8)[..., None], 3, 2)
 
 # %% ../nbs/api/01_synth.ipynb #cb0945ad
@@ -123,7 +129,7 @@ def write_clip(
     frames = iter(frames)
     first = next(frames)
     with atomic_write(path) as tmp:
-        out = cv2.VideoWriter(str(tmp), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*codec), fps, first.shape[1::-1])
+        out = cv2.VideoWriter(str(tmp), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*codec), fps, first.shape[1::-1]) # pyright: ignore[reportAttributeAccessIssue]
         if not out.isOpened():
             raise ConfigError(path, f"OpenCV can't write {codec} here", "Use mp4v for .mp4 and MJPG for .avi, or encode with ffmpeg")
         for f in (first, *frames): out.write(cv2.cvtColor(f, cv2.COLOR_RGB2BGR))
@@ -136,19 +142,24 @@ def ffmpeg(
     stdin:bytes|None=None, # what it reads from `-`
 ):
     "Run the ffmpeg program quietly; what it says when it fails becomes the error"
-    try: from imageio_ffmpeg import get_ffmpeg_exe
-    except ImportError: get_ffmpeg_exe = lambda: shutil.which("ffmpeg")
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+    except ImportError:
+        get_ffmpeg_exe = lambda: shutil.which("ffmpeg")
     exe = get_ffmpeg_exe()
     if not exe: raise missing_extra("imageio_ffmpeg")
     cmd = [exe, "-hide_banner", "-loglevel", "error", "-nostdin" if stdin is None else "-y", "-y", "-threads", "2", *map(str, args)]
     done = subprocess.run(cmd, input=stdin, capture_output=True)
-    if done.returncode: raise ConfigError("ffmpeg", done.stderr.decode(errors="replace").strip() or "failed", f"Check the arguments: {args}")
+    if done.returncode:
+        raise ConfigError("ffmpeg", done.stderr.decode(errors="replace").strip() or "failed", f"Check the arguments: {args}")
 
 # %% ../nbs/api/01_synth.ipynb #4c37c71c
 def ffmpeg_version() -> str:
     "Which ffmpeg program it is: part of the name of what it made"
-    try: from imageio_ffmpeg import get_ffmpeg_version
-    except ImportError: return "ffmpeg of the system"
+    try:
+        from imageio_ffmpeg import get_ffmpeg_version
+    except ImportError:
+        return "ffmpeg of the system"
     return get_ffmpeg_version()
 
 # %% ../nbs/api/01_synth.ipynb #2947228a
@@ -210,7 +221,9 @@ def _no_video(folder):
     "A second of silence, named .mp4"
     path = Path(folder)/"audio.mp4"
     with atomic_write(path) as tmp, wave.open(str(tmp), "wb") as out:
-        out.setnchannels(1); out.setsampwidth(2); out.setframerate(8000)
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(8000)
         out.writeframes(b"\0\0"*8000)
     return path
 

@@ -24,11 +24,13 @@ from .core import ConfigError, VideoError
 # %% ../nbs/api/08_tracks.ipynb #d90b7bc2
 try:
     import av
+    from av.error import FFmpegError
     from av.stream import Discard, Disposition
     from av.sidedata.sidedata import SideDataContainer
     from av.video.reformatter import VideoReformatter
 except ImportError as e:
-    raise ConfigError("av", f"can't be loaded ({e}), and it is what reads videos", "Install it anew: pip install --force-reinstall av") from e
+    raise ConfigError("av", f"can't be loaded ({e}), and it is what reads videos",
+        "Install it anew: pip install --force-reinstall av") from e
 
 # %% ../nbs/api/08_tracks.ipynb #ef0f3585
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ def _stat(path):
     "Size of an existing regular file, or the error that says what it is instead"
     shown = os.fsencode(path).decode(errors="backslashreplace")
     if shown != os.fsdecode(path): raise VideoError(shown, "has a name that is not valid text (UTF-8)", "Rename it", "unreadable")
-    try: info = os.stat(path)
+    try:
+        info = os.stat(path)
     except (OSError, ValueError) as e:
         raise VideoError(path, f"can't be found ({getattr(e, 'strerror', None) or e})", "Check the path", "missing") from e
     if Path(path).is_dir(): raise VideoError(path, "is a folder", "Give a video file inside it", "folder")
@@ -74,7 +77,8 @@ def _kind(path):
     "The container, or the error that says what the file is instead"
     try:
         with open(path, "rb") as f: head = f.read(HEAD)
-    except OSError as e: raise VideoError(path, f"can't be read ({e.strerror})", "Check its permissions", "unreadable") from e
+    except OSError as e:
+        raise VideoError(path, f"can't be read ({e.strerror})", "Check its permissions", "unreadable") from e
     kind = sniff(head)
     if kind == "audio" and head[4:8] == b"ftyp": return "mp4" # its tracks will tell
     if kind == "audio" and (b"APIC" in head or b"image/" in head): kind = "music"
@@ -86,7 +90,9 @@ class _File(io.FileIO):
     "A file of which each reading is a sign of life"
     def __init__(self, path, alive):
         super().__init__(path)
-        self.alive, self.name, self.ended = alive, "clip", False # FFmpeg chooses by name where it can
+        self.alive = alive
+        self.name = "clip" # FFmpeg chooses by name where it can
+        self.ended = False
     def read(self, n=-1):
         try:
             if self.ended: return b"" # PyAV keeps one error, and writes others to the terminal
@@ -96,8 +102,10 @@ class _File(io.FileIO):
             self.ended = True
             raise
     def seek(self, offset, whence=0):
-        try: return super().seek(offset, whence)
-        except (OSError, OverflowError): return -1 # a place that no file has
+        try:
+            return super().seek(offset, whence)
+        except (OSError, OverflowError):
+            return -1 # a place that no file has
 
 # %% ../nbs/api/08_tracks.ipynb #28b71ac8
 def _no_other_file(url, flags, options): raise PermissionError("a video may not open another file")
@@ -116,8 +124,11 @@ def _options(kind, limits):
 # %% ../nbs/api/08_tracks.ipynb #4031894a
 def _open(path, kind, alive, options, waits):
     "An opened container, or the error that says why it can't be"
-    try: return av.open(_File(path, alive), "r", KINDS[kind], options, metadata_errors="replace", buffer_size=1 << 18, timeout=waits, io_open=_no_other_file)
-    except (av.FFmpegError, PermissionError) as e: raise VideoError(path, f"can't be read as {kind}: it is damaged or cut off", f"{AGAIN}. {EXPORT}", "unreadable") from e
+    try:
+        return av.open(_File(path, alive), "r", KINDS[kind], options, metadata_errors="replace", buffer_size=1 << 18,
+            timeout=waits, io_open=_no_other_file)
+    except (FFmpegError, PermissionError) as e:
+        raise VideoError(path, f"can't be read as {kind}: it is damaged or cut off", f"{AGAIN}. {EXPORT}", "unreadable") from e
 
 # %% ../nbs/api/08_tracks.ipynb #699a8d85
 def _declared(path, kind, alive, options, waits):
@@ -133,9 +144,11 @@ def _check_parts(path, look:Outline):
     "Refuse one part of a stream, and a file without its table of contents"
     parts, pictures = look.parts, {"moof", "Cluster"} & set(look.parts)
     if pictures and not {"moov", "Tracks"} & set(parts):
-        raise VideoError(path, "is a part of a stream: its beginning, which says how to read it, is missing", "Give the whole stream, first part included", "truncated")
+        raise VideoError(path, "is a part of a stream: its beginning, which says how to read it, is missing",
+            "Give the whole stream, first part included", "truncated")
     if ("mvex" in parts or "Tracks" in parts) and not pictures and "mdat" not in parts:
-        raise VideoError(path, "is the first part of a stream alone: it says how to read the pictures and holds none", "Give the whole stream, later parts included", "truncated")
+        raise VideoError(path, "is the first part of a stream alone: it says how to read the pictures and holds none",
+            "Give the whole stream, later parts included", "truncated")
     if "mdat" in parts and "moov" not in parts:
         raise VideoError(path, "ends before its table of contents (moov): it was cut off", AGAIN, "truncated")
 
@@ -189,18 +202,19 @@ def _codec(stream):
     "FFmpeg's name for a track's codec"
     return stream.codec.canonical_name if stream.codec_context else "unknown"
 
+# %% ../nbs/api/08_tracks.ipynb #900d21e6
+def _described(s, shown):
+    "What a person should know of a track"
+    size = (s.codec_context.width, s.codec_context.height) if s.type == "video" and s.codec_context else (0, 0)
+    return Track(s.type, _codec(s), *size, bool(s.disposition & Disposition.default),
+        bool(s.disposition & _COVER) or s.frames == 1, s is shown)
+
 # %% ../nbs/api/08_tracks.ipynb #6a49f95c
 def describe_tracks(
     reading, # a `Reading`
 ) -> tuple: # of `Track`
     "The tracks of a file, in its order, 32 at most"
     return tuple(_described(s, reading.track) for s in islice(reading.container.streams, 32))
-
-# %% ../nbs/api/08_tracks.ipynb #900d21e6
-def _described(s, shown):
-    "What a person should know of a track"
-    size = (s.codec_context.width, s.codec_context.height) if s.type == "video" and s.codec_context else (0, 0)
-    return Track(s.type, _codec(s), *size, bool(s.disposition & Disposition.default), bool(s.disposition & _COVER) or s.frames == 1, s is shown)
 
 # %% ../nbs/api/08_tracks.ipynb #7c7309f4
 def films(
@@ -213,7 +227,8 @@ def films(
 # %% ../nbs/api/08_tracks.ipynb #85fafe69
 def _choose(path, container, passed):
     "The track that players show"
-    kinds, found = {s.type for s in container.streams}, films(container, passed)
+    kinds = {s.type for s in container.streams}
+    found = films(container, passed)
     if found: return min(found, key=lambda s: (s.frames == 1, not s.disposition & Disposition.default, s.index))
     problem = "holds no video track" + (", only subtitles" if kinds == {"subtitle"} else "")
     if "audio" in kinds: problem = "holds sound and a cover picture, no film" if "video" in kinds else "holds sound but no picture"
@@ -269,9 +284,13 @@ def turn_of(
     frame, # of PyAV
 ) -> Turn:
     "How a frame asks to be turned"
-    try: matrix = SideDataContainer(frame)["DISPLAYMATRIX"] # `frame.side_data` would make a circle, and keep every picture until the next garbage collection
-    except KeyError: return Turn()
-    except ValueError: return _QUARTERS.get(frame.rotation, Turn()) # PyAV lists no side data beside a kind that it has no name for
+    try:
+        # `frame.side_data` would make a circle, and keep every picture until the next garbage collection
+        matrix = SideDataContainer(frame)["DISPLAYMATRIX"]
+    except KeyError:
+        return Turn()
+    except ValueError:
+        return _QUARTERS.get(frame.rotation, Turn()) # PyAV lists no side data beside a kind that it has no name for
     (a, b), (c, d) = np.frombuffer(bytes(matrix), np.int32)[:9].reshape(3, 3)[:2, :2].tolist()
     if 100*max(abs(b), abs(c)) < min(abs(a), abs(d)): return Turn(False, a < 0, d < 0)
     if 100*max(abs(a), abs(d)) < min(abs(b), abs(c)): return Turn(True, c < 0, b < 0)
@@ -288,12 +307,15 @@ class Reading:
         threads:int=1, # of the decoder
         passed:tuple=(), # tracks that turned out to hold no film
     ):
-        self.path, self.alive, self.error, self.waits = path, alive, None, (limits.open_timeout_s, limits.read_timeout_s)
+        self.path, self.alive, self.error = path, alive, None
+        self.waits = (limits.open_timeout_s, limits.read_timeout_s)
         self.options = _options(kind, limits)
         self.container = _open(path, kind, alive, self.options, self.waits)
         self.container.flags &= ~1 # FFmpeg's `genpts`: a time that the file hasn't is not to be guessed
         self.track = _choose(path, self.container, passed)
-        self.codec, self.name, self.tick = self.track.codec_context, _codec(self.track), float(self.track.time_base)
+        self.codec = self.track.codec_context
+        self.name = _codec(self.track)
+        self.tick = float(self.track.time_base)
         self.reformatter = VideoReformatter()
         _prepare(self, kind, limits, threads)
 
@@ -323,34 +345,43 @@ class Reading:
 # %% ../nbs/api/08_tracks.ipynb #7204a2cc
 def _seek(reading, pts):
     "Go to the key frame at a time, or the one before it; whether FFmpeg can"
-    try: reading.container.seek(pts, stream=reading.track)
-    except av.FFmpegError: return False
+    try:
+        reading.container.seek(pts, stream=reading.track)
+    except FFmpegError:
+        return False
     return True
 
-_PRIMARIES, _CURVES = {0, 1, 2, 4, 5, 6, 7}, {0, 1, 2, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15} # of ordinary screens, FFmpeg's numbers; 2: not told
+# of ordinary screens, FFmpeg's numbers; 2: not told
+_PRIMARIES, _CURVES = {0, 1, 2, 4, 5, 6, 7}, {0, 1, 2, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15}
 
 # %% ../nbs/api/08_tracks.ipynb #95ccf459
 def _colours(frame):
     "How a picture for other screens, such as a phone's HDR, is brought to BT.709; nothing for an ordinary one"
     primaries, curve = frame.color_primaries, frame.color_trc
     if primaries in _PRIMARIES and curve in _CURVES: return {}
-    return {"dst_color_primaries": primaries if primaries in _PRIMARIES - {0, 2} else 1, "dst_color_trc": curve if curve in _CURVES - {0, 2} else 1}
+    return {"dst_color_primaries": primaries if primaries in _PRIMARIES - {0, 2} else 1,
+        "dst_color_trc": curve if curve in _CURVES - {0, 2} else 1}
 
 # %% ../nbs/api/08_tracks.ipynb #a547d493
 def _picture(reading, frame):
     "A frame's picture, upright"
     asked = {"format": "bgr24", "interpolation": "BICUBIC", "threads": 1}
-    try: bgr = reading.reformatter.reformat(frame, **asked, **_colours(frame))
-    except av.FFmpegError: bgr = _plainly(reading, frame, asked)
+    try:
+        bgr = reading.reformatter.reformat(frame, **asked, **_colours(frame))
+    except FFmpegError:
+        bgr = _plainly(reading, frame, asked)
     plane = bgr.planes[0]
-    rows = np.frombuffer(plane, np.uint8).reshape(bgr.height, plane.line_size) # the picture's own memory: a copy would cost a tenth of decoding
+    # the picture's own memory: a copy would cost a tenth of decoding
+    rows = np.frombuffer(plane, np.uint8).reshape(bgr.height, plane.line_size)
     return turn_of(frame)(rows[:, :3*bgr.width].reshape(bgr.height, bgr.width, 3))
 
 # %% ../nbs/api/08_tracks.ipynb #d35fa0b3
 def _plainly(reading, frame, asked):
     "A picture whose colours FFmpeg can't convert, without that conversion"
-    try: return reading.reformatter.reformat(frame, **asked)
-    except av.FFmpegError as e: raise VideoError(reading.path, f"has a picture that can't be converted ({e.strerror})", EXPORT, "unreadable") from e
+    try:
+        return reading.reformatter.reformat(frame, **asked)
+    except FFmpegError as e:
+        raise VideoError(reading.path, f"has a picture that can't be converted ({e.strerror})", EXPORT, "unreadable") from e
 
 # %% ../nbs/api/08_tracks.ipynb #4d2b1587
 def _prepare(reading, kind, limits, threads):
@@ -371,7 +402,8 @@ def _packets(reading):
         for packet in reading.container.demux(reading.track):
             reading.alive()
             if packet.size: yield packet
-    except av.FFmpegError as e: reading.error = e
+    except FFmpegError as e:
+        reading.error = e
 
 # %% ../nbs/api/08_tracks.ipynb #ecb51077
 def _frames(reading, at_key, only):
@@ -388,9 +420,12 @@ def _frames(reading, at_key, only):
 # %% ../nbs/api/08_tracks.ipynb #02e259ea
 def _decode(reading, packet):
     "Frames that come of a packet; what can't be decoded is noted and passed"
-    try: return reading.codec.decode(packet)
-    except MemoryError: raise
-    except av.FFmpegError as e: reading.error = e
+    try:
+        return reading.codec.decode(packet)
+    except MemoryError:
+        raise
+    except FFmpegError as e:
+        reading.error = e
     return []
 
 # %% ../nbs/api/08_tracks.ipynb #19f88961
@@ -413,14 +448,16 @@ def _whole(
 # %% ../nbs/api/08_tracks.ipynb #6c48da77
 def _prefix(codec, name):
     "Bytes of a length inside the packets of H.264 and HEVC; 0 where they have none"
-    data, at = codec.extradata or b"", {"h264": 4, "hevc": 21}.get(name, 0)
+    data = codec.extradata or b""
+    at = {"h264": 4, "hevc": 21}.get(name, 0)
     return (data[at] & 3) + 1 if at and len(data) > at and data[0] == 1 else 0
 
 # %% ../nbs/api/08_tracks.ipynb #a6066386
 def _check_packet(reading, packet, prefix):
     "Refuse a packet that is encrypted, or holds something else than its codec wrote"
     if packet.has_sidedata("encryption_info") or "enc_key_id" in reading.track.metadata:
-        raise VideoError(reading.path, "is encrypted (protected against copying)", "Give a copy without protection, from whoever made it", "unreadable")
+        raise VideoError(reading.path, "is encrypted (protected against copying)",
+            "Give a copy without protection, from whoever made it", "unreadable")
     if prefix and not _whole(bytes(packet), prefix):
         at = (packet.pts or 0) - (reading.track.start_time or 0)
         raise VideoError(reading.path, f"is damaged {at*reading.tick:.1f} s after its start", AGAIN, "damaged")

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['TrainConfig', 'Sequences', 'extract', 'augmented', 'recoded', 'clip_weights', 'train_head', 'train_heads',
-           'head_logits', 'out_of_fold_windows', 'out_of_fold', 'Fit', 'fit', 'training_copies', 'training_notes',
-           'scored_clips', 'fit_passages_of']
+           'head_logits', 'out_of_fold_windows', 'out_of_fold', 'fit', 'training_copies', 'Fit', 'scored_clips',
+           'fit_passages_of', 'training_notes']
 
 # %% ../nbs/api/34_train.ipynb #8403f679
 import random
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 import numpy as np
 from .ahead import in_order
 from .augment import draw_augment, draw_encoding, encoded
@@ -20,7 +21,7 @@ from .calibration import Band, Calibrator, fit_band, fit_calibrator, fit_ood, gr
 from .core import AivdError, ConfigError, TrainError, cpu_count, import_keras
 from .featurizers import Featurizer
 from .heads import HeadConfig, average_heads, build_head, build_reader, build_stack, fit_projection
-from .metrics import evaluate_intervals, evaluate_scores
+from .metrics import evaluate_intervals
 from .passages import Clips, PassageRule, fit_passages
 from .pipeline import CnnThreads, video_features
 from .show import kind_name
@@ -28,6 +29,9 @@ from .shares import Space, family_of, read_shares, summary
 from .splits import grouped_folds, grouped_split, stratified_split
 from .sampling import Sampling
 from .video import probe
+
+# %% ../nbs/api/34_train.ipynb #f94d5a75
+if TYPE_CHECKING: import pandas
 
 # %% ../nbs/api/34_train.ipynb #007e2d8f
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def extract(
         for sequences, error in bar:
             found.append(sequences)
             if error: broken.append(error)
-    if broken: raise TrainError("labels", f"{len(broken)} of {len(df)} clips can't be read:\n" + "\n".join(broken[:10]) + "\n", "Remove these rows or replace the files", code="clips")
+    if broken: raise TrainError("labels", f"{len(broken)} of {len(df)} clips can't be read:\n" + "\n".join(broken[:10]) + "\n", "Remove these rows or replace the files")
     clip = np.repeat(np.arange(len(found)), [sum(map(len, f)) for f in found])
     return Sequences(np.concatenate([s for f in found for s in f]), clip, len(found), featurizer.columns)
 
@@ -155,7 +159,7 @@ def _fit_keras(model, train, x, y, weights, validation=None, progress=False, log
     model.compile(keras.optimizers.Adam(train.learning_rate), loss)
     watch = "val_loss" if validation else "loss"
     calls = [keras.callbacks.ReduceLROnPlateau(watch, factor=0.5, patience=train.patience)]
-    if train.early_stop: calls.append(keras.callbacks.EarlyStopping(watch, patience=train.early_stop, restore_best_weights=True))
+    if train.early_stop: calls.append(keras.callbacks.EarlyStopping(watch, patience=train.early_stop, restore_best_weights=True)) # pyright: ignore[reportArgumentType]
     h = model.fit(x, np.asarray(y, "float32"), sample_weight=weights.astype("float32"), batch_size=train.batch, epochs=train.epochs,
         validation_data=validation, shuffle=True, callbacks=[*calls, _bar(train.epochs, progress)], verbose=0)
     if not np.isfinite(h.history["loss"]).all(): raise TrainError("training", "the loss is not finite", "Use a smaller learning rate")
@@ -247,31 +251,6 @@ def _unseen_shares(fit, seq, df, rows, seed, k=5):
         found[held] = read_shares(fit(a.index.to_numpy()), seq.x[held])
     return found[seq.of(rows)]
 
-# %% ../nbs/api/34_train.ipynb #84d61aea
-def _fit_stack(cfg, train, seq, extra, df, rows, w, progress=False): # (head, history of the first reader)
-    "The regression, its shares, and the readers of these"
-    y = df["label"].to_numpy()
-    fit = _regression(cfg, train, seq, extra, rows, y, w)
-    read = _unseen_shares(fit, seq, df, rows, train.seed + 1)
-    mean, scale = read.mean((0, 1)), read.std((0, 1)) + 1e-6
-    clip = seq.clip[seq.of(rows)]
-    sw = w[clip]/np.bincount(clip, minlength=len(df))[clip]
-    readers, histories = [], []
-    for k in range(train.seeds):
-        reader = build_reader(cfg, seq.x.shape[1], read.shape[2], train.seed*1000 + k)
-        histories.append(_fit_keras(reader, train, (read - mean)/scale, y[clip], sw/sw.mean(), None, progress, logits=True))
-        readers.append(reader)
-    return build_stack(fit(np.arange(len(rows))), (mean, scale), readers, seq.x.shape[1]), histories[0]
-
-# %% ../nbs/api/34_train.ipynb #4b733dc2
-@dataclass
-class Fit:
-    "What training leaves behind"
-    folder: Path # the bundle
-    bundle: Bundle
-    history: dict # of the Keras fit
-    held_out: object # table of the clips that were scored without having trained: file_path, label, probability
-
 # %% ../nbs/api/34_train.ipynb #48df11d0
 def fit(
     df, # labels as from `read_labels`; with the column `group`, whole sources are held out
@@ -305,42 +284,14 @@ def training_copies(df, featurizer, sampling, train, cache, progress):
     if train.augment: return extract(df, featurizer, sampling, cache, augmented(train.seed, train.augment), progress)
     return extract(recoded(df, train.seed, progress=progress), featurizer, sampling, cache, progress=progress) if train.copies else None
 
-# %% ../nbs/api/34_train.ipynb #ed91d200
-def _check(df, train, folds):
-    "Refuse tables and settings that can't be trained on"
-    for c in (0, 1):
-        if (df["label"] == c).sum() < 5: raise TrainError("labels", f"has {(df['label'] == c).sum()} clips with label {c}", "Give at least 5 of each class, better 100")
-    if (folds or train.balance) and "group" not in df: raise TrainError("labels", "has no column 'group', which folds and balance need", "Add a column that names each clip's source, or train without")
-    if train.augment and train.copies: raise ConfigError("TrainConfig", "asks for both kinds of copies", "Set augment or copies to 0")
-    for n in ("epochs", "batch", "seeds"):
-        if getattr(train, n) < 1: raise ConfigError(f"TrainConfig.{n}", f"{getattr(train, n)!r} has no meaning here", "Give a whole number of at least 1")
-
-# %% ../nbs/api/34_train.ipynb #7b7853ee
-def _check_out(out, overwrite=False):
-    "Refuse a folder that can't be made, or whose bundle would be lost, now and not after an hour of training"
-    if (Path(out)/"bundle.json").exists() and not overwrite: raise TrainError(out, "holds a bundle already", "Name another folder, or allow to overwrite it (--overwrite)")
-    new = not Path(out).exists()
-    try: Path(out).mkdir(parents=True, exist_ok=True)
-    except OSError as e: raise TrainError(out, f"can't be made ({e.strerror})", "Name a folder that can be written") from e
-    if new: Path(out).rmdir()
-
-# %% ../nbs/api/34_train.ipynb #f80bf607
-def training_notes(
-    df, # labels as from `read_labels`
-) -> list[str]:
-    "What to keep in mind about a bundle that these clips train"
-    real, ai = ((df["label"] == c).sum() for c in (0, 1))
-    notes = [f"{real} real and {ai} AI clips are few: don't rely on such a bundle's verdicts. A hundred of each is a start"] if min(real, ai) < 100 else []
-    if "group" not in df: notes.append("no column 'group' names the sources: where clips of one source stand on both sides of the split, the figures flatter")
-    return notes
-
-# %% ../nbs/api/34_train.ipynb #90f1a077
-def _fit_split(head, train, seq, extra, df, folds, progress):
-    "One 80/20 split; the 20 are scored"
-    split = grouped_split if "group" in df else stratified_split
-    a, b = (part.index.to_numpy() for part in split(df, test_size=train.test_size, seed=train.seed))
-    model, history = _fit_rows(head, train, seq, extra, df, a, b, progress)
-    return model, history, b, _scatter(model, seq, b)
+# %% ../nbs/api/34_train.ipynb #4b733dc2
+@dataclass
+class Fit:
+    "What training leaves behind"
+    folder: Path # the bundle
+    bundle: Bundle
+    history: dict # of the Keras fit
+    held_out: "pandas.DataFrame" # table of the clips that were scored without having trained: file_path, label, probability
 
 # %% ../nbs/api/34_train.ipynb #11a1cd73
 def _fit_folds(head, train, seq, extra, df, folds, progress):
@@ -349,30 +300,6 @@ def _fit_folds(head, train, seq, extra, df, folds, progress):
     rows = np.arange(len(df))
     model, history = _fit_rows(head, train, seq, extra, df, rows, None, progress)
     return model, history, rows, z
-
-# %% ../nbs/api/34_train.ipynb #b668965e
-def scored_clips(
-    df, # labels of the clips, indexed as in `seq`, with `group`
-    seq:Sequences,
-    z, # (sequences,) logits of heads that saw neither clip nor source
-    calibrator:Calibrator,
-) -> Clips:
-    "Clips with the calibrated log-odds of their windows, to put films together of"
-    scores = tuple(calibrator.scale*z[seq.clip == i] + calibrator.bias for i in df.index)
-    return Clips(scores, df["label"].to_numpy(), df["group"].astype(str).to_numpy())
-
-def fit_passages_of(df, seq:Sequences, z, calibrator:Calibrator, band:Band, sampling:Sampling, films:int=3000) -> PassageRule|None:
-    "The rule for passages from held-out windows; None where they are of too few sources"
-    if "group" not in df or df.loc[df["label"] == 0, "group"].nunique() < 20: return None
-    return fit_passages(scored_clips(df, seq, z, calibrator), sampling, band, films)
-
-# %% ../nbs/api/34_train.ipynb #3e0db02a
-def _kinds(held, p, band):
-    "What is found and missed by kind, and in words the two kinds that are called Real most often"
-    if "kind" not in held: return {}
-    ai = (held["label"] == 1).to_numpy()
-    kinds = verdicts_by_kind(p[ai], held["kind"][ai], band)
-    return {"kinds": kinds, "missed_most": " and ".join(map(kind_name, list(kinds)[:2]))}
 
 # %% ../nbs/api/34_train.ipynb #cb95dffd
 def _calibrated(name, featurizer, sampling, head, seq, df, rows, z, all_rows):
@@ -398,3 +325,80 @@ def _figures(y, p, groups):
     "Figures with 95 % intervals, as plain numbers"
     found = evaluate_intervals(y, p, groups=groups)
     return {k: [round(float(v), 4) for v in (i if isinstance(i, tuple) else (i,))] for k, i in found.items()}
+
+# %% ../nbs/api/34_train.ipynb #3e0db02a
+def _kinds(held, p, band):
+    "What is found and missed by kind, and in words the two kinds that are called Real most often"
+    if "kind" not in held: return {}
+    ai = (held["label"] == 1).to_numpy()
+    kinds = verdicts_by_kind(p[ai], held["kind"][ai], band)
+    return {"kinds": kinds, "missed_most": " and ".join(map(kind_name, list(kinds)[:2]))}
+
+# %% ../nbs/api/34_train.ipynb #b668965e
+def scored_clips(
+    df, # labels of the clips, indexed as in `seq`, with `group`
+    seq:Sequences,
+    z, # (sequences,) logits of heads that saw neither clip nor source
+    calibrator:Calibrator,
+) -> Clips:
+    "Clips with the calibrated log-odds of their windows, to put films together of"
+    scores = tuple(calibrator.scale*z[seq.clip == i] + calibrator.bias for i in df.index)
+    return Clips(scores, df["label"].to_numpy(), df["group"].astype(str).to_numpy())
+
+def fit_passages_of(df, seq:Sequences, z, calibrator:Calibrator, band:Band, sampling:Sampling, films:int=3000) -> PassageRule|None:
+    "The rule for passages from held-out windows; None where they are of too few sources"
+    if "group" not in df or df.loc[df["label"] == 0, "group"].nunique() < 20: return None
+    return fit_passages(scored_clips(df, seq, z, calibrator), sampling, band, films)
+
+# %% ../nbs/api/34_train.ipynb #ed91d200
+def _check(df, train, folds):
+    "Refuse tables and settings that can't be trained on"
+    for c in (0, 1):
+        if (df["label"] == c).sum() < 5: raise TrainError("labels", f"has {(df['label'] == c).sum()} clips with label {c}", "Give at least 5 of each class, better 100")
+    if (folds or train.balance) and "group" not in df: raise TrainError("labels", "has no column 'group', which folds and balance need", "Add a column that names each clip's source, or train without")
+    if train.augment and train.copies: raise ConfigError("TrainConfig", "asks for both kinds of copies", "Set augment or copies to 0")
+    for n in ("epochs", "batch", "seeds"):
+        if getattr(train, n) < 1: raise ConfigError(f"TrainConfig.{n}", f"{getattr(train, n)!r} has no meaning here", "Give a whole number of at least 1")
+
+# %% ../nbs/api/34_train.ipynb #90f1a077
+def _fit_split(head, train, seq, extra, df, folds, progress):
+    "One 80/20 split; the 20 are scored"
+    split = grouped_split if "group" in df else stratified_split
+    a, b = (part.index.to_numpy() for part in split(df, test_size=train.test_size, seed=train.seed))
+    model, history = _fit_rows(head, train, seq, extra, df, a, b, progress)
+    return model, history, b, _scatter(model, seq, b)
+
+# %% ../nbs/api/34_train.ipynb #7b7853ee
+def _check_out(out, overwrite=False):
+    "Refuse a folder that can't be made, or whose bundle would be lost, now and not after an hour of training"
+    if (Path(out)/"bundle.json").exists() and not overwrite: raise TrainError(out, "holds a bundle already", "Name another folder, or allow to overwrite it (--overwrite)")
+    new = not Path(out).exists()
+    try: Path(out).mkdir(parents=True, exist_ok=True)
+    except OSError as e: raise TrainError(out, f"can't be made ({e.strerror})", "Name a folder that can be written") from e
+    if new: Path(out).rmdir()
+
+# %% ../nbs/api/34_train.ipynb #84d61aea
+def _fit_stack(cfg, train, seq, extra, df, rows, w, progress=False): # (head, history of the first reader)
+    "The regression, its shares, and the readers of these"
+    y = df["label"].to_numpy()
+    fit = _regression(cfg, train, seq, extra, rows, y, w)
+    read = _unseen_shares(fit, seq, df, rows, train.seed + 1)
+    mean, scale = read.mean((0, 1)), read.std((0, 1)) + 1e-6
+    clip = seq.clip[seq.of(rows)]
+    sw = w[clip]/np.bincount(clip, minlength=len(df))[clip]
+    readers, histories = [], []
+    for k in range(train.seeds):
+        reader = build_reader(cfg, seq.x.shape[1], read.shape[2], train.seed*1000 + k)
+        histories.append(_fit_keras(reader, train, (read - mean)/scale, y[clip], sw/sw.mean(), None, progress, logits=True))
+        readers.append(reader)
+    return build_stack(fit(np.arange(len(rows))), (mean, scale), readers, seq.x.shape[1]), histories[0]
+
+# %% ../nbs/api/34_train.ipynb #f80bf607
+def training_notes(
+    df, # labels as from `read_labels`
+) -> list[str]:
+    "What to keep in mind about a bundle that these clips train"
+    real, ai = ((df["label"] == c).sum() for c in (0, 1))
+    notes = [f"{real} real and {ai} AI clips are few: don't rely on such a bundle's verdicts. A hundred of each is a start"] if min(real, ai) < 100 else []
+    if "group" not in df: notes.append("no column 'group' names the sources: where clips of one source stand on both sides of the split, the figures flatter")
+    return notes

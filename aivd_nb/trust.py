@@ -49,8 +49,11 @@ def trust_file() -> Path:
 # %% ../nbs/api/37_trust.ipynb #4c564a2c
 def _own_list(path):
     "A list in a file of the reader's"
-    try: found = certificates(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e: raise ConfigError(path, f"can't be read as a list of trusted certificates ({e})", "Give a PEM file, in `trust` or AIVD_C2PA_TRUST") from e
+    try:
+        found = certificates(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e:
+        raise ConfigError(path, f"can't be read as a list of trusted certificates ({e})",
+            "Give a PEM file, in `trust` or AIVD_C2PA_TRUST") from e
     if not found: raise ConfigError(path, "holds no certificate", "Give a PEM file with certificates, in `trust` or AIVD_C2PA_TRUST")
     return TrustList(f"the list {os.path.basename(path)}", "\n".join(found))
 
@@ -59,8 +62,10 @@ def _fetched_list():
     "The list that was fetched, or None; one that can't be read is as good as none"
     try:
         file = trust_file()
-        found, when = certificates(file.read_text(encoding="utf-8")), file.stat().st_mtime
-    except (OSError, ValueError, ConfigError): return None
+        found = certificates(file.read_text(encoding="utf-8"))
+        when = file.stat().st_mtime
+    except (OSError, ValueError, ConfigError):
+        return None
     return TrustList("the list that the C2PA publishes", "\n".join(found), when) if found else None
 
 # %% ../nbs/api/37_trust.ipynb #2e297093
@@ -77,8 +82,10 @@ _MOST = 4 << 20
 def _check_address(address):
     "Refuse what others on the way could change"
     parts = urlsplit(address)
-    try: local = ipaddress.ip_address(parts.hostname or "").is_loopback
-    except ValueError: local = parts.hostname == "localhost"
+    try:
+        local = ipaddress.ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        local = parts.hostname == "localhost"
     if parts.scheme == "https" or parts.scheme == "http" and local: return
     raise ConfigError(address, "is no safe address for a list of signers", "Give one that begins with https://")
 
@@ -95,8 +102,11 @@ def _fetch(address, timeout):
         with urlopen(Request(address, headers={"User-Agent": "aivd-nb"}), timeout=timeout) as answer:
             _check_address(answer.geturl())
             data = answer.read(_MOST + 1)
-    except OSError as e: raise ConfigError(address, f"can't be fetched ({_reason(e)})", "Check the connection; a list that was fetched before stays in use") from e
-    if len(data) > _MOST: raise ConfigError(address, f"sends more than {_MOST >> 20} MiB", "Check the address; a list that was fetched before stays in use")
+    except OSError as e:
+        raise ConfigError(address, f"can't be fetched ({_reason(e)})",
+            "Check the connection; a list that was fetched before stays in use") from e
+    if len(data) > _MOST:
+        raise ConfigError(address, f"sends more than {_MOST >> 20} MiB", "Check the address; a list that was fetched before stays in use")
     return data.decode("utf-8", "replace")
 
 # %% ../nbs/api/37_trust.ipynb #c23428e2
@@ -112,5 +122,7 @@ def update_trust(
         found += own
     try:
         with atomic_write(trust_file()) as tmp: tmp.write_text("\n".join(found) + "\n", encoding="ascii")
-    except OSError as e: raise ConfigError(trust_file(), f"can't be written ({e.strerror})", "Free some space, or set AIVD_CACHE to a folder that can be written") from e
+    except OSError as e:
+        raise ConfigError(trust_file(), f"can't be written ({e.strerror})",
+            "Free some space, or set AIVD_CACHE to a folder that can be written") from e
     return _fetched_list()

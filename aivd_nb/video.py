@@ -11,13 +11,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from .containers import KINDS, sniff
 from .core import VideoError, cpu_count
 from .packets import Packets, borne_out, claimed_rate, decoded_packets, indexed_packets, read_packets
-from .tracks import AGAIN, CONVERT, Limits, Reading, Turn, check_file, check_pixels, describe_tracks, films, lacking, turn_of
+from .tracks import AGAIN, CONVERT, Limits, Reading, check_file, check_pixels, describe_tracks, films, lacking, turn_of
 
 # %% ../nbs/api/10_video.ipynb #df91c4d9
 _all_ = ["Limits", "Packets", "sniff"] # what a user of the reader needs besides
@@ -66,12 +66,20 @@ class VideoReader:
         alive:Callable=lambda: None, # called at every step of the decoder; what it raises ends the reading
         threads:int|None=None, # of the decoder; None: two for each processor that the process may use
     ):
-        self.path, self.limits, self.alive, self.threads = os.fsdecode(path), limits, alive, threads or min(16, 2*cpu_count())
+        self.path = os.fsdecode(path)
+        self.limits = limits
+        self.alive = alive
+        self.threads = threads or min(16, 2*cpu_count())
         self.size, self.kind, self.missing = check_file(self.path)
-        self.table, self.jumps, self.passed, self.reading = None, True, (), None
+        self.table = None
+        self.jumps = True
+        self.passed = ()
+        self.reading = None
         _restart(self)
 
-    def close(self): self.reading.close()
+    def close(self) -> None:
+        "Let go of the file"
+        self.reading.close()
     def __enter__(self): return self
     def __exit__(self, *_): self.close()
 
@@ -97,10 +105,15 @@ class VideoReader:
 # %% ../nbs/api/10_video.ipynb #75226d77
 def _restart(reader):
     "Back to before the first frame"
-    kept, reader.reading = reader.reading, Reading(reader.path, reader.kind, reader.limits, reader.alive, reader.threads, reader.passed)
+    kept = reader.reading
+    reader.reading = Reading(reader.path, reader.kind, reader.limits, reader.alive, reader.threads, reader.passed)
     if kept: reader.reading.reformatter = kept.reformatter # its tables for HDR take a second
     if kept: kept.close()
-    reader.stream, reader.index, reader.frame, reader.start, reader.alone = reader.reading.frames(), -1, None, None, False
+    reader.stream = reader.reading.frames()
+    reader.index = -1
+    reader.frame = None
+    reader.start = None
+    reader.alone = False
 
 # %% ../nbs/api/10_video.ipynb #849ec57a
 def _take(reader):
@@ -108,7 +121,8 @@ def _take(reader):
     frame = next(reader.stream, None)
     if frame is None: return False
     found = reader.table.find(frame.pts, reader.index + 1) if reader.table else None
-    reader.frame, reader.index = frame, reader.index + 1 if found is None else found
+    reader.frame = frame
+    reader.index = reader.index + 1 if found is None else found
     if reader.start is None: reader.start = frame.pts
     return True
 
@@ -134,8 +148,10 @@ def _first(reader, n=3):
 def _anew(reader, work, *args):
     "What comes of another reading of the file"
     reading = Reading(reader.path, reader.kind, reader.limits, reader.alive, reader.threads, reader.passed)
-    try: return work(reading, *args)
-    finally: reading.close()
+    try:
+        return work(reading, *args)
+    finally:
+        reading.close()
 
 # %% ../nbs/api/10_video.ipynb #2d118c05
 def _measure(reader):
@@ -161,7 +177,8 @@ def _jump(reader, to, following):
     if table is None or not (table.steady and reader.jumps) or to >= len(table.times): return False
     k = int(np.searchsorted(table.keys, to, side="right")) - 1
     if k < 0: return False
-    key, end = int(table.keys[k]), int(table.keys[k+1]) if k + 1 < len(table.keys) else len(table.times)
+    key = int(table.keys[k])
+    end = int(table.keys[k+1]) if k + 1 < len(table.keys) else len(table.times)
     alone = key == to and (following is None or following >= end)
     far = to - reader.index > (_JUMP if alone else _NEAR) and key - reader.index > _JUMP
     return (far or reader.alone) and _seek(reader, key, to, alone)
@@ -172,7 +189,9 @@ def _seek(reader, key, to, alone):
     reading, pts = reader.reading, int(reader.table.pts[key])
     early = round(1/reading.tick) if reader.kind in ("ts", "mpeg") else 0 # they are searched by times of decoding
     if not reading.seek(pts - early): return _distrust(reader)
-    reader.stream, reader.index, reader.alone = reading.frames(at_key=True, only=pts if alone else None), key - 1, alone
+    reader.stream = reading.frames(at_key=True, only=pts if alone else None)
+    reader.index = key - 1
+    reader.alone = alone
     there = _take(reader) and reader.index <= to and reader.table.find(reader.frame.pts) is not None
     return there or _distrust(reader)
 
@@ -194,7 +213,10 @@ def _go(reader, to, following):
 # %% ../nbs/api/10_video.ipynb #4a5a6eb3
 def _shown(reader, rgb):
     "The frame that was decoded last"
-    frame, i, table, reading = reader.frame, reader.index, reader.table, reader.reading
+    frame = reader.frame
+    i = reader.index
+    table = reader.table
+    reading = reader.reading
     check_pixels(reader.path, frame.width, frame.height, reader.limits)
     image = reading.picture(frame)
     if table and i < len(table.times): time_s = float(table.times[i])
@@ -217,13 +239,15 @@ def _frames(reader, wanted, rgb):
     for to, following in zip(wanted, wanted[1:] + [None]):
         if not _go(reader, to, following): return _ended(reader, wanted[-1])
         lost += reader.index != to
-        if lost > 0.1*len(wanted): raise VideoError(reader.path, f"is damaged: picture {to} can't be decoded, nor can others", AGAIN, "damaged")
+        if lost > 0.1*len(wanted):
+            raise VideoError(reader.path, f"is damaged: picture {to} can't be decoded, nor can others", AGAIN, "damaged")
         if reader.index == to: yield _shown(reader, rgb)
 
 # %% ../nbs/api/10_video.ipynb #0d6ad3d2
 def _counted(reader, count):
     "(frames, frames a second, seconds, seconds from frame to frame, whether they were counted)"
-    claim, rate = reader.reading.track.frames, claimed_rate(reader.reading.track)
+    claim = reader.reading.track.frames
+    rate = claimed_rate(reader.reading.track)
     if not count and claim >= reader.limits.min_frames and KINDS[reader.kind] != "mov": return claim, rate, claim/rate, 1/rate, False
     times = reader.packets.times
     n, span = len(times), float(times[-1])
@@ -237,9 +261,11 @@ def _check_count(reader, n):
     "Refuse a clip of too few frames"
     if n >= reader.limits.min_frames: return
     sound = any(s.type == "audio" for s in reader.reading.container.streams)
-    if n == 1 and sound: raise VideoError(reader.path, "holds sound and a cover picture, no film", "Give a file with a video track", "no_video")
+    if n == 1 and sound:
+        raise VideoError(reader.path, "holds sound and a cover picture, no film", "Give a file with a video track", "no_video")
     problem = "holds a single frame" if n == 1 else f"holds {n} frames"
-    raise VideoError(reader.path, f"{problem}, fewer than the {reader.limits.min_frames} that a verdict needs", "Give a longer clip", "too_few_frames")
+    raise VideoError(reader.path, f"{problem}, fewer than the {reader.limits.min_frames} that a verdict needs",
+        "Give a longer clip", "too_few_frames")
 
 # %% ../nbs/api/10_video.ipynb #57f6edf2
 def _check_length(info, limits):
@@ -253,7 +279,8 @@ def _check_length(info, limits):
 def _shape(reader):
     "(width, height, how it is turned, size on the screen where pixels are not square) of the first frame"
     frame = _first(reader, 1)[0] if reader.index < 0 else reader.frame
-    turn, ratio = turn_of(frame), reader.reading.track.sample_aspect_ratio or 1
+    turn = turn_of(frame)
+    ratio = reader.reading.track.sample_aspect_ratio or 1
     size = frame.width, frame.height
     wide = (round(frame.width*ratio), frame.height) if ratio > 0 else size
     if wide == size: wide = ()
@@ -267,7 +294,8 @@ def _info(reader, count):
     reading = reader.reading
     tracks = describe_tracks(reading)
     notes = tuple(_notes(reader, turn, wide, step))
-    info = VideoInfo(reader.path, reader.kind, reading.name, width, height, turn.rotation, fps, n, counted, seconds, reader.size, turn.mirrored, wide, tracks, notes)
+    info = VideoInfo(reader.path, reader.kind, reading.name, width, height, turn.rotation, fps, n, counted, seconds, reader.size,
+        turn.mirrored, wide, tracks, notes)
     _check_length(info, reader.limits)
     return info
 

@@ -7,6 +7,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent # not resolved: the virtual environment's folder, not the interpreter's
 
+# Whole programs, servers, browsers, environments: what test_quick.py sees at once is looked at here from all sides
+SLOW = "attacks browser cases fast jupyter light noise origin predict quiet reach readme scan seen serve site trouble wheel whole".split()
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem.removeprefix("test_") in SLOW: item.add_marker(pytest.mark.slow)
+
 
 def repo_files() -> list[Path]:
     "Files of the checkout that git keeps or would keep, relative to it"

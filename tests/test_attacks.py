@@ -297,7 +297,8 @@ def test_hostile_sizes_are_one_failure_each(tmp_path, clip):
 
 def test_whatever_a_reader_raises_is_its_clips_own_failure(tmp_path, clip, monkeypatch):
     "And the others are answered; nobody waits for ever"
-    from aivd_nb.detector import Detector, Failure, default_bundle
+    from aivd_nb.core import Failure
+    from aivd_nb.detector import Detector, default_bundle
     from aivd_nb.video import VideoReader
     files = [tmp_path/f"{i}.mp4" for i in range(8)]
     for f in files: f.write_bytes(clip)
@@ -308,7 +309,7 @@ def test_whatever_a_reader_raises_is_its_clips_own_failure(tmp_path, clip, monke
     monkeypatch.setattr(VideoReader, "info", info)
     answers = list(Detector.load(default_bundle()).predict_many(files))
     assert [isinstance(a, Failure) for a in answers] == [i in (0, 3, 6) for i in range(8)]
-    assert answers[0].error == "unreadable" and answers[6].error == "memory" and "OverflowError" in answers[0].message
+    assert answers[0].code == "unreadable" and answers[6].code == "memory" and "OverflowError" in answers[0].message
 
 
 def test_a_featurizer_that_fails_hangs_nobody(tmp_path, clip):
@@ -319,7 +320,7 @@ def test_a_featurizer_that_fails_hangs_nobody(tmp_path, clip):
     for f in files: f.write_bytes(clip)
     d = Detector.load(default_bundle())
     def fails(x): raise RuntimeError("unforeseen")
-    assert {a.error for a in replace(d, featurizer=replace(d.featurizer, run=fails)).predict_many(files)} == {"crash"}
+    assert {a.code for a in replace(d, featurizer=replace(d.featurizer, run=fails)).predict_many(files)} == {"crash"}
     start, answers = time.monotonic(), d.predict_many(files)
     next(answers)
     answers.close()
@@ -344,7 +345,7 @@ def test_a_bad_entry_costs_its_own_row(tmp_path, clip):
     (lib/"loop.mp4").symlink_to("loop.mp4")
     code, table = scanned(tmp_path, lib)
     assert code == 1 and sorted(Path(p).name for p in table.index) == ["a.mp4", "b.mp4", "c.mp4", "loop.mp4"]
-    assert table.error[str(lib/"loop.mp4")] == "unreadable" and table.label.notna().sum() == 3
+    assert table.code[str(lib/"loop.mp4")] == "unreadable" and table.label.notna().sum() == 3
 
 
 def test_a_folder_that_cannot_be_listed_is_a_row_and_an_exit_code(tmp_path, clip, monkeypatch):
@@ -541,7 +542,7 @@ def test_a_foreign_table_writes_no_html_into_the_report(tmp_path):
     from aivd_nb.scan_store import scan_schema
     bad = "<script>alert(1)</script>"
     row = dict.fromkeys(scan_schema().names) | {"path": bad, "digest": bad, "label": bad, "probability": .9, "reason": bad, "bundle": bad, "version": bad, "timeline": []}
-    error = row | {"label": None, "error": bad, "message": bad}
+    error = row | {"label": None, "code": bad, "problem": bad, "remedy": bad}
     pq.write_table(pa.Table.from_pylist([row, error], scan_schema()), tmp_path/"part-000001.parquet")
     assert "<script" not in scan_html(tmp_path)
 

@@ -2,7 +2,9 @@
 
 Where there is no chromium these tests are skipped; `.ci/run` installs it and sets AIVD_NEED_BROWSER, and then its absence is a failure."""
 import csv, io, os, re, shutil, threading
+from contextlib import nullcontext
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -335,6 +337,18 @@ def test_a_dropped_link_gets_an_answer(page, url, clip, kind, text, told):
     answer.wait_for(state="hidden")
 
 
+def test_a_dropped_link_is_fetched_where_the_operator_allows_its_host(page, serving, tmp_path, monkeypatch):
+    "From that host and those below it, no other"
+    monkeypatch.setattr("aivd_nb.app.fetched", lambda url, *_: nullcontext(SimpleNamespace(file=SAMPLE, address=url)))
+    give(page, serving(tmp_path, link_hosts="example.org"))
+    assert "Links to clips on example.org" in page.locator("#drop").inner_text()
+    page.evaluate(DROP, ["text/uri-list", "https://badexample.org/clip"])
+    page.locator("#answer", has_text="That is a link").wait_for()
+    page.evaluate(DROP, ["text/uri-list", "https://video.example.org/clip"])
+    card = check_result(page)
+    assert card.locator("h2").inner_text() == "https://video.example.org/clip" and card.locator("video").count() == 0
+
+
 def test_a_reload_while_sending_keeps_the_card(page, url, clip, tmp_path):
     give(page, url)
     page.route("**/api/v1/jobs", lambda route: None) # an upload that comes to no end
@@ -364,7 +378,7 @@ def test_a_report_to_keep(page, url, clip, tmp_path, browser):
     text = kept.locator("main").inner_text()
     assert page.locator(".verdict").inner_text().split("\n")[-1] in text and re.search("SHA-256 [0-9a-f]{64}:", text) and "How often this model is wrong" in text and "digest" in text
     assert kept.locator("img").evaluate_all("all => Promise.all(all.map(e => e.decode().then(() => e.naturalWidth > 50)))") == [True]*kept.locator("img").count()
-    assert kept.locator("img").count() >= 2 and said == []
+    assert kept.locator("img").count() >= 2 and kept.locator(".plot svg").bounding_box()["height"] > 100 and said == []
     context.close()
 
 
@@ -409,7 +423,7 @@ def test_german(browser, url, clip):
 
 
 OUTSIDE = """() => {
-  const bare = s => { for (let before; before !== s;) { before = s; s = s.replace(/⟦[^⟦⟧]*⟧/g, ''); } return s.replace(/\\b(s|B|[KM]iB|AM|PM)\\b/g, ''); };
+  const bare = s => { for (let before; before !== s;) { before = s; s = s.replace(/⟦[^⟦⟧]*⟧/g, ''); } return s.replace(/\\S+\\.mp4|\\b(s|B|[KM]iB)\\b/g, ''); };
   const data = e => e.closest('[lang=en], [translate=no], .facts dd, .record dd, noscript, script, style') !== null, found = [];
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walk.nextNode()) if (!data(walk.currentNode.parentElement) && /\\p{L}/u.test(bare(walk.currentNode.data))) found.push(walk.currentNode.data.trim());

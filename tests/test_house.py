@@ -36,7 +36,7 @@ def test_notebooks_are_clean(repo):
 
 
 def test_readme_is_what_index_renders_to():
-    assert (ROOT/"README.md").read_text(encoding="utf-8") == render(), "run: python tests/render_readme.py"
+    assert (ROOT/"README.md").read_text(encoding="utf-8") == render(), "run: python tools/render_readme.py"
 
 
 def test_readme_quotes_the_bundles():

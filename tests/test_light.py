@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from conftest import BIN, ROOT
 
-pytestmark = pytest.mark.slow
 MOST = 800 # MiB of the whole environment, pip included
 SAMPLE = "animated_photograph.mp4"
 UNREACHABLE = "NewConnectionError|NameResolutionError|Temporary failure in name resolution|Network is unreachable"
@@ -69,6 +68,8 @@ def test_every_module_imports(place):
 def test_predict(place):
     (line,) = place.said("aivd", "predict", SAMPLE, "--json").splitlines()
     assert json.loads(line)["label"] == "Inconclusive"
+    place.said("aivd", "predict", SAMPLE, "--report", "kept.html")
+    assert "<svg" in (place.folder/"kept.html").read_text(encoding="utf-8")
 
 
 def test_explain_and_provenance(place):

@@ -40,7 +40,7 @@ def test_predict_a_link_beside_a_file(site, monkeypatch):
     monkeypatch.setenv("AIVD_LINK_PRIVATE", "1")
     r = aivd("predict", f"{at}/clip.mp4", clip, f"{at}/none.mp4", "--json", "--no-cache")
     link, file, none = [json.loads(line) for line in r.stdout.splitlines()]
-    assert r.exit_code == 1 and (link["file"], link["timeline"]) == (f"{at}/clip.mp4", file["timeline"]) and none["error"] == "unreachable" and "404" in none["message"]
+    assert r.exit_code == 1 and (link["file"], link["timeline"]) == (f"{at}/clip.mp4", file["timeline"]) and none["code"] == "unreachable" and "404" in none["problem"]
     assert link["origin"]["link"]["address"] == f"{at}/clip.mp4" and link["origin"]["link"]["fetched"].endswith("UTC") and "link" not in file["origin"]
     assert f"fetched from {at}/clip.mp4 at 20" in aivd("predict", f"{at}/clip.mp4", "--no-cache").output
 

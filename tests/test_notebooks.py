@@ -1,5 +1,6 @@
 """Every notebook runs from top to bottom: one case each, so that pytest's last line counts them."""
-import json, re
+import json
+import re
 
 import pytest
 from conftest import ROOT, run
@@ -7,14 +8,26 @@ from conftest import ROOT, run
 NBS = ROOT/"nbs"
 NOTEBOOKS = sorted(p for p in NBS.rglob("*.ipynb") if not {".ipynb_checkpoints", "_proc"} & set(p.relative_to(NBS).parts))
 
+# These take a few seconds each; what they leave out, test_quick.py looks at once
+QUICK = """
+00_core 01_synth 02_show 05_containers 06_sampling 09_packets 12_labels 14_augment 16_prefix 18_shots 19_views 21_cache 22_ahead 23_pipeline
+29_shares 31_metrics 32_calibration 32_passages 36_card 37_trust 43_scan_files 48_confine 49_intake 57_app_config 58_openapi 59_observe 61_doctor 61_terminal 90_checks
+""".split()
+SLOW = {p.name for p in NOTEBOOKS if p.stem not in QUICK}
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: str(p.relative_to(NBS)))
+
+def named(path): return str(path.relative_to(NBS))
+
+def marked(path): return pytest.param(path, id=named(path), marks=[pytest.mark.slow] if path.name in SLOW else [])
+
+
+@pytest.mark.parametrize("path", [marked(p) for p in NOTEBOOKS])
 def test_runs(path):
     done = run("nbdev_test", "--path", path.relative_to(ROOT), cwd=ROOT, timeout=900)
     assert "Success." in done.stdout, f"nbdev_test ran nothing: {done.stdout}"
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: str(p.relative_to(NBS)))
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=named)
 def test_is_not_skipped(path):
     "nbdev passes over these without a word; a notebook that can't run everywhere has to say so in its own cells"
     assert not (path.parent/".notest").exists() and not path.name.startswith("_")

@@ -124,7 +124,7 @@ def test_watch(tmp_path):
             assert count() == 5, "picked up while it was written"
     assert until(lambda: count() == 6)
     slow.write_bytes(b"changed")
-    assert until(lambda: pd.read_parquet(out).set_index("path").error[str(slow)] is None or pd.isna(pd.read_parquet(out).set_index("path").error[str(slow)]))
+    assert until(lambda: pd.read_parquet(out).set_index("path").code[str(slow)] is None or pd.isna(pd.read_parquet(out).set_index("path").code[str(slow)]))
     stop.set()
     watching.join(30)
     assert (found[0].analysed, found[0].copied, len(pd.read_parquet(out))) == (6, 1, 6)
@@ -166,5 +166,5 @@ def test_real_clips_get_the_verdicts_of_predict(tmp_path):
     table = pd.read_parquet(tmp_path/"out").set_index("path")
     for v in Detector.load("efficientnet_lite0").predict_many([str(c) for c in clips]):
         row = table.loc[v.file]
-        if not hasattr(v, "label"): assert row.error == v.error and row.message in v.message
-        else: assert abs(row.probability - v.probability) < 1.01e-4 and len(row.timeline) == len(v.timeline) and row.error is None or pd.isna(row.error)
+        if not hasattr(v, "label"): assert (row.code, row.problem, row.remedy) == (v.code, v.problem, v.remedy)
+        else: assert abs(row.probability - v.probability) < 1.01e-4 and len(row.timeline) == len(v.timeline) and row.code is None or pd.isna(row.code)

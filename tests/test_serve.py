@@ -274,7 +274,7 @@ def test_settings_are_documented():
     assert config_table() in "\n".join("".join(c["source"]) for c in text["cells"]), "put the output of `config_table()` into nbs/howto/deploy_web_app.ipynb"
 
 
-# ---- a sample of the fuzz run; the whole is `python tests/fuzz_clips.py`
+# ---- a sample of the fuzz run; the whole is `python tools/fuzz_clips.py`
 
 def test_mutated_clips(tmp_path):
     counts = fuzz(60, 1, tmp_path)

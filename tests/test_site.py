@@ -12,7 +12,7 @@ from test_browser import CONTRAST as OPAQUE, browser, pytestmark as needs_browse
 @pytest.fixture(scope="module")
 def site(copy):
     "Built in a copy, whose package is the one that is described"
-    done = run(sys.executable, "tests/build_site.py", "--out", copy/"_docs", cwd=copy, env={"PYTHONPATH": str(copy)} | os.environ, check=False)
+    done = run(sys.executable, "tools/build_site.py", "--out", copy/"_docs", cwd=copy, env={"PYTHONPATH": str(copy)} | os.environ, check=False)
     assert (copy/"_docs/index.html").is_file(), done.stderr[-4000:]
     return copy/"_docs", done
 
@@ -53,10 +53,29 @@ BROKEN = {
     "'#nowhere' names an anchor": {"a.html": A + "<a href='#nowhere'>x</a>"},
     "'q.png' leads nowhere": {"a.html": A + "<img src='q.png' alt='q'>"},
     "has no description": {"a.html": A + "<img src='p.png'>"},
+    "the picture p.png has no description": {"a.html": A + "<img src='p.png' alt=''>"},
     "is no address": {"a.html": A + "<a href='https//example.org'>x</a><a href='https://'>x</a>"},
     "over 2,000,000": {"a.html": A + "<p>" + "x"*2_000_000},
     "ids that stand twice": {"a.html": A + "<h2 id='y'>again</h2>"},
 }
+
+NOISE = [
+    "I0000 00:00:1795708426.098485   28012 port.cc:153] oneDNN custom operations are on.",
+    "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR",
+    "2026-11-26 10:00:00.1: I tensorflow/core/platform/cpu_feature_guard.cc:227] This TensorFlow binary is optimized",
+    "E0000 00:00:1795708434.479998   28012 cuda_platform.cc:52] failed call to cuInit: INTERNAL: CUDA error",
+    "WARNING:absl:You are saving your model as an HDF5 file via `model.save()`",
+    "WARNING:tensorflow:5 out of the last 5 calls to <function> triggered tf.function retracing.",
+    "1/1 ━━━━━━━━━━━━━━━━━━━━ 1s 1s/step - loss: 0.2",
+    "head:  50%|#####     | 10/20 [00:01<00:01]",
+]
+
+
+@pytest.mark.parametrize("line", NOISE, ids=range(len(NOISE)))
+def test_checker_hears_noise(tmp_path, line):
+    found = small(tmp_path, **{"a.html": A + f"<div class='cell-output'><pre>first\n{line}</pre></div>"})
+    assert any("a library's noise" in f for f in found), found
+
 
 def small(folder, **pages):
     "A site of two pages from two sources"

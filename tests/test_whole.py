@@ -8,7 +8,7 @@ import pytest
 
 from aivd_nb.bundle import Bundle
 from aivd_nb.calibration import Band, Calibrator
-from aivd_nb.cli import _for_people
+from aivd_nb.answers import verdict_lines
 from aivd_nb.detector import Detector
 from aivd_nb.featurizers import FeatureSpec, Featurizer
 from aivd_nb.heads import HeadConfig
@@ -68,7 +68,7 @@ def test_a_generated_minute_between_two_of_camera_footage_is_named_on_every_surf
     assert "looks AI-generated, the rest does not" in v.words and v.words.startswith(("0:5", "1:0"))
     assert "40 AI-generated (4 %)" in v.how_often_wrong and v.duration_s == pytest.approx(180, abs=1) and 10 < v.looked_at_s < 40
     job = job_view({"id": "j", "state": "done", "name": "clip.mp4", "size": 1, "digest": "0"*64, "created": 1.0, "finished": 2.0, "cached": 0, "error": None, "frames": [], "verdict": v.to_dict(), "facts": {}, "provenance": {}})
-    for surface in (_for_people(v), verdict_html(v, [], detector.bundle), job["in_words"]): assert v.words in surface
+    for surface in (str(verdict_lines(v)), verdict_html(v, [], detector.bundle), job["in_words"]): assert v.words in surface
     assert len(job["verdict"]["passages"]) == 3
 
 

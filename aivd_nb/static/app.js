@@ -106,6 +106,7 @@ function metadata(url) {
 
 async function refusal(c) {
   const { file } = c;
+  if (c.link) return null;
   if (!file.size) return [t("error.empty"), t("refused.empty")];
   if (file.size > limits.max_bytes) return [t("error.too_large"), t("refused.too_large", { size: bytes(file.size), most: bytes(limits.max_bytes) })];
   const head = await file.slice(0, 4096).arrayBuffer().catch(() => null);
@@ -124,8 +125,8 @@ async function refusal(c) {
 
 const STEPS = ["sending", "queued", "probing", "decoding", "features", "verdict"];
 
-function card({ file = null, name = file.name, size = file.size, key = `${Date.now()}-${made++}`, href }) {
-  const c = { file, name, size, key, href, url: file && URL.createObjectURL(file), gone: false, finished: false, sent: .1 };
+function card({ file = null, link = null, name = link ?? file.name, size = file?.size ?? 0, key = `${Date.now()}-${made++}` }) {
+  const c = { file, link, name, size, key, url: file && URL.createObjectURL(file), gone: false, finished: false, sent: .1 };
   c.message = el("p", { class: "message" }, t("status.waiting"));
   c.bar = el("progress", { max: 1, value: 0, "aria-label": t("progress.of", { name }) });
   c.steps = el("ol", { class: "steps", "aria-label": t("steps") }, STEPS.map(id => el("li", { "data-step": id }, t(`step.${id}`))));
@@ -134,11 +135,11 @@ function card({ file = null, name = file.name, size = file.size, key = `${Date.n
   c.work = el("div", {}, el("div", { class: "work" }, c.message, c.cancel), c.bar, c.steps);
   c.body = el("div", { id: `body-${key}` }, c.work);
   c.chip = el("p", { class: "chip" });
-  c.folder = el("button", { class: "link", type: "button", "aria-controls": c.body.id, "aria-expanded": "true", hidden: true, onclick: () => fold(c, c.body.hidden) }, t("fold"));
-  c.node = el("article", { class: "card", "aria-labelledby": c.title.id }, el("div", { class: "job-head" }, c.title, c.chip, el("p", { class: "hint" }, bytes(size)), c.folder), c.body);
-  const link = el("a", { href: `#${c.title.id}`, translate: "no", onclick: e => { e.preventDefault(); fold(c, true); c.node.scrollIntoView(); c.title.focus({ preventScroll: true }); } }, name);
+  c.folder = el("button", { class: "link", type: "button", "aria-controls": c.body.id, "aria-describedby": c.title.id, "aria-expanded": "true", hidden: true, onclick: () => fold(c, c.body.hidden) }, t("fold"));
+  c.node = el("article", { class: "card", "aria-labelledby": c.title.id }, el("div", { class: "job-head" }, c.title, c.chip, el("p", { class: "hint" }, size ? bytes(size) : ""), c.folder), c.body);
+  const jump = el("a", { href: `#${c.title.id}`, translate: "no", onclick: e => { e.preventDefault(); fold(c, true); c.node.scrollIntoView(); c.title.focus({ preventScroll: true }); } }, name);
   c.cells = [el("td"), el("td"), el("td")];
-  c.row = el("tr", {}, el("th", { scope: "row" }, link), c.cells);
+  c.row = el("tr", {}, el("th", { scope: "row" }, jump), c.cells);
   enter(c, c.message.textContent);
   return c;
 }
@@ -197,6 +198,10 @@ function leave(c) {
   c.gone = true;
   forget(c);
   if (c.url) URL.revokeObjectURL(c.url);
+  off(c);
+}
+
+function off(c) {
   cards = cards.filter(x => x !== c);
   waiting = waiting.filter(x => x !== c);
   c.node.remove();
@@ -237,12 +242,21 @@ function send(c) {
   });
 }
 
+// A link that this server may fetch: it does so at once, and then has the clip as if it had been sent.
+async function fetchLink(c) {
+  const r = await ask(`${BASE}api/v1/links`, { method: "POST", body: JSON.stringify({ url: c.link }), headers: { "Content-Type": "application/json" } }).catch(() => { throw new Error(t("trouble.unreachable")); });
+  return { status: r.status, body: await r.json().catch(() => ({})), again: Number(r.headers.get("Retry-After")) };
+}
+
+const isLink = text => /^https?:\/\/\S+$/i.test(text) && URL.canParse(text);
+const mayFetch = text => isLink(text) && (limits.link_hosts ?? []).some(h => `.${new URL(text).hostname}`.endsWith(`.${h}`));
+
 async function upload(c) {
   for (let tries = 0; !c.gone && tries < 30; tries++) {
     while (needsKey() && !c.gone) { step(c, "sending", t("status.key"), 0); await pause(300); }
     if (c.gone) return false;
-    step(c, "sending", t("status.sending"), 0);
-    const r = await send(c);
+    step(c, "sending", t(c.link ? "status.fetching" : "status.sending"), 0);
+    const r = await (c.link ? fetchLink(c) : send(c));
     c.xhr = null;
     if (c.gone) return false;
     if (r.status === 202) { c.job = r.body; keep(memory().map(m => m.key === c.key ? { ...m, href: c.job.links.self } : m)); return true; }
@@ -318,7 +332,9 @@ function restore() {
     $("rows").append(c.row);
     if (!m.href) trouble(c, t("trouble.reloaded"), t("trouble.reloaded.text"));
     else guarded(c, async () => {
-      const r = await ask(m.href);
+      const r = await ask(m.href).catch(() => null);
+      if (!r) throw new Error(t("trouble.unreachable"));
+      if (r.status === 401) { off(c); return askKey(t("key.wrong")); }
       if (!r.ok) return trouble(c, t("trouble.gone"), t("trouble.gone.text"));
       c.job = await r.json();
       await finish(c);
@@ -343,11 +359,13 @@ async function next() {
   busy = false;
 }
 
-function add(files) {
-  if (!files.length) return;
+function add(files) { give(files.map(file => ({ file }))); }
+
+function give(things) {
+  if (!things.length) return;
   answer("");
   if (!busy) batch = [];
-  const given = files.map(file => card({ file }));
+  const given = things.map(card);
   cards = [...given, ...cards];
   batch.push(...given);
   waiting.push(...given);
@@ -457,8 +475,8 @@ async function pictures(job) {
 // The clip itself, from the reader's own file; null after a reload, which leaves no file. Where the browser can't play it, the frames stay and a line says why.
 function player(c, figure) {
   if (!c.url) return null;
-  const video = el("video", { controls: true, preload: "auto", playsinline: true, "aria-label": t("over.player") });
-  video.addEventListener("loadeddata", () => { if (video.videoWidth) { figure.classList.add("plays"); figure.hidden = false; } });
+  const video = el("video", { controls: true, preload: "metadata", playsinline: true, "aria-label": t("over.player") });
+  video.addEventListener("loadedmetadata", () => { if (video.videoWidth) { figure.classList.add("plays"); figure.hidden = false; } });
   video.addEventListener("error", () => { video.remove(); figure.after(el("p", { class: "hint unplayable" }, t("over.unplayable"))); });
   video.src = c.url;
   figure.prepend(video);
@@ -494,7 +512,7 @@ function timeline(c, images) {
   const table = el("details", { class: "same" }, el("summary", {}, t("table.same")), el("table", {}, el("thead", {}, el("tr", {}, ["from", "to", "probability", "side"].map(k => el("th", { scope: "col" }, t(`table.${k}`))))),
     el("tbody", {}, rows.map(r => el("tr", {}, cells(r).map(text => el("td", {}, text)))))));
   choose(job.verdict.leans === "Real" ? low : top);
-  if (video) video.addEventListener("loadeddata", () => { video.currentTime = job.frames[buttons.findIndex(b => b.tabIndex === 0)]?.time_s ?? 0; }, { once: true });
+  if (video) video.addEventListener("loadedmetadata", () => { video.currentTime = job.frames[buttons.findIndex(b => b.tabIndex === 0)]?.time_s ?? 0; }, { once: true });
   const looked = t("over.looked", { seconds: seconds(Math.min(job.verdict.looked_at_s, length)), length: seconds(length) }), hint = video ? el("span", { class: "screen" }, ` ${t("over.hint")}`) : null;
   return el("div", { class: "block" }, el("h4", {}, t("over.title")), el("p", { class: "hint" }, looked, hint), el("div", { class: "look" }, el("div", {}, plot.box, strip), el("div", {}, figure)), table);
 }
@@ -577,7 +595,9 @@ function dropped(data) {
   const files = [...data.files].filter((_, i) => !isFolder[i]), text = (data.getData("text/uri-list") || data.getData("text/plain")).trim();
   add(files);
   if (isFolder.some(Boolean)) answer("drop.folder");
-  else if (!files.length) answer(/^[a-z]+:\/\/\S+/i.test(text) ? "drop.link" : "drop.text");
+  else if (files.length) return;
+  else if (mayFetch(text)) give([{ link: text }]);
+  else answer(/^[a-z]+:\/\/\S+/i.test(text) ? "drop.link" : "drop.text");
 }
 
 async function sample() {

@@ -6,6 +6,10 @@ from urllib.parse import unquote, urlsplit
 
 LEFT_OVER = {":::": r":::", "#|": r"(?m)^\s*#\|", "@fig-": r"@(?:fig|tbl|sec|eq)-\w", "{{<": r"\{\{<"}
 MAX_BYTES = 2_000_000
+# What libraries say about themselves; on a page it reads like a failure
+NOISE = re.compile(
+    r"oneDNN custom operations|absl::InitializeLog|^(?:WARNING|INFO|ERROR):(?:absl|tensorflow)|^[IWEF]\d{4} \d\d:\d\d|cudart_stub|cuInit|cpu_feature_guard"
+    r"|HDF5 file via|tf\.function retracing|\d+/\d+ .*━|\d(?:ms|s)/(?:step|epoch)|\d+%\|[^|]*\| \d+/\d+", re.M)
 
 
 class Reader(HTMLParser):
@@ -20,9 +24,9 @@ class Reader(HTMLParser):
         if attrs.get("id"): self.ids.append(attrs["id"])
         for name in ("href", "src", "poster"):
             if name in attrs: self.targets.append((tag, attrs[name] or ""))
-        if tag == "img" and "alt" not in attrs: self.targets.append(("img without alt", attrs.get("src", "")))
+        if tag == "img" and not attrs.get("alt") and "header" not in self.open: self.targets.append(("img without alt", attrs.get("src", "")))
         if tag == "a" and "nav" in self.open: self.nav.append(attrs.get("href", ""))
-        if tag in ("pre", "code", "script", "style", "nav"): self.open.append(tag)
+        if tag in ("pre", "code", "script", "style", "nav", "header"): self.open.append(tag)
 
     def handle_endtag(self, tag):
         if tag in self.open: del self.open[len(self.open) - 1 - self.open[::-1].index(tag):]
@@ -64,6 +68,7 @@ def page_problems(name, reader, size):
     twice = {i for i in reader.ids if reader.ids.count(i) > 1}
     if twice: yield f"{name}: ids that stand twice: {sorted(twice)}"
     texts = ["".join(reader.text)]
+    for m in NOISE.finditer("".join(reader.code)): yield f"{name}: a library's noise: {m[0]!r}"
     for what, pattern in LEFT_OVER.items():
         hay = texts + ["".join(reader.code)] if what == "#|" else texts
         for t in hay:

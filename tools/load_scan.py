@@ -1,9 +1,9 @@
 """What a scan bears and what it costs; minutes on two cores, so it is run by hand, and `nbs/howto/scan_with_ray.ipynb` shows the CSVs that it writes.
 
-    python tests/load_scan.py library nbs/howto     1,000 clips: local, Ray with a node lost, killed ten times; needs the collection in AIVD_SHARED
-    python tests/load_scan.py throughput nbs/howto efficientnet_lite0  clips a second beside `predict_many`, and what Ray adds
-    python tests/load_scan.py rows nbs/howto        100,000 videos and a detector that costs nothing: time a row, memory of the driver
-    python tests/load_scan.py tasks nbs/howto       what Ray costs a task, with a detector that costs nothing
+    python tools/load_scan.py library nbs/howto     1,000 clips: local, Ray with a node lost, killed ten times; needs the collection in AIVD_SHARED
+    python tools/load_scan.py throughput nbs/howto efficientnet_lite0  clips a second beside `predict_many`, and what Ray adds
+    python tools/load_scan.py rows nbs/howto        100,000 videos and a detector that costs nothing: time a row, memory of the driver
+    python tools/load_scan.py tasks nbs/howto       what Ray costs a task, with a detector that costs nothing
 """
 import csv, json, os, random, shutil, signal, subprocess, sys, tempfile, threading, time
 from pathlib import Path
@@ -18,7 +18,7 @@ from aivd_nb.detector import Detector
 from aivd_nb.scan import scan
 from aivd_nb.scan_store import scan_schema
 
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[1]/"tests" # a detector that costs nothing lies there
 sys.path[:0] = [str(TESTS)]
 FACTS = [c for c in scan_schema().names if c != "timings_ms"]
 
@@ -102,19 +102,19 @@ def run_library(to, bundle="efficientnet_lite0", n=1000):
         files = sorted(lib.rglob("*.mp4"))
         here = scan([lib], d/"local", bundle=bundle, progress=True)
         table = rows(d/"local")
-        found.append(("local", len(table), int(table.error.notna().sum()), here.analysed, here.copied, "", round(here.seconds, 1)))
+        found.append(("local", len(table), int(table.code.notna().sum()), here.analysed, here.copied, "", round(here.seconds, 1)))
         print(here, flush=True)
         there, lost = ray_with_a_loss(lib, d/"ray", n//4, bundle=bundle)
         assert lost, "the scan ended before the node was lost"
         same(table, rows(d/"ray"), files)
-        found.append(("ray, two nodes, one lost", len(table), int(table.error.notna().sum()), there.analysed, there.copied, "", round(there.seconds, 1)))
+        found.append(("ray, two nodes, one lost", len(table), int(table.code.notna().sum()), there.analysed, there.copied, "", round(there.seconds, 1)))
         print(there, flush=True)
         command = [sys.executable, "-m", "aivd_nb.cli", "scan", lib, "--out", d/"killed", "--bundle", bundle]
         begun, standing = time.monotonic(), []
         while len(standing) < 10: standing.append(killed(command, d/"killed", (2.5, 2.5 + here.seconds/25), rng)); print(standing, flush=True)
         end = scan([lib], d/"killed", bundle=bundle)
         same(table, rows(d/"killed"), files)
-        found.append(("local, killed ten times", len(table), int(table.error.notna().sum()), end.analysed, end.copied, " ".join(map(str, standing)), round(time.monotonic() - begun, 1)))
+        found.append(("local, killed ten times", len(table), int(table.code.notna().sum()), end.analysed, end.copied, " ".join(map(str, standing)), round(time.monotonic() - begun, 1)))
     write(to/"scan_library.csv", ("run", "rows", "errors", "analysed in the last run", "copied in the last run", "rows after each kill", "seconds"), found)
 
 

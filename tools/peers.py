@@ -1,4 +1,4 @@
-"""What a user could install instead, run on the same clips: `python tests/peers.py nbs/results/12_peers.csv`. Each package gets an environment of its own, from PyPI, so it takes minutes and a network."""
+"""What a user could install instead, run on the same clips: `python tools/peers.py nbs/results/12_peers.csv`. Each package gets an environment of its own, from PyPI, so it takes minutes and a network."""
 import csv
 import os
 import re
@@ -60,6 +60,7 @@ def ask(peer, folder, clip, runs=5):
 
 def clips(folder):
     "The clip that ships, and one that says of itself, signed, that a generative model made it"
+    sys.path[:0] = [str(ROOT/"tests")]
     from test_origin import Clips
     drawn = Clips(folder)
     return {"the sample": ROOT/"nbs/samples/animated_photograph.mp4", "signed as generated": drawn.signed}

@@ -1,4 +1,4 @@
-"""The site without quarto: `python tests/build_site.py [--out _docs]`. nbdev makes `_proc/`, pandoc (Quarto's own engine) renders it.
+"""The site without quarto: `python tools/build_site.py [--out _docs]`. nbdev makes `_proc/`, pandoc (Quarto's own engine) renders it.
 
 The published site is made by `quarto render` from the very same `_proc/`; this one needs no program that pip can't install, so tests can look at every page."""
 import argparse, base64, json, os, re, shutil, sys
@@ -59,7 +59,7 @@ def unlinked_code(text):
     return re.sub(r"(?ms)^```.*?^```", lambda block: re.sub(r"\[(`[^`]+`)\]\([^)\s]+\)", r"\1", block[0]), text)
 
 
-def output_md(out, page, asis):
+def output_md(out, page, asis, alt=""):
     "One output of a cell as markdown; the richest form that a page can hold"
     if out["output_type"] == "error": raise ValueError(f"{page.path} holds an error: {out['ename']}: {out['evalue']}")
     if out["output_type"] == "stream": return boxed(fenced(re.sub(r"\x1b\[[0-9;]*m", "", joined(out["text"])).rstrip("\n"), ".out"), " .stderr" if out["name"] == "stderr" else "")
@@ -73,7 +73,8 @@ def output_md(out, page, asis):
         if f"image/{kind}" in data:
             name = f"{page.path.stem}_files/{len(page.files) + 1}.{kind}"
             page.files[name] = base64.b64decode(data[f"image/{kind}"])
-            return boxed(raw(f'<img src="{name}" alt="{escape(out.get("metadata", {}).get("alt", "Picture made by the code above"))}" loading="lazy">'))
+            said = alt or out.get("metadata", {}).get("alt") or out.get("metadata", {}).get(f"image/{kind}", {}).get("alt", "")
+            return boxed(raw(f'<img src="{name}" alt="{escape(said)}" loading="lazy">'))
     return boxed(fenced(data["text/plain"], ".out"))
 
 
@@ -86,8 +87,17 @@ def cell_md(cell, page):
     code = re.sub(r"(?m)^#\|.*\n?", "", src).strip("\n")
     shown = code and options.get("echo") != "false"
     parts = [fenced(code, ".python")] if shown else []
-    if shown and (page.fold or options.get("code-fold") == "true"): parts = [raw('<details class="fold"><summary>Code</summary>'), *parts, raw("</details>")]
-    return parts + [output_md(o, page, options.get("output") == "asis") for o in cell["outputs"]]
+    tests = is_test(code, cell, page)
+    if shown and (page.fold or tests or options.get("code-fold") == "true"):
+        parts = [raw(f'<details class="fold"><summary>{"Tests" if tests else "Code"}</summary>'), *parts, raw("</details>")]
+    alt = options.get("fig-alt", "").strip('"')
+    return parts + [output_md(o, page, options.get("output") == "asis", alt) for o in cell["outputs"]]
+
+
+def is_test(code, cell, page):
+    "Whether a cell of the reference only asserts: whoever looks a name up reads past it, so it is folded, and search leaves it out"
+    asserts = re.search(r"(?m)^\s*(?:.*; ?)?(?:test_\w+\(|assert\b)", code)
+    return page.source.startswith("nbs/api/") and bool(asserts) and not cell["outputs"] and "print(" not in code
 
 
 def include(text, folder):
@@ -173,8 +183,8 @@ def entries(page, body):
     "What search knows: one entry a section"
     body = re.sub(r'(?s)<a class="anchor".*?</a>|<svg.*?</svg>|<details class="fold">.*?</details>', "", body)
     first, *rest = re.split(r'(?s)<h[23] id="([^"]+)">(.*?)</h[23]>', body)
-    yield {"u": page.url, "t": page.label, "h": "", "x": f"{page.description} {plain(first)}".strip()[:1500]}
-    for i in range(0, len(rest), 3): yield {"u": f"{page.url}#{rest[i]}", "t": page.label, "h": plain(rest[i + 1]), "x": plain(rest[i + 2])[:1500]}
+    yield {"u": page.url, "t": page.title, "h": "", "x": f"{page.description} {plain(first)}".strip()[:1500]}
+    for i in range(0, len(rest), 3): yield {"u": f"{page.url}#{rest[i]}", "t": page.title, "h": plain(rest[i + 1]), "x": plain(rest[i + 2])[:1500]}
 
 
 def style():

@@ -1,4 +1,4 @@
-"""200 uploads of 20 clients against `aivd serve` on loopback: `python tests/load_serve.py nbs/howto/deploy_load.csv`. Ends with an error where a job is lost, an answer is a 5xx, or memory grows."""
+"""200 uploads of 20 clients against `aivd serve` on loopback: `python tools/load_serve.py nbs/howto/deploy_load.csv`. Ends with an error where a job is lost, an answer is a 5xx, or memory grows."""
 import csv, http.client, json, os, re, subprocess, sys, tempfile, threading, time
 from pathlib import Path
 

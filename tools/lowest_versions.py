@@ -1,4 +1,4 @@
-"""The lowest version of each requirement that settings.ini allows, training's among them, as a requirements file: `python tests/lowest_versions.py > lowest.txt`, for pip-audit."""
+"""The lowest version of each requirement that settings.ini allows, training's among them, as a requirements file: `python tools/lowest_versions.py > lowest.txt`, for pip-audit."""
 import configparser
 import re
 from pathlib import Path

@@ -60,7 +60,7 @@ const score = (entry, words) => {
     if (!s) return 0;
     sum += s;
   }
-  return sum + (entry.h ? 0 : 4);
+  return (sum + (entry.h ? 0 : 4)) * (entry.u.startsWith("api/") ? 1 : 2); // guides before the reference, but for a name itself
 };
 const around = (text, word) => {
   const i = Math.max(0, text.toLowerCase().indexOf(word) - 40);

@@ -1,8 +1,9 @@
-"""Mutated clips through the sandbox: `python tests/fuzz_clips.py 2000 nbs/explain/security_fuzz.csv`. Counts by container and outcome; ends with an error if the sandbox does not answer on."""
+"""Mutated clips through the sandbox: `python tools/fuzz_clips.py 2000 nbs/explain/security_fuzz.csv`. Counts by container and outcome; ends with an error if the sandbox does not answer on."""
 import csv, random, struct, sys, tempfile, time
 from collections import Counter
 from pathlib import Path
 
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]/"tests")] # decoders that misbehave lie there
 from aivd_nb.core import AivdError
 from aivd_nb.sandbox import Sandbox, SandboxError, SandboxLimits
 from aivd_nb.synth import camera_frames, encode
