@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CSV_COLUMNS', 'find_clips', 'answers', 'verdict_lines', 'tally', 'csv_row', 'clip_lines']
 
-# %% ../nbs/api/61_answers.ipynb #5140556e
+# %% ../nbs/api/61_answers.ipynb #f8c0cbb8
 import csv
 import io
 import os
@@ -66,7 +66,19 @@ def _shots(detector, clip):
     try: return detector.predict_shots(clip)
     except AivdError as e: return [_failed(clip, e)]
 
-# %% ../nbs/api/61_answers.ipynb #30050748
+# %% ../nbs/api/61_answers.ipynb #34cd9728
+def _fetched(detector, link):
+    "A verdict or failure for a link"
+    from aivd_nb.link import predict_link
+    try: return predict_link(detector, link)
+    except VideoError as e: return Failure.of(link, e)
+
+def _shots(detector, clip):
+    "A verdict for each shot of a clip, or the clip's failure"
+    try: return detector.predict_shots(clip)
+    except AivdError as e: return [Failure.of(clip, e)]
+
+# %% ../nbs/api/61_answers.ipynb #f2c38a45
 def answers(
     detector, # `Detector`
     clips:Sequence, # from `find_clips`
@@ -141,6 +153,22 @@ def csv_row(
 def _values(r):
     "What stands in the columns"
     found = {k: getattr(r, k, None) for k in CSV_COLUMNS} | {"error": getattr(r, "message", None)}
+    return (found | {"origin": (found["origin"] or {}).get("sentence")}).values()
+
+# %% ../nbs/api/61_answers.ipynb #dbeb7f10
+CSV_COLUMNS = ("file", "label", "probability", "leans", "confidence", "reason", "duration_s", "origin", "bundle", "code", "problem", "remedy")
+
+def csv_row(
+    r=None, # `Verdict` or `Failure`; None: the names of the columns
+) -> str: # a line; what would end it or move a cursor is spelled
+    "An answer as a row of a table"
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(CSV_COLUMNS if r is None else ["" if v is None else spell(v) for v in _values(r)])
+    return line.getvalue()
+
+def _values(r):
+    "What stands in the columns"
+    found = {k: getattr(r, k, None) for k in CSV_COLUMNS}
     return (found | {"origin": (found["origin"] or {}).get("sentence")}).values()
 
 # %% ../nbs/api/61_answers.ipynb #2a16b3b9

@@ -122,7 +122,6 @@ CODES |= {
     "load": Code("can't be loaded", "Try it with aivd predict"),
     "extra": Code("needs a package that is not installed", "Install what its message names"),
     "clips": Code("names clips that can't be read", "Remove these rows or replace the files"),
-    "extra": Code("needs a package that is not installed", "Install it"),
 }
 
 # %% ../nbs/api/00_core.ipynb #8cd1c912

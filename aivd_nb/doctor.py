@@ -99,6 +99,20 @@ def required(
         found.setdefault(extra[1] if extra else "", []).append(re.match(r"[\w.-]+", line)[0]) # pyright: ignore[reportOptionalSubscript]
     return found
 
+# %% ../nbs/api/61_doctor.ipynb #46c7d0c4
+_BRINGS = {"": "what everybody needs", "train": "training, and bundles that need Keras' CNNs", "plots": "pictures, and pages of scans",
+    "ray": "scanning on a cluster", "url": "links", "mcp": "agents"}
+
+def required(
+    lines:Iterable[str]|None=None, # as `importlib.metadata.requires` gives them; None: those of the installed package
+) -> dict[str, list[str]]: # extra, or "" for what everybody gets → distributions
+    "What the package and its extras ask for"
+    found = {}
+    for line in requires("aivd-nb") or () if lines is None else lines:
+        extra = re.search(r"""extra\s*==\s*['"](.+?)['"]""", line)
+        found.setdefault(extra[1] if extra else "", []).append(re.match(r"[\w.-]+", line)[0])
+    return found
+
 # %% ../nbs/api/61_doctor.ipynb #d5c99596
 def _extras():
     for extra, names in required().items():

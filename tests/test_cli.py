@@ -76,8 +76,8 @@ def test_a_list_on_standard_input(library):
     done = aivd("predict", "-", "--csv", stdin=f"{library}/good.mp4\r\n\n{library}/none.mp4\n".encode(), PYTHONIOENCODING="ascii")
     head, good, none = csv.reader(io.StringIO(done.stdout.decode()))
     assert done.returncode == 1 and b"2 videos found" in done.stderr
-    assert (good[0], good[head.index("error")]) == (f"{library}/good.mp4", "") and 0 <= float(good[head.index("probability")]) <= 1
-    assert none[head.index("label")] == "" and "can't be found" in none[head.index("error")]
+    assert (good[0], good[head.index("problem")]) == (f"{library}/good.mp4", "") and 0 <= float(good[head.index("probability")]) <= 1
+    assert none[head.index("label")] == "" and "can't be found" in none[head.index("problem")]
 
 
 @pytest.mark.parametrize("stdin", [b"", b"\n\n"])
