@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TrainConfig', 'Sequences', 'extract', 'augmented', 'recoded', 'clip_weights', 'train_head', 'train_heads',
-           'head_logits', 'out_of_fold_windows', 'out_of_fold', 'fit', 'training_copies', 'Fit', 'scored_clips',
+           'head_logits', 'out_of_fold_windows', 'out_of_fold', 'Fit', 'fit', 'training_copies', 'scored_clips',
            'fit_passages_of', 'training_notes']
 
 # %% ../nbs/api/34_train.ipynb #8403f679
@@ -251,6 +251,15 @@ def _unseen_shares(fit, seq, df, rows, seed, k=5):
         found[held] = read_shares(fit(a.index.to_numpy()), seq.x[held])
     return found[seq.of(rows)]
 
+# %% ../nbs/api/34_train.ipynb #4b733dc2
+@dataclass
+class Fit:
+    "What training leaves behind"
+    folder: Path # the bundle
+    bundle: Bundle
+    history: dict # of the Keras fit
+    held_out: "pandas.DataFrame" # table of the clips that were scored without having trained: file_path, label, probability
+
 # %% ../nbs/api/34_train.ipynb #48df11d0
 def fit(
     df, # labels as from `read_labels`; with the column `group`, whole sources are held out
@@ -283,15 +292,6 @@ def training_copies(df, featurizer, sampling, train, cache, progress):
     "Sequences of the copies that the settings ask for, None where they ask for none"
     if train.augment: return extract(df, featurizer, sampling, cache, augmented(train.seed, train.augment), progress)
     return extract(recoded(df, train.seed, progress=progress), featurizer, sampling, cache, progress=progress) if train.copies else None
-
-# %% ../nbs/api/34_train.ipynb #4b733dc2
-@dataclass
-class Fit:
-    "What training leaves behind"
-    folder: Path # the bundle
-    bundle: Bundle
-    history: dict # of the Keras fit
-    held_out: "pandas.DataFrame" # table of the clips that were scored without having trained: file_path, label, probability
 
 # %% ../nbs/api/34_train.ipynb #11a1cd73
 def _fit_folds(head, train, seq, extra, df, folds, progress):
