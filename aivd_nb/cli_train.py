@@ -75,7 +75,7 @@ class _Names(click.Choice):
     def choices(self) -> tuple:
         "The names, in order"
         found = getattr(importlib.import_module(f"aivd_nb.{self._module}"), self._registry)
-        return tuple(sorted(found() if callable(found) else found))
+        return tuple(sorted(found() if callable(found) else found)) # pyright: ignore[reportArgumentType]
 
 # %% ../nbs/api/61_cli_train.ipynb #f369e46d
 _backbone = _Names("featurizers", "list_featurizers")
