@@ -83,7 +83,7 @@ def extract(
         for sequences, error in bar:
             found.append(sequences)
             if error: broken.append(error)
-    if broken: raise TrainError("labels", f"{len(broken)} of {len(df)} clips can't be read:\n" + "\n".join(broken[:10]) + "\n", "Remove these rows or replace the files")
+    if broken: raise TrainError("labels", f"{len(broken)} of {len(df)} clips can't be read:\n" + "\n".join(broken[:10]) + "\n", "Remove these rows or replace the files", code="clips")
     clip = np.repeat(np.arange(len(found)), [sum(map(len, f)) for f in found])
     return Sequences(np.concatenate([s for f in found for s in f]), clip, len(found), featurizer.columns)
 
