@@ -49,23 +49,6 @@ def find_clips(
     if "-" in named or any(map(os.path.isdir, named)): say(f"{n} video{'s'[:n != 1]} found", err=True)
     return found
 
-# %% ../nbs/api/61_answers.ipynb #ec54b6b2
-def _failed(path, error):
-    "An error as a detector would answer it"
-    from aivd_nb.detector import Failure
-    return Failure(os.fspath(path), error.code, str(error))
-
-def _fetched(detector, link):
-    "A verdict or failure for a link"
-    from aivd_nb.link import predict_link
-    try: return predict_link(detector, link)
-    except VideoError as e: return _failed(link, e)
-
-def _shots(detector, clip):
-    "A verdict for each shot of a clip, or the clip's failure"
-    try: return detector.predict_shots(clip)
-    except AivdError as e: return [_failed(clip, e)]
-
 # %% ../nbs/api/61_answers.ipynb #34cd9728
 def _fetched(detector, link):
     "A verdict or failure for a link"
@@ -138,22 +121,6 @@ def tally(
     labels = Counter(getattr(r, "label", "not analysed") for r in results)
     known = ("Real", "AI-Generated", "Inconclusive", "not analysed")
     return f"{sum(labels.values())} in all: " + ", ".join(f"{labels[k]} {k}" for k in known if labels[k])
-
-# %% ../nbs/api/61_answers.ipynb #ec3f52a3
-CSV_COLUMNS = ("file", "label", "probability", "leans", "confidence", "reason", "duration_s", "origin", "bundle", "error")
-
-def csv_row(
-    r=None, # `Verdict` or `Failure`; None: the names of the columns
-) -> str: # a line; what would end it or move a cursor is spelled
-    "An answer as a row of a table"
-    line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(CSV_COLUMNS if r is None else ["" if v is None else spell(v) for v in _values(r)])
-    return line.getvalue()
-
-def _values(r):
-    "What stands in the columns"
-    found = {k: getattr(r, k, None) for k in CSV_COLUMNS} | {"error": getattr(r, "message", None)}
-    return (found | {"origin": (found["origin"] or {}).get("sentence")}).values()
 
 # %% ../nbs/api/61_answers.ipynb #dbeb7f10
 CSV_COLUMNS = ("file", "label", "probability", "leans", "confidence", "reason", "duration_s", "origin", "bundle", "code", "problem", "remedy")

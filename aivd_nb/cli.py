@@ -130,17 +130,9 @@ def explain(clip, bundle, weights, out, places):
     _check_out(out)
     detector = Detector.load(bundle, weights)
     e = why(detector, clip, grid=4 if places else 0)
-    say(*verdict_lines(e.verdict), *(f"  {line}" for line in describe_explanation(e)))
+    say(*verdict_lines(e.verdict), *(f"  {l}" for l in describe_explanation(e)))
     if out: say(str(_keep_explanation(e, detector.bundle.band, out)))
     say(f"[{detector.bundle.name}] What spoke for it, to this detector; right or wrong.")
-
-# %% ../nbs/api/62_cli.ipynb #b7b4e956
-def _check_out(out):
-    "Refuse a file that can't be written as asked before any work is done"
-    from pathlib import Path
-    from aivd_nb.core import ConfigError
-    if not out or Path(out).suffix in (".json", ".png", ".svg", ".pdf"): return
-    raise ConfigError(out, "is neither JSON nor a picture by its name", "Use .json, .png, .svg or .pdf")
 
 # %% ../nbs/api/62_cli.ipynb #aca846b3
 def _check_out(out):
@@ -199,7 +191,7 @@ def _provenance(clip, trust, as_json):
     from aivd_nb.provenance import describe_provenance, provenance as look
     p = look(clip, trust)
     if as_json: return [to_json(p.to_dict() | {"origin": summary(p)})]
-    return [p.file, f"  {summary(p)['sentence']}", *(f"  {line}" for line in describe_provenance(p))]
+    return [p.file, f"  {summary(p)['sentence']}", *(f"  {l}" for l in describe_provenance(p))]
 
 # %% ../nbs/api/62_cli.ipynb #8716f47d
 @main.command(cls=Command, section="Use", example="aivd probe clip.mp4")
@@ -263,14 +255,6 @@ def _scan_now(paths, out, fail_on, options):
     say(*str(summary).splitlines())
     if any(summary.counted(what) for what in fail_on): return FOUND
     return NOT_ANALYSED if summary.failed else 0
-
-# %% ../nbs/api/62_cli.ipynb #3c0cff5d
-def _scan(paths, out, fail_on, report, **options):
-    "The `scan` command's work; gives its exit code"
-    if options["watch"] and fail_on: raise click.UsageError("--fail-on asks what there is in the end, and --watch has none")
-    code = _scan_now(paths, out, fail_on, options) if paths or options["manifest"] or not report else 0
-    if report: _scan_report(out)
-    return code
 
 # %% ../nbs/api/62_cli.ipynb #a4d390f2
 def _scan(paths, out, fail_on, report, **options):

@@ -14,7 +14,7 @@ import click
 from .cli import main
 from .core import ConfigError, atomic_write
 from .doctor import known_variables
-from .terminal import EXIT_CODES, SECTIONS
+from .terminal import EXIT_CODES, SECTIONS, Command
 
 # %% ../nbs/api/63_cli_page.ipynb #4359ab61
 def _prose(text):
@@ -28,7 +28,7 @@ def _cell(text):
 
 def _table(head:Iterable[str], rows:Iterable):
     "A Markdown table"
-    lines = [head, ["---"]*len(head), *rows] # pyright: ignore[reportArgumentType]
+    lines = [head, ["---"]*len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 # %% ../nbs/api/63_cli_page.ipynb #5e3aa863

@@ -60,11 +60,6 @@ def frames(clips, out, every):
     from aivd_nb.frames import store_frames
     sys.exit(each(find_clips(clips), lambda c: say(str(store_frames(c, out, every=every)))))
 
-# %% ../nbs/api/61_cli_train.ipynb #65179ef6
-_VIEWS = click.Choice(["crop", "motion", "residual", "resized", "square"])
-_seen = "What the CNN sees of a frame; may be given several times."
-_view_option = click.option("--view", "views", type=_VIEWS, multiple=True, default=["resized"], show_default=True, help=_seen)
-
 # %% ../nbs/api/61_cli_train.ipynb #b4153b5c
 class _Names(click.Choice):
     "A choice of the names in a registry of a module"
@@ -75,7 +70,7 @@ class _Names(click.Choice):
     def choices(self) -> tuple:
         "The names, in order"
         found = getattr(importlib.import_module(f"aivd_nb.{self._module}"), self._registry)
-        return tuple(sorted(found() if callable(found) else found)) # pyright: ignore[reportArgumentType]
+        return tuple(sorted(found() if callable(found) else found))
 
 # %% ../nbs/api/61_cli_train.ipynb #f369e46d
 _backbone = _Names("featurizers", "list_featurizers")
@@ -90,29 +85,6 @@ _view_option = click.option("--view", "views", type=_VIEWS, multiple=True, defau
 _APART = "Seconds from a frame to the one that its motion is read against; 0: the next one that is looked at."
 _any = "Any field of TrainConfig or HeadConfig, e.g. epochs=20, units=128."
 _set_option = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help=_any)
-
-# %% ../nbs/api/61_cli_train.ipynb #ac220e59
-@click.command(cls=Command, section="Train", example="aivd train data/labels.csv --out my --set epochs=40")
-@labels_argument
-@click.option("--out", required=True, type=out_folder, help="Folder of the bundle.")
-@click.option("--backbone", default="efficientnet_lite0", show_default=True, help="CNN that reads the frames.")
-@_view_option
-@click.option("--tap", "taps", multiple=True, help="Inner layer to read, 'name' or 'name:mean'; else the last layer.")
-@click.option("--weights", type=click.Path(), help="CNN weights, file or folder; else AIVD_WEIGHTS, Keras' folder, Keras' download.")
-@click.option("--step", default=3.0, show_default=True, help="Distance between frames.")
-@click.option("--unit", type=click.Choice(["frames", "seconds"]), default="frames", show_default=True, help="Of that distance.")
-@click.option("--length", type=click.IntRange(1), default=20, show_default=True, help="Frames in a sequence.")
-@click.option("--windows", type=click.IntRange(1), default=8, show_default=True, help="Sequences a clip, at most.")
-@click.option("--apart", default=0.0, show_default=True, help=_APART)
-@click.option("--folds", type=click.IntRange(0), default=0, show_default=True, help="Calibrate on k grouped folds; 0: one 80/20 split.")
-@_set_option
-@click.option("--overwrite", is_flag=True, help="Replace a bundle that stands in the folder.")
-def train(**options):
-    """Train a detector on your own clips and save it as a bundle.
-
-    LABELS_CSV has the columns file_path and label (0: real, 1: AI), and group where clips share a source; `aivd labels` writes one.
-    """
-    _train(**options)
 
 # %% ../nbs/api/61_cli_train.ipynb #0a41eda7
 @click.command(cls=Command, section="Train", example="aivd train data/labels.csv --out my --set epochs=40")
@@ -163,19 +135,6 @@ def _configs(settings):
     from aivd_nb.train import TrainConfig
     found = [_setting(s) for s in settings]
     return tuple(cls(**{name: value for c, name, value in found if c is cls}) for cls in (HeadConfig, TrainConfig))
-
-# %% ../nbs/api/61_cli_train.ipynb #83e76a65
-def _train(labels_csv, out, folds, settings, overwrite, **more):
-    "The `train` command's work"
-    from aivd_nb.cache import FeatureCache
-    from aivd_nb.labels import read_labels
-    from aivd_nb.train import fit, training_notes
-    (head, cfg), df = _configs(settings), read_labels(labels_csv)
-    featurizer, sampling, cnn = _reading(**more)
-    result = fit(df, featurizer, out, sampling, head, cfg, folds, FeatureCache(), cnn, overwrite=overwrite)
-    _draw(result.history, out)
-    say(_trained(out, result.bundle.metrics, len(df), folds))
-    for note in training_notes(df): say(f"Note: {note}.", err=True)
 
 # %% ../nbs/api/61_cli_train.ipynb #65b90a25
 def _train(labels_csv, out, folds, settings, overwrite, **more):

@@ -18,6 +18,7 @@ from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from .core import AivdError, atomic_write, cache_dir, cpu_count
+from .terminal import say
 
 # %% ../nbs/api/61_doctor.ipynb #407dceec
 @dataclass(frozen=True)
@@ -84,20 +85,6 @@ def _versions():
     yield from (Check("versions", n, "ok", v) for n, v in found.items() if v)
     machine = f"{platform.system()} {platform.release()}, {platform.machine()}, {cpu_count()} processors for this process"
     yield Check("versions", "system", "ok", machine)
-
-# %% ../nbs/api/61_doctor.ipynb #98ff6f20
-_BRINGS = {"": "what everybody needs", "train": "training, and bundles that need Keras' CNNs", "plots": "pictures of explanations and reports",
-    "ray": "scanning on a cluster", "url": "links", "mcp": "agents"}
-
-def required(
-    lines:Iterable[str]|None=None, # as `importlib.metadata.requires` gives them; None: those of the installed package
-) -> dict[str, list[str]]: # extra, or "" for what everybody gets → distributions
-    "What the package and its extras ask for"
-    found = {}
-    for line in requires("aivd-nb") or () if lines is None else lines:
-        extra = re.search(r"""extra\s*==\s*['"](.+?)['"]""", line)
-        found.setdefault(extra[1] if extra else "", []).append(re.match(r"[\w.-]+", line)[0]) # pyright: ignore[reportOptionalSubscript]
-    return found
 
 # %% ../nbs/api/61_doctor.ipynb #46c7d0c4
 _BRINGS = {"": "what everybody needs", "train": "training, and bundles that need Keras' CNNs", "plots": "pictures, and pages of scans",
