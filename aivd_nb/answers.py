@@ -21,7 +21,7 @@ from .terminal import say, spell
 def _from_stdin():
     "The names on standard input"
     if sys.stdin.isatty(): say("Give one path a line; Ctrl-D ends the list.", err=True)
-    names = [os.fsdecode(line.rstrip(b"\r\n")) for line in click.get_binary_stream("stdin")]
+    names = [os.fsdecode(line.rstrip(b"\r\n")) for line in click.get_binary_stream("stdin")] # pyright: ignore[reportCallIssue]
     example = "Give one path a line, for example: find . -name '*.mp4' | aivd predict -"
     if not any(names): raise ConfigError("-", "standard input names no clip", example)
     return [n for n in names if n]
@@ -34,7 +34,7 @@ def _below(folder):
     except ConfigError as e: return (yield VideoError(e.file, e.problem, e.remedy, "folder"))
     top = os.path.abspath(folder)
     for e in list_videos([folder]):
-        if e.problem: yield VideoError(e.path, *e.problem[1:], e.problem[0])
+        if e.problem: yield VideoError(e.path, *e.problem[1:], e.problem[0]) # pyright: ignore[reportCallIssue]
         else: yield os.path.join(folder, os.path.relpath(e.path, top))
 
 # %% ../nbs/api/61_answers.ipynb #24297dd0

@@ -130,7 +130,7 @@ def explain(clip, bundle, weights, out, places):
     _check_out(out)
     detector = Detector.load(bundle, weights)
     e = why(detector, clip, grid=4 if places else 0)
-    say(*verdict_lines(e.verdict), *(f"  {l}" for l in describe_explanation(e)))
+    say(*verdict_lines(e.verdict), *(f"  {line}" for line in describe_explanation(e)))
     if out: say(str(_keep_explanation(e, detector.bundle.band, out)))
     say(f"[{detector.bundle.name}] What spoke for it, to this detector; right or wrong.")
 
@@ -191,7 +191,7 @@ def _provenance(clip, trust, as_json):
     from aivd_nb.provenance import describe_provenance, provenance as look
     p = look(clip, trust)
     if as_json: return [to_json(p.to_dict() | {"origin": summary(p)})]
-    return [p.file, f"  {summary(p)['sentence']}", *(f"  {l}" for l in describe_provenance(p))]
+    return [p.file, f"  {summary(p)['sentence']}", *(f"  {line}" for line in describe_provenance(p))]
 
 # %% ../nbs/api/62_cli.ipynb #8716f47d
 @main.command(cls=Command, section="Use", example="aivd probe clip.mp4")

@@ -14,7 +14,7 @@ import click
 from .cli import main
 from .core import ConfigError, atomic_write
 from .doctor import known_variables
-from .terminal import EXIT_CODES, SECTIONS, Command
+from .terminal import EXIT_CODES, SECTIONS
 
 # %% ../nbs/api/63_cli_page.ipynb #4359ab61
 def _prose(text):
@@ -28,14 +28,14 @@ def _cell(text):
 
 def _table(head:Iterable[str], rows:Iterable):
     "A Markdown table"
-    lines = [head, ["---"]*len(head), *rows]
+    lines = [head, ["---"]*len(head), *rows] # pyright: ignore[reportArgumentType]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 # %% ../nbs/api/63_cli_page.ipynb #5e3aa863
 def _option_row(option, context):
     "An option as a row: spelling and value, what it does, default and range"
     names, said = option.get_help_record(context)
-    text, extra = re.fullmatch(r"(.*?)(?:\s*\[([^\[\]]+)\])?", " ".join(said.split())).groups()
+    text, extra = re.fullmatch(r"(.*?)(?:\s*\[([^\[\]]+)\])?", " ".join(said.split())).groups() # pyright: ignore[reportOptionalMemberAccess]
     code = names.replace("|", r"\|")
     return [f"`{code}`", _cell(text), _cell((extra or "").removeprefix("default: "))]
 
@@ -43,7 +43,7 @@ def _option_row(option, context):
 def _command_part(name, command):
     "A command's section of the page"
     context = click.Context(command, info_name=f"aivd {name}", parent=None)
-    usage = " ".join([context.info_name, *command.collect_usage_pieces(context)])
+    usage = " ".join([context.info_name, *command.collect_usage_pieces(context)]) # pyright: ignore[reportArgumentType, reportCallIssue]
     options = [_option_row(p, context) for p in command.params if isinstance(p, click.Option)]
     code = [f"```text\n{line}\n```" for line in (usage, command.example)]
     parts = [f"### aivd {name}", _prose(inspect.cleandoc(command.help)), code[0], "For example:", code[1]]
@@ -97,7 +97,7 @@ def _codes():
 def command_page() -> str: # Quarto Markdown
     "The page of all commands"
     parts = [_HEAD]
-    for section in SECTIONS: parts += [f"## {section}", *(_command_part(n, c) for n, c in main.commands.items() if c.section == section)]
+    for section in SECTIONS: parts += [f"## {section}", *(_command_part(n, c) for n, c in main.commands.items() if c.section == section)] # pyright: ignore[reportAttributeAccessIssue]
     more = {"What is printed where": _OUTPUT, "Exit codes": _codes(), "Environment": _environment(), "Completion": _completion()}
     return "\n\n".join([*parts, *(f"## {title}\n\n{text}" for title, text in more.items())]) + "\n"
 

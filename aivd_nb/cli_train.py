@@ -70,7 +70,7 @@ class _Names(click.Choice):
     def choices(self) -> tuple:
         "The names, in order"
         found = getattr(importlib.import_module(f"aivd_nb.{self._module}"), self._registry)
-        return tuple(sorted(found() if callable(found) else found))
+        return tuple(sorted(found() if callable(found) else found)) # pyright: ignore[reportArgumentType]
 
 # %% ../nbs/api/61_cli_train.ipynb #f369e46d
 _backbone = _Names("featurizers", "list_featurizers")
@@ -124,9 +124,9 @@ def _setting(text):
     (name, _, value), known = text.partition("="), _known_settings()
     if name not in known: raise ConfigError(f"--set {text}", "names no setting", f"Choose from: {', '.join(sorted(known))}")
     cls, kind = known[name]
-    try: return cls, name, {"True": True, "False": False}[value] if kind is bool else kind(value)
+    try: return cls, name, {"True": True, "False": False}[value] if kind is bool else kind(value) # pyright: ignore[reportCallIssue]
     except (ValueError, KeyError) as e:
-        raise ConfigError(f"--set {text}", f"needs a value of type {kind.__name__}", f"For example {name}={getattr(cls(), name)}") from e
+        raise ConfigError(f"--set {text}", f"needs a value of type {kind.__name__}", f"For example {name}={getattr(cls(), name)}") from e # pyright: ignore[reportAttributeAccessIssue]
 
 # %% ../nbs/api/61_cli_train.ipynb #7dcf8201
 def _configs(settings):
@@ -134,7 +134,7 @@ def _configs(settings):
     from aivd_nb.heads import HeadConfig
     from aivd_nb.train import TrainConfig
     found = [_setting(s) for s in settings]
-    return tuple(cls(**{name: value for c, name, value in found if c is cls}) for cls in (HeadConfig, TrainConfig))
+    return tuple(cls(**{name: value for c, name, value in found if c is cls}) for cls in (HeadConfig, TrainConfig)) # pyright: ignore[reportArgumentType]
 
 # %% ../nbs/api/61_cli_train.ipynb #65b90a25
 def _train(labels_csv, out, folds, settings, overwrite, **more):
@@ -144,7 +144,7 @@ def _train(labels_csv, out, folds, settings, overwrite, **more):
     from aivd_nb.train import fit, training_notes
     (head, cfg), df = _configs(settings), read_labels(labels_csv)
     featurizer, sampling, cnn = _reading(**more)
-    result = fit(df, featurizer, out, sampling, head, cfg, folds, FeatureCache(), cnn, progress=sys.stderr.isatty(), overwrite=overwrite)
+    result = fit(df, featurizer, out, sampling, head, cfg, folds, FeatureCache(), cnn, progress=sys.stderr.isatty(), overwrite=overwrite) # pyright: ignore[reportArgumentType]
     _draw(result.history, out)
     say(_trained(out, result.bundle.metrics, len(df), folds))
     for note in training_notes(df): say(f"Note: {note}.", err=True)

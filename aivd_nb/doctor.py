@@ -18,7 +18,6 @@ from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from .core import AivdError, atomic_write, cache_dir, cpu_count
-from .terminal import say
 
 # %% ../nbs/api/61_doctor.ipynb #407dceec
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def required(
     found = {}
     for line in requires("aivd-nb") or () if lines is None else lines:
         extra = re.search(r"""extra\s*==\s*['"](.+?)['"]""", line)
-        found.setdefault(extra[1] if extra else "", []).append(re.match(r"[\w.-]+", line)[0])
+        found.setdefault(extra[1] if extra else "", []).append(re.match(r"[\w.-]+", line)[0]) # pyright: ignore[reportOptionalSubscript]
     return found
 
 # %% ../nbs/api/61_doctor.ipynb #d5c99596

@@ -38,14 +38,14 @@ def _other_signs(error):
     lost = error.object[error.start:error.end]
     return "".join(_STAND_IN.get(c) or _spelled(c) for c in lost), error.end
 
-codecs.register_error("aivd", _other_signs);
+codecs.register_error("aivd", _other_signs)
 
 # %% ../nbs/api/60_terminal.ipynb #4194fb8f
 def _fit_streams():
     "Let standard output and error stand in for what they can't encode; a way that the user chose (PYTHONIOENCODING=ascii:replace) stays"
     for stream in (sys.stdout, sys.stderr):
         strict = getattr(stream, "errors", None) in ("strict", "surrogateescape", "backslashreplace")
-        if strict and hasattr(stream, "reconfigure"): stream.reconfigure(errors="aivd")
+        if strict and hasattr(stream, "reconfigure"): stream.reconfigure(errors="aivd") # pyright: ignore[reportAttributeAccessIssue]
 
 # %% ../nbs/api/60_terminal.ipynb #f5aea11e
 def to_json(
@@ -163,7 +163,7 @@ class Command(click.Command):
     ):
         super().__init__(*args, **kw)
         self.section, self.example = section, example
-    def get_short_help_str(self, limit=0): return inspect.cleandoc(self.help).split("\n\n")[0].replace("\n", " ")
+    def get_short_help_str(self, limit=0): return inspect.cleandoc(self.help).split("\n\n")[0].replace("\n", " ") # pyright: ignore[reportArgumentType]
     def format_epilog(self, ctx, formatter):
         with formatter.section("Example"): formatter.write(f"  {self.example}\n")
 
@@ -181,11 +181,11 @@ class Group(click.Group):
 
     def make_context(self, *args, **kw):
         try: return super().make_context(*args, **kw)
-        except click.ClickException as e: raise _spelled_error(e)
+        except click.ClickException as e: raise _spelled_error(e) from e
 
     def invoke(self, ctx):
         try: return self._invoke_and_flush(ctx)
-        except click.ClickException as e: raise _spelled_error(e)
+        except click.ClickException as e: raise _spelled_error(e) from e
         except AivdError as e: _end(ctx, _told(e), exit_code(e))
         except KeyboardInterrupt: _end(ctx, ["stopped"], INTERRUPTED)
         except OSError as e:
@@ -218,4 +218,4 @@ def commands_of(
     section:str, # one of SECTIONS
 ) -> list[tuple[str, str]]:
     "Names and one-line helps of a section, in the order in which they were made"
-    return [(n, c.get_short_help_str()) for n, c in group.commands.items() if c.section == section]
+    return [(n, c.get_short_help_str()) for n, c in group.commands.items() if c.section == section] # pyright: ignore[reportAttributeAccessIssue]
