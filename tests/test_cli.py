@@ -234,7 +234,7 @@ def test_the_page_lacks_nothing():
     options = {o for c in main.commands.values() for p in c.params if isinstance(p, click.Option) for o in (*p.opts, *p.secondary_opts)}
     assert [n for n in main.commands if f"### aivd {n}\n" not in page] == [] and [o for o in options if not re.search(rf"[` ]{o}[`, ]", page)] == []
     named = {v for p in (ROOT/"aivd_nb").rglob("*.py") for v in re.findall(r"(?<!_)AIVD_[A-Z][A-Z0-9_]*[A-Z0-9]", p.read_text(encoding="utf-8"))} - {"AIVD_SERVE", "AIVD_BUNDEL"}
-    assert {"AIVD_WEIGHTS", "AIVD_SERVE_CONFIG"} <= named and sorted(named - known_variables().keys()) == [], "add it to ENVIRONMENT in 61_doctor"
+    assert {"AIVD_WEIGHTS", "AIVD_SERVE_CONFIG"} <= named and sorted(named - known_variables().keys()) == [], "add it to ENVIRONMENT in 84_doctor"
     assert [v for v in known_variables() if f"| `{v}` |" not in page] == []
 
 

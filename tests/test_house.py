@@ -107,3 +107,17 @@ def test_no_path_of_a_machine():
         data = (ROOT/p).read_bytes() if (ROOT/p).is_file() else b""
         if b"\0" not in data[:8192] and (m := machine.search(data)): found[str(p)] = data[m.start():m.start() + 60]
     assert found == {}
+
+
+def test_the_house_is_what_the_notebooks_make_it():
+    "The map of rooms on its page, computed again"
+    from execnb.nbio import read_nb
+    from execnb.shell import CaptureShell
+    cells = [c for c in read_nb(ROOT/"nbs/explain/the_house.ipynb").cells if c.cell_type == "code"]
+    shell = CaptureShell(path=ROOT/"nbs/explain")
+    for c in cells: shell.run(c.source)
+    assert shell.exc is None
+    shown = cells[-1].outputs[0]["data"]["text/markdown"]
+    rooms = {p.stem for p in (ROOT/"nbs/api").glob("*.ipynb") if p.stem != "90_checks"}
+    assert "".join(shown) == "\n\n".join(map(shell.user_ns["table"], range(9))), "run the page again: nbs/explain/the_house.ipynb"
+    assert set(re.findall(r"api/(\w+)\.ipynb", "".join(shown))) == rooms

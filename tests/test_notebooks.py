@@ -10,8 +10,8 @@ NOTEBOOKS = sorted(p for p in NBS.rglob("*.ipynb") if not {".ipynb_checkpoints",
 
 # These take a few seconds each; what they leave out, test_quick.py looks at once
 QUICK = """
-00_core 01_synth 02_show 05_containers 06_sampling 09_packets 12_labels 14_augment 16_prefix 18_shots 19_views 21_cache 22_ahead 23_pipeline
-29_shares 31_metrics 32_calibration 32_passages 36_card 37_trust 43_scan_files 48_confine 49_intake 57_app_config 58_openapi 59_observe 61_doctor 61_terminal 90_checks
+00_core 01_synth 02_show 10_containers 13_sampling 12_packets 03_labels 20_augment 70_prefix 16_shots 21_views 23_cache 24_ahead 25_pipeline
+30_shares 32_metrics 33_calibration 34_passages 37_card 40_trust 60_scan_files 45_confine 72_intake 71_app_config 74_openapi 75_observe 84_doctor 61_terminal 90_checks
 """.split()
 SLOW = {p.name for p in NOTEBOOKS if p.stem not in QUICK}
 
