@@ -24,7 +24,7 @@ _FORMAT = 2
 _FILES = ("head.h5", "head.onnx", "cnn.onnx")
 
 # %% ../nbs/api/35_bundle.ipynb #112fbb1c
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bundle:
     "Everything that a verdict depends on, apart from the networks' weights"
     name: str
@@ -52,6 +52,8 @@ class Bundle:
     def dim(self) -> int: # features a frame
         "Columns of all views together"
         return sum(n for *_, n in self.columns)
+
+    def __repr__(self) -> str: return f"Bundle({self.name!r}: {self.spec.backbone} on {', '.join(self.spec.views)})"
 
 # %% ../nbs/api/35_bundle.ipynb #216e8a6f
 _PARTS = {"spec": FeatureSpec, "sampling": Sampling, "head": HeadConfig}

@@ -4,20 +4,21 @@
 
 # %% auto #0
 __all__ = ['MIN_SIDE', 'MIN_SECONDS', 'MIN_BITS', 'REASONS', 'Verdict', 'Detects', 'not_loaded', 'bits_per_pixel', 'Reason',
-           'decline_reason', 'default_bundle', 'Seen', 'Detector']
+           'decline_reason', 'default_bundle', 'Seen', 'Detector', 'to_frame']
 
 # %% ../nbs/api/43_detector.ipynb #b73ce86c
 import os
+from html import escape
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 import numpy as np
 from .bundle import Bundle, load_bundle
 from .cache import FeatureCache
 from .calibration import AI, INCONCLUSIVE, REAL, decide, is_ood, logit, sigmoid
-from .core import AivdError, BundleError, ConfigError, Failure, VideoError, WeightsError, cpu_count
+from .core import AivdError, BundleError, ConfigError, Failure, VideoError, WeightsError, cpu_count, require
 from .featurizers import Featurizer, create, get_backbone, onnx_session
 from .origin import origin
 from .ahead import in_order
@@ -25,11 +26,14 @@ from .passages import Passage, find_passages, weigh
 from .pipeline import CnnThreads, OpenClip, VideoFeatures
 from .sampling import Look, Window, look_over, spread_count
 from .shots import Shot, find_shots
-from .show import how_often_wrong, looked_at, passages_in_words, percent, what_next
+from .show import how_often_wrong, looked_at, passages_in_words, percent, timeline_svg, what_next
 from .video import Limits, VideoReader
 
+# %% ../nbs/api/43_detector.ipynb #aa2aab65
+if TYPE_CHECKING: import pandas
+
 # %% ../nbs/api/43_detector.ipynb #d33237b3
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     "What a detector says of one clip"
     file: str
@@ -54,6 +58,21 @@ class Verdict:
     def to_dict(self) -> dict:
         "The verdict as JSON has it"
         return asdict(self) | {k: list(getattr(self, k)) for k in ("timeline", "warnings", "passages", "what_next")}
+
+    def __repr__(self) -> str:
+        "The answer in a line; `to_dict` has all of it"
+        why = f", {self.reason_code}" if self.reason_code else ""
+        return f"Verdict({self.file!r}: {self.label}, probability of AI {self.probability:.2f}{why})"
+
+    def _repr_html_(self) -> str: return _verdict_html(self)
+
+# %% ../nbs/api/43_detector.ipynb #2f18302d
+def _verdict_html(v):
+    "What a notebook shows of a verdict"
+    lines = [v.words, v.how_often_wrong, v.reason and f"Why no verdict: {v.reason}.", *v.what_next, *v.warnings, (v.origin or {}).get("sentence")]
+    text = "".join(f"<div>{escape(line)}</div>" for line in lines if line)
+    head = f"<div><b>{escape(v.label)}</b>, {percent(v.probability)} probability of AI: {escape(os.path.basename(v.file))}</div>"
+    return f"<div>{head}{timeline_svg(v.timeline, duration=v.duration_s)}{text}<div><small>{escape(v.bundle)}. One signal, not proof.</small></div></div>"
 
 # %% ../nbs/api/43_detector.ipynb #93368dc5
 class Detects(Protocol):
@@ -182,7 +201,7 @@ class _Steps:
         return c.scale*logit(self.head(sequences)) + c.bias if len(sequences) else np.zeros(0)
 
 # %% ../nbs/api/43_detector.ipynb #831b8817
-@dataclass
+@dataclass(repr=False)
 class Detector(_Steps):
     "A bundle ready to answer; make it with `Detector.load`"
     @classmethod
@@ -222,6 +241,8 @@ class Detector(_Steps):
     ) -> list[Verdict]: # one for each shot, in order; its times are those of the clip, and its file ends in #t=START,END (a media fragment)
         "The verdict on each shot of a clip"
         return _predict_shots(self, path, least_s)
+
+    def __repr__(self) -> str: return f"Detector({self.bundle!r})"
 
 # %% ../nbs/api/43_detector.ipynb #689be01d
 def _loaded(bundle, weights, engine, threads):
@@ -412,3 +433,10 @@ def _predict_many(self:Detector, paths):
 def _answer(self:Detector, path, cnn, threads):
     try: return self.predict(path, cnn=cnn, threads=threads)
     except Exception as e: return Failure.of(path, e) # whatever a decoder or a model does about one clip
+
+# %% ../nbs/api/43_detector.ipynb #b3956a9a
+def to_frame(
+    answers:Iterable[Verdict|Failure],
+) -> "pandas.DataFrame": # one row each: file, label, probability, …; code, problem and remedy where there is no verdict
+    "Answers as a table"
+    return require("pandas").DataFrame([a.to_dict() for a in answers])
