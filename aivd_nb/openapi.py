@@ -77,8 +77,7 @@ def job_view(
         view["model"] = model_of(row.get("model", ""))
         view["links"]["report"] = f"{at}/report"
         view |= {"verdict": row["verdict"] | {"file": row["name"]}, "in_words": row["verdict"].get("words", ""), "facts": row["facts"], "provenance": row["provenance"], "frames": [{"time_s": t, "href": f"{at}/frames/{n}"} for n, t in enumerate(row["frames"])]}
-    if row["state"] == "queued": view["before"] = row.get("before", 0)
-    if row["state"] == "running" and row.get("share"): view["share"] = row["share"]
+    if row["state"] in ("queued", "running"): view |= {"before": row.get("before", 0), "share": row.get("share") or 0.0} # always both: a known content is answered like an unknown one
     if row.get("code"): view["error"] = {"file": row["name"]} | {k: row[k] for k in ("code", "problem", "remedy")}
     return view
 
