@@ -134,6 +134,7 @@ def _bar(epochs, progress): # a Keras callback
     def tell(epoch, logs):
         bar.set_postfix({shown: f"{logs[k]:.3f}" for k, shown in names.items() if k in logs}, refresh=False)
         bar.update()
+        if epoch + 1 == epochs: bar.refresh() # the last epoch is seen, however short it was
     return import_keras().callbacks.LambdaCallback(on_epoch_end=tell, on_train_end=lambda logs: bar.close())
 
 # %% ../nbs/api/36_train.ipynb #067fc79b

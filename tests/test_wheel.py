@@ -113,7 +113,7 @@ def test_help(home):
 
 
 def test_predicts_with_the_default_bundle(home):
-    make = "from aivd_nb.synth import *; write_clip('clip.mp4', camera_frames(60))"
+    make = "from aivd_nb.synth import *; write_clip('clip.mp4', generated_frames(60))"
     stranger(home, "python", "-c", make)
     (line,) = stranger(home, "aivd", "predict", "clip.mp4", "--json").splitlines()
     shutil.copy(ROOT/"nbs/samples/animated_photograph.mp4", home)
