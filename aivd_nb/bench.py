@@ -79,6 +79,10 @@ def _aivd(*arguments): # command line
 # %% ../nbs/api/53_bench.ipynb #45b76885
 SIZES = {240: 426, 360: 640, 480: 854, 720: 1280, 1080: 1920, 1440: 2560, 2160: 3840} # height → width
 
+# %% ../nbs/api/53_bench.ipynb #e137afc9
+def _ffmpeg_to(path, *args):
+    with atomic_write(path) as tmp: ffmpeg(*args, tmp)
+
 # %% ../nbs/api/53_bench.ipynb #a11df82a
 def make_clip(
     folder, # gets the clip; kept there for the next call
@@ -97,10 +101,6 @@ def make_clip(
         _ffmpeg_to(path, "-i", seed, "-t", seconds, "-vf", size, *codec, "-crf", 23, "-g", 50, *plain)
     else: _ffmpeg_to(path, "-stream_loop", seconds//5 - 1, "-i", make_clip(folder, height), "-c", "copy")
     return path
-
-# %% ../nbs/api/53_bench.ipynb #e137afc9
-def _ffmpeg_to(path, *args):
-    with atomic_write(path) as tmp: ffmpeg(*args, tmp)
 
 # %% ../nbs/api/53_bench.ipynb #d4906bcc
 def collection(
@@ -195,6 +195,14 @@ def _decode_all(
     "Decoding of many clips, one on each processor"
     with ThreadPoolExecutor(cpu_count()) as pool: list(pool.map(lambda w: _decode(*w, 1), work)) # pyright: ignore[reportCallIssue]
 
+# %% ../nbs/api/53_bench.ipynb #6f5aa0a1
+def _cnn(
+    detector:Detector,
+    batches, # as `ready` gives them
+):
+    "The CNN alone, on batches that lie ready"
+    with ThreadPoolExecutor(detector.featurizer.workers) as pool: list(pool.map(detector.featurizer.run, batches))
+
 # %% ../nbs/api/53_bench.ipynb #88556236
 def ready(
     detector:Detector,
@@ -205,14 +213,6 @@ def ready(
     indices = wanted(clip, detector.bundle.sampling)
     squares = np.concatenate([make_views(x.image, f.spec.views, f.size) for x in read_frames(clip, indices)]).astype(np.float32)/255
     return [squares[i:i+f.batch] for i in range(0, len(squares), f.batch)]
-
-# %% ../nbs/api/53_bench.ipynb #6f5aa0a1
-def _cnn(
-    detector:Detector,
-    batches, # as `ready` gives them
-):
-    "The CNN alone, on batches that lie ready"
-    with ThreadPoolExecutor(detector.featurizer.workers) as pool: list(pool.map(detector.featurizer.run, batches))
 
 # %% ../nbs/api/53_bench.ipynb #175e8e3a
 def _single(
@@ -327,22 +327,6 @@ def _bundles(names):
             "Put CNN weights into AIVD_WEIGHTS, or time the bundle efficientnet_lite0")
     return found
 
-# %% ../nbs/api/53_bench.ipynb #033c0fca
-def bench(
-    quick:bool=False, # one round on few and small clips: to see that it runs, not to report
-    bundles:tuple=("mobilenetv2", "efficientnet_lite0"), # those whose weights are at hand are timed
-    folder=None, # for drawn clips, which are kept; None: a temporary folder
-    say:Callable=lambda text: None, # told what comes next
-): # DataFrame: section, bundle, row, x, frames, repeats, wall_ms, low_ms, high_ms, cpu_ms, peak_mib
-    "Time everything; minutes on two cores"
-    pd = require("pandas")
-    k = _QUICK if quick else _FULL
-    with TemporaryDirectory() as tmp:
-        steps = _steps(Path(folder or tmp), _bundles(bundles), **k)
-        tables = [say(name) or step() for name, step in steps]
-    columns = ["section", "bundle", "row", "x", "frames", "repeats", "wall_ms", "low_ms", "high_ms", "cpu_ms", "peak_mib"]
-    return pd.concat(tables).reindex(columns=columns).round(1).reset_index(drop=True)
-
 # %% ../nbs/api/53_bench.ipynb #a917fec5
 def _steps(folder, detectors, repeats, clips, lengths, heights, gaps, hours):
     "What is timed, as (name, function)"
@@ -359,6 +343,22 @@ def _steps(folder, detectors, repeats, clips, lengths, heights, gaps, hours):
     yield "two hours", lambda: _growth(d, {s: one(240, s) for s in hours}, "hours", repeats)
     yield "thirty minutes of 1080p", lambda: _growth(d, {s: one(1080, s) for s in (5, max(lengths))}, "memory", 1)
     yield "gaps", lambda: _gaps(one(720, 60), gaps, repeats)
+
+# %% ../nbs/api/53_bench.ipynb #033c0fca
+def bench(
+    quick:bool=False, # one round on few and small clips: to see that it runs, not to report
+    bundles:tuple=("mobilenetv2", "efficientnet_lite0"), # those whose weights are at hand are timed
+    folder=None, # for drawn clips, which are kept; None: a temporary folder
+    say:Callable=lambda text: None, # told what comes next
+): # DataFrame: section, bundle, row, x, frames, repeats, wall_ms, low_ms, high_ms, cpu_ms, peak_mib
+    "Time everything; minutes on two cores"
+    pd = require("pandas")
+    k = _QUICK if quick else _FULL
+    with TemporaryDirectory() as tmp:
+        steps = _steps(Path(folder or tmp), _bundles(bundles), **k)
+        tables = [say(name) or step() for name, step in steps]
+    columns = ["section", "bundle", "row", "x", "frames", "repeats", "wall_ms", "low_ms", "high_ms", "cpu_ms", "peak_mib"]
+    return pd.concat(tables).reindex(columns=columns).round(1).reset_index(drop=True)
 
 # %% ../nbs/api/53_bench.ipynb #1a1bccda
 def _value(table, section, row, bundle=None, x=None, column="wall_ms"):

@@ -296,6 +296,18 @@ def turn_of(
     if 100*max(abs(a), abs(d)) < min(abs(b), abs(c)): return Turn(True, c < 0, b < 0)
     return Turn()
 
+# %% ../nbs/api/11_tracks.ipynb #4d2b1587
+def _prepare(reading, kind, limits, threads):
+    "Check what a track asks for, and set up its decoder"
+    codec = reading.codec
+    _check_codec(reading.path, reading.name, limits)
+    size = (codec.width, codec.height) if codec.width else _declared(reading.path, kind, reading.alive, reading.options, reading.waits)
+    check_pixels(reading.path, *size, limits) # a size over the limit comes out as 0
+    for s in reading.container.streams:
+        if s is not reading.track: s.discard = Discard.all
+    codec.options = {k: v for k, v in reading.options.items() if k in ("max_pixels", "codec_whitelist")}
+    codec.thread_type, codec.thread_count = "AUTO", threads
+
 # %% ../nbs/api/11_tracks.ipynb #c7a73972
 class Reading:
     "An opened file and its track"
@@ -382,18 +394,6 @@ def _plainly(reading, frame, asked):
         return reading.reformatter.reformat(frame, **asked)
     except FFmpegError as e:
         raise VideoError(reading.path, f"has a picture that can't be converted ({e.strerror})", EXPORT, "unreadable") from e
-
-# %% ../nbs/api/11_tracks.ipynb #4d2b1587
-def _prepare(reading, kind, limits, threads):
-    "Check what a track asks for, and set up its decoder"
-    codec = reading.codec
-    _check_codec(reading.path, reading.name, limits)
-    size = (codec.width, codec.height) if codec.width else _declared(reading.path, kind, reading.alive, reading.options, reading.waits)
-    check_pixels(reading.path, *size, limits) # a size over the limit comes out as 0
-    for s in reading.container.streams:
-        if s is not reading.track: s.discard = Discard.all
-    codec.options = {k: v for k, v in reading.options.items() if k in ("max_pixels", "codec_whitelist")}
-    codec.thread_type, codec.thread_count = "AUTO", threads
 
 # %% ../nbs/api/11_tracks.ipynb #7f53eedb
 def _packets(reading):

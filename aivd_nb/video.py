@@ -57,6 +57,19 @@ class Frame(NamedTuple):
     time_s: float # when it is shown
     image: np.ndarray # RGB uint8 (height, width, 3), upright
 
+# %% ../nbs/api/14_video.ipynb #75226d77
+def _restart(reader):
+    "Back to before the first frame"
+    kept = reader.reading
+    reader.reading = Reading(reader.path, reader.kind, reader.limits, reader.alive, reader.threads, reader.passed)
+    if kept: reader.reading.reformatter = kept.reformatter # its tables for HDR take a second
+    if kept: kept.close()
+    reader.stream = reader.reading.frames()
+    reader.index = -1
+    reader.frame = None
+    reader.start = None
+    reader.alone = False
+
 # %% ../nbs/api/14_video.ipynb #11e954a3
 class VideoReader:
     "An open video: `info` says what it is, `packets` when each picture is shown, `frames` reads; closes itself as a context manager"
@@ -101,19 +114,6 @@ class VideoReader:
     ) -> Iterator[Frame]: # in rising order, each once
         "The frames with these indices, one at a time; stops at the last one"
         return _frames(self, sorted(set(indices)), rgb)
-
-# %% ../nbs/api/14_video.ipynb #75226d77
-def _restart(reader):
-    "Back to before the first frame"
-    kept = reader.reading
-    reader.reading = Reading(reader.path, reader.kind, reader.limits, reader.alive, reader.threads, reader.passed)
-    if kept: reader.reading.reformatter = kept.reformatter # its tables for HDR take a second
-    if kept: kept.close()
-    reader.stream = reader.reading.frames()
-    reader.index = -1
-    reader.frame = None
-    reader.start = None
-    reader.alone = False
 
 # %% ../nbs/api/14_video.ipynb #849ec57a
 def _take(reader):
