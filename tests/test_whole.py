@@ -99,7 +99,7 @@ def test_a_slide_show_with_one_generated_clip(detector, tmp_path):
 
 def test_half_an_hour_of_camera_footage_is_real_and_says_how_little_was_looked_at(detector, minutes, tmp_path):
     v = detector.predict(joined(tmp_path/"clip.mp4", *[minutes[0]]*30))
-    assert v.label == "Real" and len(v.timeline) <= 24 and "talking heads" in v.how_often_wrong
+    assert v.label == "Real" and len(v.timeline) <= 24 and "it called 10 real" in v.how_often_wrong
     assert any(w.startswith("Looked at ") and "of 30:00" in w for w in v.warnings)
 
 
