@@ -61,6 +61,7 @@ def ask(peer, folder, clip, runs=5):
 def clips(folder):
     "The clip that ships, and one that says of itself, signed, that a generative model made it"
     sys.path[:0] = [str(ROOT/"tests")]
+    sys.path.insert(0, str(ROOT/"tests"))
     from test_origin import Clips
     drawn = Clips(folder)
     return {"the sample": ROOT/"nbs/samples/animated_photograph.mp4", "signed as generated": drawn.signed}
