@@ -65,7 +65,7 @@ def test_more_than_1024_connections_end_nothing(tmp_path):
     "`select` can't wait for descriptor 1024: the process ended"
     code = "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (4000, r.getrlimit(r.RLIMIT_NOFILE)[1]))\n" + MANY.format(tests=str(Path(__file__).parent))
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, timeout=90)
-    assert done.stdout.split()[:1] == ["200"] and int(done.stdout.split()[1]) > 1100, done.stdout + done.stderr[-2000:]
+    assert done.stdout.split()[:1] == ["200"] and int(done.stdout.split()[1]) >= 1100, done.stdout + done.stderr[-2000:]
 
 
 def test_a_limit_over_the_descriptors_is_told_at_start(tmp_path):
