@@ -346,6 +346,15 @@ def _predict(self:Detector, path, **how):
     verdict = self.verdict(path, seen, {k: round(t, 1) for k, t in timings.items()})
     return replace(verdict, origin=origin(path))
 
+# %% ../nbs/api/43_detector.ipynb #6404f58f
+def _covered(spans):
+    "Seconds that windows cover; where two overlap, once"
+    seconds, reached = 0.0, -np.inf
+    for start, end in sorted(map(tuple, spans)):
+        seconds += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return float(seconds)
+
 # %% ../nbs/api/43_detector.ipynb #3c1f2955
 def _verdict(self:_Steps, path, seen, timings, part):
     b, v = self.bundle, seen.features
@@ -357,7 +366,7 @@ def _verdict(self:_Steps, path, seen, timings, part):
     decision = decide(p, b.band, declined=mixed or reason is not None)
     if not reason and decision.label == INCONCLUSIVE: reason = _undecided(b.band, passages if mixed else (), duration)
     pieces = _pieces(passages or (Passage(begin, end, decision.label, p),)) if not reason or reason.code in ("band", "mixed") else ()
-    looked = float((spans[:, 1] - spans[:, 0]).sum())
+    looked = _covered(spans)
     notes = (*_warnings(v, b.sampling), *filter(None, [looked_at(looked, duration), _doubtful(seen, b, decision.label)]))
     return Verdict(os.fspath(path), decision.label, decision.leans, round(p, 4), round(max(p, 1 - p), 4), reason and reason.words, _timeline(spans, seen.scores[seen.judged]), b.name, notes, timings or {},
         reason and reason.code, round(duration, 3), round(looked, 3), pieces, passages_in_words(pieces, duration) or decision.words, _wrong(b, decision.label, passages), what_next(decision.label, reason and reason.code))
