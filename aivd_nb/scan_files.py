@@ -12,6 +12,7 @@ import glob
 import hashlib
 import os
 import random
+import re
 import stat
 import tempfile
 import time
@@ -19,6 +20,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 from .core import ConfigError
@@ -69,13 +71,13 @@ def is_video(
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES and not name.startswith(".")
 
 # %% ../nbs/api/60_scan_files.ipynb #63685a11
-def _listed(folder):
-    "Sorted names of the videos and of the folders in a folder"
+def _listed(folder, follow=False):
+    "Sorted names of the videos and of the folders in a folder; links to folders are folders where they are followed"
     videos, folders = [], []
     with os.scandir(folder) as found:
         for e in found:
             if e.name.startswith("."): continue
-            if _is_folder(e, False): folders.append(e.name)
+            if _is_folder(e, follow): folders.append(e.name)
             elif is_video(e.name) and not _is_folder(e, True): videos.append(e.name)
     return sorted(videos), sorted(folders)
 
@@ -95,15 +97,16 @@ def _unlisted(folder, e):
             "Check its permissions and the drive"))
 
 # %% ../nbs/api/60_scan_files.ipynb #d5e2d16c
-def _walk(folder):
-    "Videos below a folder, one folder after the other"
+def _walk(folder, enter=lambda folder: True, links=0):
+    "Videos below a folder, one folder after the other; those that `enter` refuses are left out, and links lead on for the first `links` levels"
     try:
-        videos, folders = _listed(folder)
+        videos, folders = _listed(folder, links > 0)
     except OSError as e:
         yield _unlisted(folder, e)
         return
     yield from (local_entry(os.path.join(folder, n)) for n in videos)
-    for n in folders: yield from _walk(os.path.join(folder, n))
+    for below in (os.path.join(folder, n) for n in folders):
+        if enter(below): yield from _walk(below, enter, links - 1)
 
 # %% ../nbs/api/60_scan_files.ipynb #b8aa1d38
 def _is_address(path): return "://" in str(path)
@@ -176,13 +179,28 @@ def _find(source):
     elif os.path.lexists(source) or not glob.has_magic(source): yield local_entry(source)
     else: yield from _matched(source)
 
+# %% ../nbs/api/60_scan_files.ipynb #759adfa5
+def _fitting(pattern):
+    "A function that tells whether a path fits a glob"
+    from fsspec.utils import glob_translate
+    try:
+        return re.compile(glob_translate(str(pattern))).match
+    except ValueError as e:
+        raise ConfigError(pattern, "has ** beside other signs", "Put ** between two slashes, as in videos/**/*.mp4") from e
+
 # %% ../nbs/api/60_scan_files.ipynb #2aac08da
 def _matched(pattern):
-    "Videos that a glob matches; `**` follows no links to folders"
+    "Videos that a glob matches, and the folders that it leads into and that can't be listed; `**` follows no links to folders"
     pattern = Path(os.path.abspath(pattern))
     fixed = next(p for p in pattern.parents if not glob.has_magic(str(p)))
-    for p in fixed.glob(str(pattern.relative_to(fixed))):
-        if is_video(p) and not any(n.startswith(".") for n in p.relative_to(fixed).parts) and not p.is_dir(): yield local_entry(p)
+    parts = pattern.relative_to(fixed).parts
+    named = parts.index("**") if "**" in parts else len(parts) - 1 # levels of folders whose names the glob tells
+    fits = _fitting(pattern)
+    def enter(folder):
+        names = Path(folder).relative_to(fixed).parts
+        return (len(names) <= named or "**" in parts) and all(map(fnmatchcase, names, parts[:named]))
+    for e in _walk(str(fixed), enter, named) if fixed.is_dir() else ():
+        if fits(e.path) or e.problem and e.problem[0] == "unlisted": yield e
 
 # %% ../nbs/api/60_scan_files.ipynb #08947003
 def _from_manifest(file):

@@ -369,6 +369,48 @@ def test_a_folder_that_cannot_be_listed_is_a_row_and_an_exit_code(tmp_path, clip
     assert CliRunner().invoke(cli.main, ["scan", str(lib), "--out", str(tmp_path/"out")]).exit_code == 1
 
 
+def test_a_glob_tells_of_the_folders_that_it_cannot_list(tmp_path, clip, monkeypatch):
+    "`**` went by a closed folder in silence"
+    from aivd_nb.scan_files import list_videos
+    real = os.scandir
+    for name in ("a.mp4", "deep/b.mp4", "closed/c.mp4", "deep/closed/d.mp4", "other/e.mov", ".hidden/f.mp4"):
+        (tmp_path/"lib"/name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path/"lib"/name).write_bytes(clip)
+    (tmp_path/"lib"/"link").symlink_to("deep")
+    def scandir(path):
+        if not isinstance(path, int) and Path(path).name == "closed": raise PermissionError(13, "Permission denied")
+        return real(path)
+    monkeypatch.setattr(os, "scandir", scandir) # root may list everything
+    def found(pattern): return [("! " if e.problem else "") + str(Path(e.path).relative_to(tmp_path/"lib")) for e in list_videos([tmp_path/"lib"/pattern])]
+    assert found("**/*.mp4") == ["a.mp4", "! closed", "deep/b.mp4", "! deep/closed"]
+    assert found("*/*.mp4") == ["! closed", "deep/b.mp4", "link/b.mp4"]
+    assert found("*.mp4") == ["a.mp4"] and found("d*/*.mp4") == ["deep/b.mp4"] and found("[no]*/**/*") == ["other/e.mov"]
+    assert found("nothing/**/*.mp4") == []
+    with pytest.raises(ConfigError, match=r"\*\*"): found("a**b/*.mp4")
+
+
+def test_a_track_without_a_fourcc_passes_no_list(tmp_path, clip):
+    "What the container doesn't name is no codec that was allowed"
+    import av
+    from aivd_nb.core import VideoError
+    from aivd_nb.tracks import Limits
+    from aivd_nb.video import VideoReader
+    (tmp_path/"a.mp4").write_bytes(clip)
+    with av.open(str(tmp_path/"a.mp4")) as source, av.open(str(tmp_path/"a.avi"), "w") as out:
+        track = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is None: continue
+            packet.stream = track
+            out.mux(packet)
+    named = (tmp_path/"a.avi").read_bytes()
+    with VideoReader(tmp_path/"a.avi", limits=Limits(codecs=("mpeg4",))) as video: assert next(video.frames([0]))
+    for fourcc in (b"\0\0\0\0", b"zzzz"):
+        (tmp_path/"b.avi").write_bytes(named.replace(b"FMP4", fourcc).replace(b"fmp4", fourcc))
+        for codecs in (("mpeg4",), ("vp9",)):
+            with pytest.raises(VideoError) as e, VideoReader(tmp_path/"b.avi", limits=Limits(codecs=codecs)) as video: next(video.frames([0]))
+            assert e.value.code == "codec"
+
+
 def test_a_manifest_connects_to_nothing_but_what_it_may(tmp_path, clip):
     "Protocols by name, no chains; each is its own row, and nobody connects"
     (tmp_path/"a.mp4").write_bytes(clip)
