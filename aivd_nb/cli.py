@@ -73,18 +73,24 @@ def _check_forms(clips, as_json, as_csv, shots):
     if as_json and as_csv: raise click.UsageError("Give --json or --csv, not both")
     if shots and any(map(is_link, clips)): raise click.UsageError("--shots cuts files; download what the link leads to first")
 
+# %% ../nbs/api/86_cli.ipynb #308d74d1
+def _kept(results, report, detector):
+    "The results, and in the end the report where one is asked for; only then are its modules read"
+    if report is None: return results
+    from aivd_nb.clip_report import reported
+    return reported(results, report, detector)
+
 # %% ../nbs/api/86_cli.ipynb #2036aa85
 def _predict(clips, as_json, as_csv, shots, fail_on, report, **how):
     "The `predict` command's work; gives its exit code"
     from aivd_nb.answers import answers, csv_row
-    from aivd_nb.clip_report import reported
     from aivd_nb.terminal import with_names
     clips, results = find_clips(clips), []
     _check_forms(clips, as_json, as_csv, shots)
     detector, show = _detector(**how), _printer(as_json, as_csv)
     if as_csv: say(csv_row())
     found = with_names(answers(detector, clips, shots), [c.file if isinstance(c, VideoError) else c for c in clips])
-    for r in reported(chain.from_iterable(found), report, detector):
+    for r in _kept(chain.from_iterable(found), report, detector):
         show(r)
         results.append(r)
     if not (as_json or as_csv): _conclude(results, detector.bundle.name)

@@ -271,7 +271,7 @@ def _evaluate(labels_csv, out, bundle, only, **more):
 
 # %% ../nbs/api/85_cli_train.ipynb #d0ad982a
 _both = "May be given twice; one whose weights are not at hand is left out."
-_two = ["mobilenetv2", "efficientnet_lite0"]
+_two = ["efficientnet_lite0", "mobilenetv2"]
 _bundles_option = click.option("--bundle", "-b", "bundles", multiple=True, default=_two, show_default=True, type=click.Path(), help=_both)
 
 # %% ../nbs/api/85_cli_train.ipynb #354dbd8c

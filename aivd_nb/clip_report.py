@@ -221,11 +221,10 @@ def _is_report(file):
 # %% ../nbs/api/77_clip_report.ipynb #f2e86d46
 def reported(
     results:Iterable, # `Verdict` and `Failure`, as they come
-    file, # HTML file to make or replace; None: no report
+    file, # HTML file to make or replace
     detector, # that gives them
 ) -> Iterator: # the same
     "Hand on results, and write a report of them in the end"
-    if file is None: return (yield from results)
     file, about, kept = check_report_file(file), describe(detector), []
     for r in results:
         kept.append(look_again(r, about["id"], detector.limits))
