@@ -65,7 +65,7 @@ def _figures(b):
     test = (b.metrics.get("test") or {}).get("figures", {})
     rows = [f"| {label} | {_number(folds.get(k))} | {_number(test.get(k))} |" for k, label in _NAMES.items() if k in folds or k in test]
     trained = f"{folds.get('on', 'held out in training')}, n = {folds.get('n', '–')}"
-    head = f"| figure (95 % interval over sources) | {trained} | test, n = {_test_n(b)} |"
+    head = f"| figure (95 % interval over sources) | {trained} | test, by the recipe trained without it, n = {_test_n(b)} |"
     return "\n".join([head, "|:--|:--|:--|", *rows])
 
 def _test_n(b): return (b.metrics.get("test") or {}).get("about", {}).get("scored", "–")
@@ -97,7 +97,7 @@ def _false_alarms(b):
     if not called: return f"{fitted} No test has been recorded."
     value, low, high, n = called
     interval = f" (95 % interval over sources {percent(low, 1)} – {percent(high, 1)})" if None not in (low, high) else ""
-    return (f"{fitted} On the {n} real clips of the test, which chose nothing, **{percent(value, 1)}** were called AI-Generated{interval}; "
+    return (f"{fitted} Of the {n} real clips of the test, which chose nothing, the recipe trained without them called **{percent(value, 1)}** AI-Generated{interval}; "
         f"a rate under {percent(1/n, 1)} can't be seen on so few.")
 
 # %% ../nbs/api/37_card.ipynb #829aba35

@@ -6,6 +6,7 @@
 __all__ = ['mission_runs', 'fast_logits', 'fold_logits', 'leave_out_rows', 'leave_out_table', 'real_vs_real']
 
 # %% ../nbs/api/39_protocols.ipynb #d694e530
+from dataclasses import replace
 from itertools import combinations
 
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from .calibration import sigmoid
 from .core import ConfigError, SplitError, require
 from .metrics import Interval, auc, bootstrap_interval
 from .splits import check_leak, grouped_folds, grouped_split, leave_one_generator_out, stratified_split
-from .train import Sequences, TrainConfig, clip_weights, head_logits, train_heads
+from .train import Sequences, TrainConfig, clip_weights, fit_rows, head_logits
 
 # %% ../nbs/api/39_protocols.ipynb #afd85d3f
 if TYPE_CHECKING: import pandas
@@ -39,19 +40,13 @@ def mission_runs(
     for seed in seeds:
         a, b = (part.sort_index() for part in _CUTS[split](df, test_size=0.2, seed=seed))
         if split == "grouped": check_leak(a, b)
-        found.append(b.assign(probability=sigmoid(_fit_and_score(a, b, seq, head, train, seed)), seed=seed))
+        found.append(b.assign(probability=sigmoid(_fit_and_score(df, a, b, seq, head, train, seed)), seed=seed))
     return pd.concat(found, ignore_index=True)
 
 # %% ../nbs/api/39_protocols.ipynb #701cd051
-def _fit_and_score(a, b, seq, head, train, seed):
-    "Logits of the clips of table `b` from heads trained on table `a`"
-    from dataclasses import replace
-    rows = seq.of(a.index)
-    y = a["label"].reindex(range(seq.n_clips)).to_numpy()[seq.clip[rows]]
-    w = np.zeros(seq.n_clips)
-    w[a.index] = clip_weights(a["label"].to_numpy(), a["group"].to_numpy() if train.balance else None)
-    w = (w / np.maximum(np.bincount(seq.clip, minlength=seq.n_clips), 1))[seq.clip[rows]]
-    model, _ = train_heads(head, replace(train, seed=seed), seq.x[rows], y, w / w.mean())
+def _fit_and_score(df, a, b, seq, head, train, seed):
+    "Logits of the clips of table `b` from a head trained on table `a`, two parts of `df`"
+    model, _ = fit_rows(head, replace(train, seed=seed), seq, None, df, a.index.to_numpy())
     judged = seq.of(b.index)
     z = np.zeros(len(seq.x))
     z[judged] = head_logits(model, seq.x[judged])

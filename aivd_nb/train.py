@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TrainConfig', 'Sequences', 'extract', 'augmented', 'recoded', 'clip_weights', 'train_head', 'train_heads',
-           'head_logits', 'out_of_fold_windows', 'out_of_fold', 'Fit', 'fit', 'training_copies', 'scored_clips',
-           'fit_passages_of', 'training_notes']
+           'head_logits', 'out_of_fold_windows', 'out_of_fold', 'fit_rows', 'Fit', 'fit', 'training_copies',
+           'scored_clips', 'fit_passages_of', 'training_notes']
 
 # %% ../nbs/api/36_train.ipynb #8403f679
 import random
@@ -184,7 +184,7 @@ def out_of_fold_windows(
     "Logits of every window from heads that saw neither its clip nor the clip's source"
     z = np.full(len(seq.x), np.nan)
     for a, b in grouped_folds(df, k, seed=train.seed):
-        head, _ = _fit_rows(cfg, train, seq, extra, df, a.index.to_numpy())
+        head, _ = fit_rows(cfg, train, seq, extra, df, a.index.to_numpy())
         held = seq.of(b.index.to_numpy())
         z[held] = head_logits(head, seq.x[held])
     return z
@@ -205,8 +205,17 @@ def _scatter(head, seq, rows):
     return z
 
 # %% ../nbs/api/36_train.ipynb #c467bd0c
-def _fit_rows(cfg, train, seq, extra, df, rows, watch=None, progress=False):
-    "Train on the clips in `rows`, with their copies"
+def fit_rows(
+    cfg:HeadConfig,
+    train:TrainConfig,
+    seq:Sequences, # of all clips
+    extra:Sequences|None, # of their copies; None: no copies
+    df:"pandas.DataFrame", # all clips: `label`, and `group` where sources are balanced
+    rows, # places of the clips in `df` that teach
+    watch=None, # places of the clips that validate; None: nothing does
+    progress:bool=False, # show a bar
+) -> tuple: # (Keras head, history)
+    "Train a head on some of the clips, whatever kind the settings ask for"
     y = df["label"].to_numpy()
     w = np.zeros(len(df))
     w[rows] = clip_weights(y[rows], df["group"].to_numpy()[rows] if train.balance else None)
@@ -299,7 +308,7 @@ def _fit_folds(head, train, seq, extra, df, folds, progress):
     "Scores from grouped folds, the head from all clips"
     z = out_of_fold_windows(head, train, seq, df, folds, extra)
     rows = np.arange(len(df))
-    model, history = _fit_rows(head, train, seq, extra, df, rows, None, progress)
+    model, history = fit_rows(head, train, seq, extra, df, rows, None, progress)
     return model, history, rows, z
 
 # %% ../nbs/api/36_train.ipynb #cb95dffd
@@ -366,7 +375,7 @@ def _fit_split(head, train, seq, extra, df, folds, progress):
     "One 80/20 split; the 20 are scored"
     split = grouped_split if "group" in df else stratified_split
     a, b = (part.index.to_numpy() for part in split(df, test_size=train.test_size, seed=train.seed))
-    model, history = _fit_rows(head, train, seq, extra, df, a, b, progress)
+    model, history = fit_rows(head, train, seq, extra, df, a, b, progress)
     return model, history, b, _scatter(model, seq, b)
 
 # %% ../nbs/api/36_train.ipynb #7b7853ee
