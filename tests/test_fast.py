@@ -49,9 +49,17 @@ def test_predict_leaves_tensorflow_alone(tmp_path):
     code = ("import sys, aivd_nb.cli\n"
             "try: aivd_nb.cli.main(['predict', '--no-cache', '--bundle', 'efficientnet_lite0', sys.argv[1]])\n"
             "except SystemExit as e: print('exit', e.code)\n"
-            "print('heavy', [m for m in ('tensorflow', 'keras', 'pandas', 'sklearn', 'matplotlib', 'flask') if m in sys.modules])")
+            "print('heavy', [m for m in ('tensorflow', 'keras', 'pandas', 'sklearn', 'matplotlib', 'flask', 'aivd_nb.jobs', 'aivd_nb.sandbox') if m in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code, str(clip)], capture_output=True, text=True)
     assert "exit 0" in done.stdout and "heavy []" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("code", ["import aivd_nb", "from aivd_nb import Failure, AivdError", "from aivd_nb.cli import main; main(['--help'], standalone_mode=False)"])
+def test_what_is_not_needed_is_not_imported(code):
+    "Milliseconds, where numpy, OpenCV, PyAV and ONNX Runtime take a quarter of a second"
+    heavy = "('numpy', 'cv2', 'av', 'onnxruntime', 'pyarrow', 'flask', 'jinja2')"
+    done = subprocess.run([sys.executable, "-c", f"import sys; {code}; print('heavy', [m for m in {heavy} if m in sys.modules])"], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1:] == ["heavy []"], done.stdout + done.stderr
 
 
 def test_many_give_the_verdicts_of_one(tmp_path):
