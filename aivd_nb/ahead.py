@@ -25,8 +25,8 @@ class Pulse:
         outer:threading.Event|None=None, # stops the thread, too
     ): self.at, self.stop, self.outer = time.monotonic(), threading.Event(), outer
     @property
-    def stopped(self): return self.stop.is_set() or self.outer is not None and self.outer.is_set()
-    def __call__(self):
+    def stopped(self) -> bool: return self.stop.is_set() or self.outer is not None and self.outer.is_set()
+    def __call__(self) -> None:
         if self.stopped: raise Stopped
         self.at = time.monotonic()
 
@@ -88,7 +88,7 @@ def _drain(q, pulse, patience, thread):
 
 # %% ../nbs/api/24_ahead.ipynb #23c4328c
 def prefetch(
-    iterable, # what to run ahead in a thread
+    iterable:Iterable, # what to run ahead in a thread
     ahead:int=2, # items that may wait
     pulse:Pulse|None=None, # that the iterable beats, where it can
     patience:float=math.inf, # seconds without a beat after which `TimeoutError` is raised and the thread abandoned

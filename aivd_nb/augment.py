@@ -8,6 +8,7 @@ __all__ = ['Augment', 'draw_augment', 'h264', 'gif', 'draw_encoding', 'encoded']
 # %% ../nbs/api/20_augment.ipynb #420f3109
 import hashlib
 import json
+import os
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class Augment:
     scale: float = 1.0 # down to this share of the size and back up
     blur: float = 0.0 # standard deviation in pixels
     jpeg: int = 0 # quality 1 … 100; 0: none
-    def __call__(self, image): # RGB uint8 (height, width, 3) → the same shape
+    def __call__(self, image:np.ndarray) -> np.ndarray: # RGB uint8 (height, width, 3) → the same shape
         for step in (_flip, _turn, _rescale, _blur, _light, _jpeg): image = step(self, image)
         return image
 
@@ -58,7 +59,7 @@ def _jpeg(a, image):
 
 # %% ../nbs/api/20_augment.ipynb #209b594b
 def draw_augment(
-    rng, # NumPy generator
+    rng:random.Random|np.random.Generator, # NumPy generator
 ) -> Augment:
     "A random alteration: flip, rotation and brightness, and with a chance of two thirds one to three of what platforms do"
     steps = rng.random(3) < (0.5, 0.2, 0.5)
@@ -69,7 +70,7 @@ def draw_augment(
 # %% ../nbs/api/20_augment.ipynb #6d3a5e1b
 def h264(
     crf:int, # constant rate factor: 18 is as good as the source, 40 is poor
-    *filters, # ffmpeg's arguments before the encoder
+    *filters:str, # ffmpeg's arguments before the encoder
 ) -> tuple:
     "ffmpeg's output arguments for H.264 without sound"
     return (*filters, "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-crf", crf, "-an", "-threads", 1)
@@ -108,9 +109,9 @@ def draw_encoding(
 
 # %% ../nbs/api/20_augment.ipynb #0ddfa532
 def encoded(
-    path, # a clip
+    path:str|os.PathLike, # a clip
     passes:tuple, # ((suffix, ffmpeg's output arguments), …)
-    folder=None, # where the result is kept; None: `encoded` in the cache folder
+    folder:str|os.PathLike|None=None, # where the result is kept; None: `encoded` in the cache folder
 ) -> Path: # .mp4
     "The clip, encoded once for each pass; what is there already is not made again"
     key = json.dumps([file_digest(path), passes, ffmpeg_version()])

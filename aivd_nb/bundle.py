@@ -7,10 +7,12 @@ __all__ = ['Bundle', 'tool_versions', 'write_json', 'save_bundle', 'list_bundles
 
 # %% ../nbs/api/35_bundle.ipynb #ab9588d0
 import json
+import os
 import platform
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 import aivd_nb
 from .calibration import Band, Calibrator, OodGate
 from .core import AivdError, BundleError, atomic_write, file_digest
@@ -79,8 +81,8 @@ def _to_dict(bundle, folder):
 # %% ../nbs/api/35_bundle.ipynb #f3ab6b79
 def write_json(
     bundle:Bundle,
-    folder, # holds the networks already
-):
+    folder:str|os.PathLike, # holds the networks already
+) -> None:
     "Write `bundle.json` with the digests of the files beside it (after new calibration or metrics, for example)"
     d = {"format": _FORMAT, **_to_dict(bundle, folder)}
     with atomic_write(Path(folder)/"bundle.json") as tmp:
@@ -89,9 +91,9 @@ def write_json(
 # %% ../nbs/api/35_bundle.ipynb #fdb700dd
 def save_bundle(
     bundle:Bundle, # its `folder` doesn't matter
-    folder, # made where it is missing; a bundle in it is replaced
-    head, # Keras head
-    cnn=None, # .onnx file of an own CNN, copied in
+    folder:str|os.PathLike, # made where it is missing; a bundle in it is replaced
+    head:Any, # Keras head
+    cnn:str|os.PathLike|None=None, # .onnx file of an own CNN, copied in
 ) -> Path: # the folder
     "Write a bundle; the JSON comes last, so that a folder with a JSON is a whole bundle"
     from aivd_nb.featurizers import export_onnx
@@ -112,7 +114,7 @@ def list_bundles() -> list[str]: # sorted names
 
 # %% ../nbs/api/35_bundle.ipynb #c773b04b
 def find_bundle(
-    name, # a folder, or the name of a bundle that ships with the package
+    name:str|os.PathLike, # a folder, or the name of a bundle that ships with the package
 ) -> Path:
     "The folder of a bundle"
     shipped = Path(aivd_nb.__file__).parent/"bundles"/str(name)
@@ -159,7 +161,7 @@ def _from_dict(folder, d):
 
 # %% ../nbs/api/35_bundle.ipynb #f1c733d0
 def load_bundle(
-    name, # a folder, or the name of a bundle that ships with the package
+    name:str|os.PathLike, # a folder, or the name of a bundle that ships with the package
 ) -> Bundle:
     "Read a bundle and check it: format, fields, digests of its files"
     folder = find_bundle(name)

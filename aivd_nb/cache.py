@@ -10,12 +10,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 import numpy as np
 from .core import ConfigError, atomic_write, cache_dir
 
 # %% ../nbs/api/23_cache.ipynb #c7f26686
 def cache_key(
-    **parts, # anything that JSON can hold; all of it counts
+    **parts:Any, # anything that JSON can hold; all of it counts
 ) -> str: # 64 hexadecimal digits
     "Digest of named parts, whatever their order"
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -26,13 +27,13 @@ class FeatureCache:
     "Named arrays on disk, one `.npz` a key; after a write that failed, it keeps nothing more"
     folder: Path|None = None # None: `features` in the cache folder
     problem: str|None = None # why nothing can be kept
-    def path(self, key): return Path(self.folder or cache_dir()/"features")/key[:2]/f"{key}.npz"
-    def get(self, key):
+    def path(self, key:str) -> Path: return Path(self.folder or cache_dir()/"features")/key[:2]/f"{key}.npz"
+    def get(self, key:str) -> dict[str, np.ndarray]|None:
         try:
             with np.load(self.path(key), allow_pickle=False) as z: return {k: z[k] for k in z.files}
         except Exception:
             return None # whatever lies there: what can't be read is made again
-    def put(self, key, **arrays):
+    def put(self, key:str, **arrays:np.ndarray) -> None:
         if self.problem: return
         try:
             self._write(key, arrays)

@@ -8,9 +8,10 @@ __all__ = ['REAL', 'AI', 'INCONCLUSIVE', 'sigmoid', 'logit', 'Calibrator', 'grou
 
 # %% ../nbs/api/33_calibration.ipynb #24fed3d4
 import base64
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
@@ -38,14 +39,14 @@ def _finite(name, **values):
 
 # %% ../nbs/api/33_calibration.ipynb #5063bc2a
 def sigmoid(
-    z, # logits, any shape
+    z:float|Sequence|np.ndarray, # logits, any shape
 ) -> "numpy.ndarray": # float64, between 0 and 1
     "Logistic function that overflows nowhere"
     return np.exp(-np.logaddexp(0, -np.asarray(z, dtype=np.float64)))
 
 # %% ../nbs/api/33_calibration.ipynb #52efb03f
 def logit(
-    p, # probabilities; 0 and 1 are taken as 1e-9 and 1 − 1e-9
+    p:float|Sequence|np.ndarray, # probabilities; 0 and 1 are taken as 1e-9 and 1 − 1e-9
 ) -> "numpy.ndarray": # float64, at most ±20.7
     "Inverse of `sigmoid`, finite everywhere"
     p = np.clip(np.asarray(p, dtype=np.float64), 1e-9, 1 - 1e-9)
@@ -62,15 +63,15 @@ class Calibrator:
         if self.scale <= 0:
             raise ConfigError("Calibrator", f"scale {self.scale} is not positive",
                 "A head that ranks the wrong way round can't be calibrated")
-    def __call__(self, logits): return sigmoid(self.scale*np.asarray(logits, dtype=np.float64) + self.bias)
+    def __call__(self, logits:float|Sequence|np.ndarray) -> np.ndarray: return sigmoid(self.scale*np.asarray(logits, dtype=np.float64) + self.bias)
     def to_json(self) -> dict: return asdict(self)
     @classmethod
-    def from_json(cls, d:dict): return _from_json(cls, d)
+    def from_json(cls, d:dict) -> Self: return _from_json(cls, d)
 
 # %% ../nbs/api/33_calibration.ipynb #a0e02d5b
 def group_weights(
-    y, # labels (n,)
-    groups, # the source of each clip (n,)
+    y:Sequence|np.ndarray, # labels (n,)
+    groups:Sequence|np.ndarray, # the source of each clip (n,)
 ) -> "numpy.ndarray": # float64 (n,), mean 1 within each class
     "Weights under which every source of a class counts alike"
     y, w = np.asarray(y), np.zeros(len(y))
@@ -82,10 +83,10 @@ def group_weights(
 
 # %% ../nbs/api/33_calibration.ipynb #ca09dd7b
 def fit_calibrator(
-    logits, # of clips that trained nothing (n,)
-    y, # their labels (n,)
-    groups=None, # the source of each; given, every source of a class counts alike
-    sample_weight=None, # further weights (n,)
+    logits:Sequence|np.ndarray, # of clips that trained nothing (n,)
+    y:Sequence|np.ndarray, # their labels (n,)
+    groups:Sequence|np.ndarray|None=None, # the source of each; given, every source of a class counts alike
+    sample_weight:np.ndarray|None=None, # further weights (n,)
     ridge:float=1.0, # pull of the scale towards 1, in clips
 ) -> Calibrator: # finite, with a positive scale
     "Fit scale and bias on held-out clips"
@@ -132,7 +133,7 @@ class Band:
             raise ConfigError("Band", f"real={self.real}, ai={self.ai} don't enclose 0.5", "Give real ≤ 0.5 ≤ ai")
     def to_json(self) -> dict: return asdict(self)
     @classmethod
-    def from_json(cls, d:dict): return _from_json(cls, d)
+    def from_json(cls, d:dict) -> Self: return _from_json(cls, d)
 
 # %% ../nbs/api/33_calibration.ipynb #0aa3ff2d
 class Decision(NamedTuple):
@@ -169,9 +170,9 @@ def _threshold_above(
 
 # %% ../nbs/api/33_calibration.ipynb #733b64f6
 def fit_band(
-    p, # calibrated probabilities of clips that trained nothing
-    y, # their labels
-    groups=None, # the source of each; given, the limits hold for sources that count alike, too
+    p:Sequence|np.ndarray, # calibrated probabilities of clips that trained nothing
+    y:Sequence|np.ndarray, # their labels
+    groups:Sequence|np.ndarray|None=None, # the source of each; given, the limits hold for sources that count alike, too
     max_false_alarm:float=0.05, # share of real clips that may be called AI
     max_missed:float=0.1, # share of AI clips that may be called Real
 ) -> Band: # with the counts it was fitted on
@@ -188,8 +189,8 @@ def fit_band(
 
 # %% ../nbs/api/33_calibration.ipynb #7ce0d254
 def verdicts_by_kind(
-    p, # calibrated probabilities of AI clips that trained nothing
-    kinds, # the kind of each
+    p:Sequence|np.ndarray, # calibrated probabilities of AI clips that trained nothing
+    kinds:Sequence|np.ndarray, # the kind of each
     band:Band,
     least:int=20, # kinds with fewer clips are left out
 ) -> dict: # kind → (clips, share called AI-Generated, share called Real); the most often called Real first
@@ -242,7 +243,7 @@ class OodGate:
         if not (np.asarray(self.spread) > 0).all(): raise ConfigError("OodGate", "a spread is not positive", "Fit it with fit_ood")
     def to_json(self) -> dict: return {k: _pack(v) if isinstance(v, np.ndarray) else v for k, v in vars(self).items()}
     @classmethod
-    def from_json(cls, d:dict): return _from_json(cls, d, ("mean", "spread", "whiten"))
+    def from_json(cls, d:dict) -> Self: return _from_json(cls, d, ("mean", "spread", "whiten"))
 
 # %% ../nbs/api/33_calibration.ipynb #eeca2329
 def _whitened(gate, features):
@@ -256,7 +257,7 @@ def _whitened(gate, features):
 # %% ../nbs/api/33_calibration.ipynb #fd4a77e8
 def ood_distance(
     gate:OodGate,
-    features, # pooled over a clip's frames: (dim,), or (n, dim)
+    features:np.ndarray, # pooled over a clip's frames: (dim,), or (n, dim)
 ) -> "numpy.ndarray": # float64 (n,); about 1 for a clip like the training clips; infinite where a feature is not finite
     "How far clips are from the training clips"
     w = _whitened(gate, np.nan_to_num(features, nan=0, posinf=0, neginf=0)).astype(np.float64)
@@ -266,15 +267,15 @@ def ood_distance(
 # %% ../nbs/api/33_calibration.ipynb #cb22a15e
 def is_ood(
     gate:OodGate,
-    features, # pooled over a clip's frames: (dim,), or (n, dim)
+    features:np.ndarray, # pooled over a clip's frames: (dim,), or (n, dim)
 ) -> "numpy.ndarray": # bool (n,)
     "Which clips are unlike anything in training"
     return ood_distance(gate, features) >= gate.threshold
 
 # %% ../nbs/api/33_calibration.ipynb #74d3ec53
 def fit_ood(
-    features, # of training clips, real and AI, pooled over frames: (n, dim)
-    held_out, # of clips that trained nothing: (m, dim)
+    features:np.ndarray, # of training clips, real and AI, pooled over frames: (n, dim)
+    held_out:np.ndarray, # of clips that trained nothing: (m, dim)
     quantile:float=0.99, # share of held-out clips that shall pass
     k:int=48, # size of the sketch; at most n/2 is used
 ) -> OodGate:

@@ -6,9 +6,11 @@
 __all__ = ['record_test', 'record_kinds', 'card', 'card_page', 'write_cards']
 
 # %% ../nbs/api/37_card.ipynb #1d37d309
+import os
 import textwrap
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aivd_nb
 from .bundle import Bundle, find_bundle, list_bundles, load_bundle, write_json
@@ -18,10 +20,12 @@ from .featurizers import get_backbone
 from .metrics import wilson_interval
 from .show import kind_name, percent
 
+if TYPE_CHECKING: import pandas
+
 # %% ../nbs/api/37_card.ipynb #fca1ff54
 def record_test(
-    name, # bundle folder, or the name of a bundle that ships
-    figures, # table with index figure and columns value, low, high, n, as in an `Evaluation`
+    name:str|os.PathLike, # bundle folder, or the name of a bundle that ships
+    figures:"pandas.DataFrame", # table with index figure and columns value, low, high, n, as in an `Evaluation`
     about:dict, # what it was measured on: counts, threshold, draws, seed
 ) -> Bundle: # as it is now
     "Write the figures of a test into a bundle's JSON; those of an earlier test are replaced"
@@ -33,8 +37,8 @@ def record_test(
 
 # %% ../nbs/api/37_card.ipynb #56c0de1e
 def record_kinds(
-    name, # bundle folder, or the name of a bundle that ships
-    held, # table of held-out clips: label, kind, probability
+    name:str|os.PathLike, # bundle folder, or the name of a bundle that ships
+    held:"pandas.DataFrame", # table of held-out clips: label, kind, probability
 ) -> Bundle: # as it is now
     "Write what is found and missed by kind of AI clip into a bundle's JSON, as training does where labels have the column `kind`"
     bundle, folder = load_bundle(name), find_bundle(name)
@@ -185,7 +189,7 @@ def _limits(b):
 
 # %% ../nbs/api/37_card.ipynb #3a64515a
 def card(
-    bundle, # a `Bundle`, a bundle folder or the name of a bundle that ships
+    bundle:Bundle|str|os.PathLike, # a `Bundle`, a bundle folder or the name of a bundle that ships
 ) -> str: # Markdown
     "The model card of a bundle"
     b = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
@@ -206,7 +210,7 @@ def card_page(
 
 # %% ../nbs/api/37_card.ipynb #d31b7732
 def write_cards(
-    folder="nbs/cards", # gets NAME.qmd of each bundle that ships; pages of bundles that don't ship any more go
+    folder:str|os.PathLike="nbs/cards", # gets NAME.qmd of each bundle that ships; pages of bundles that don't ship any more go
 ) -> list: # the files
     "Write the pages of all cards"
     folder = Path(folder)

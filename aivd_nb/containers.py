@@ -9,7 +9,7 @@ __all__ = ['KINDS', 'HEAD', 'INSIDE', 'sniff', 'Look', 'box_at', 'boxes', 'eleme
 # %% ../nbs/api/10_containers.ipynb #68d21db9
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 import numpy as np
 
 # %% ../nbs/api/10_containers.ipynb #870273ff
@@ -96,7 +96,7 @@ _DEPTH = 8
 class Look:
     "An open file, and how many headers may still be read from it"
     def __init__(self,
-        file, # binary, seekable
+        file:BinaryIO, # binary, seekable
         size:int, # of the file, bytes
         left:int=4000, # headers
         most:int=1 << 16, # bytes that `read` gives at most
@@ -247,7 +247,7 @@ _OUTLINES = {"mov": _iso, "matroska": _matroska, "asf": _asf, "avi": _avi}
 
 # %% ../nbs/api/10_containers.ipynb #9c5eefc6
 def outline(
-    file, # binary, seekable
+    file:BinaryIO, # binary, seekable
     kind:str, # of `sniff`
 ) -> Outline:
     "The outermost parts of a file, and the size that it says it has"
@@ -271,7 +271,7 @@ def _number(tkhd):
 
 # %% ../nbs/api/10_containers.ipynb #4f12e3cc
 def shown_after(
-    file, # binary, seekable: an mp4 or mov
+    file:BinaryIO, # binary, seekable: an mp4 or mov
     track:int, # its number in the file
     n:int, # pictures that it has
 ) -> np.ndarray|None: # (n,) int64, in the track's own clock; None where the file doesn't tell, or where fragments go on telling
@@ -288,7 +288,7 @@ def shown_after(
 
 # %% ../nbs/api/10_containers.ipynb #9c4f247d
 def track_sizes(
-    file, # binary, seekable: an mp4 or mov
+    file:BinaryIO, # binary, seekable: an mp4 or mov
 ) -> list: # of (width, height) in pixels on the screen; (0, 0) for sound
     "How large the tracks of a file are shown"
     file.seek(0, 2)

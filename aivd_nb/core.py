@@ -18,6 +18,7 @@ import os
 import random
 import sys
 import tempfile
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import IntEnum
@@ -30,7 +31,7 @@ class AivdError(Exception):
     "Something a person can put right: names the file, the problem and the remedy"
     code = "error"
     def __init__(self,
-        file, # the file or thing that is wrong
+        file:str|os.PathLike, # the file or thing that is wrong
         problem:str, # what is wrong with it
         remedy:str, # what to do about it
         code:str|None=None, # short name for programs; the class's own where none is given
@@ -174,8 +175,8 @@ class Label(IntEnum):
 _QUIET = {"ORT_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 
 def keep_quiet(
-    env=None, # mapping to change; None: this process's environment
-):
+    env:MutableMapping|None=None, # mapping to change; None: this process's environment
+) -> None:
     "Switch off what ONNX Runtime and Ray would tell their makers; it must be called before either is imported"
     (os.environ if env is None else env).update(_QUIET)
 
@@ -244,7 +245,7 @@ def import_keras() -> ModuleType: # `keras`, on TensorFlow
 
 # %% ../nbs/api/00_core.ipynb #c3454ed9
 def file_digest(
-    path, # file to read
+    path:str|os.PathLike, # file to read
 ) -> str: # 64 hexadecimal digits
     "SHA-256 of a file's content, in constant memory"
     with open(path, "rb") as f: return hashlib.file_digest(f, "sha256").hexdigest()
@@ -254,8 +255,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS) # a disk that take
 
 @contextmanager
 def atomic_write(
-    path, # the file to make or replace; its folder is made where it is missing
-):
+    path:str|os.PathLike, # the file to make or replace; its folder is made where it is missing
+) -> Iterator[Path]:
     "A temporary path beside `path`, renamed over it when the block ends well, removed when it does not"
     path, tmp = Path(path), None
     try:
@@ -329,7 +330,7 @@ if not os.path.exists(os.path.expanduser("~/.keras")): os.environ.setdefault("KE
 # %% ../nbs/api/00_core.ipynb #a4333e8e
 def seed_everything(
     seed:int, # 0 … 2³²−1
-):
+) -> None:
     "Seed Python, NumPy and (only where it is loaded already) Keras"
     import numpy as np
     random.seed(seed)

@@ -7,14 +7,19 @@ __all__ = ['CHECKPOINT_DIGEST', 'TAPS', 'find_checkpoint', 'read_checkpoint', 'f
            'calibration_squares', 'quantise', 'make_network']
 
 # %% ../nbs/api/26_efficientnet.ipynb #e7fbde77
+import os
 import pickle
 from collections import OrderedDict
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 import numpy as np
 from .core import WeightsError, atomic_write, file_digest, missing_extra
 from .video import VideoReader
 from .views import make_views
+
+if TYPE_CHECKING: import pandas
 
 # %% ../nbs/api/26_efficientnet.ipynb #e53ac83f
 CHECKPOINT_DIGEST = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -47,7 +52,7 @@ class _Unpickler(pickle.Unpickler):
 
 # %% ../nbs/api/26_efficientnet.ipynb #4305516f
 def read_checkpoint(
-    path, # .pth file of PyTorch's format before 1.6
+    path:str|os.PathLike, # .pth file of PyTorch's format before 1.6
 ) -> dict[str, np.ndarray]: # name → weights
     "The tensors of a checkpoint, read without PyTorch"
     with open(path, "rb") as f:
@@ -169,7 +174,7 @@ def _layers(graph, weights, size):
 def feature_graph(
     weights:dict[str, np.ndarray], # from `read_checkpoint`
     size:int=224, # side of a frame
-): # (onnx.ModelProto, ((tap, columns), …))
+) -> tuple: # (onnx.ModelProto, ((tap, columns), …))
     "The CNN up to its last pooling, read at the taps: frames (n, size, size, 3) in [0, 1] → features (n, 2912)"
     graph, outputs, widths = _Graph(), [], []
     for layer, x, channels in _layers(graph, weights, size):
@@ -184,7 +189,7 @@ def feature_graph(
 def classifier_graph(
     weights:dict[str, np.ndarray], # from `read_checkpoint`
     size:int=224, # side of a frame
-): # onnx.ModelProto
+) -> Any: # onnx.ModelProto
     "The whole ImageNet classifier, to prove the network right: frames (n, size, size, 3) in [0, 1] → logits (n, 1000)"
     graph = _Graph()
     *_, (_, x, _) = _layers(graph, weights, size)
@@ -194,7 +199,7 @@ def classifier_graph(
 
 # %% ../nbs/api/26_efficientnet.ipynb #06007dfa
 def calibration_squares(
-    df, # labels with `path`, `split` and `group`
+    df:"pandas.DataFrame", # labels with `path`, `split` and `group`
     n:int=128, # clips, each of another training source
     views:tuple=("square", "residual", "motion"), # all that the CNN will see
     size:int=224, # side of a square
@@ -220,10 +225,10 @@ class _Squares:
 
 # %% ../nbs/api/26_efficientnet.ipynb #3feff98e
 def quantise(
-    model, # from `feature_graph`
-    widths, # from `feature_graph`: kept in the file, so that columns are known by their layer
+    model:Any, # from `feature_graph`
+    widths:Sequence, # from `feature_graph`: kept in the file, so that columns are known by their layer
     squares:np.ndarray, # (n, size, size, 3) uint8, as the CNN will see them
-    path, # .onnx file to write
+    path:str|os.PathLike, # .onnx file to write
 ) -> Path:
     "Write the graph with its convolutions in 8-bit integers"
     import json
@@ -252,8 +257,8 @@ def _quantised(source, target, squares):
 
 # %% ../nbs/api/26_efficientnet.ipynb #18dfd276
 def make_network(
-    df, # labels of a collection, as from `read_labels`, with the columns split and group
-    path, # .onnx file to write
+    df:"pandas.DataFrame", # labels of a collection, as from `read_labels`, with the columns split and group
+    path:str|os.PathLike, # .onnx file to write
     seed:int=0, # of the choice of clips
 ) -> Path:
     "Make the CNN that ships"

@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
@@ -125,7 +125,7 @@ def _download(backbone):
 # %% ../nbs/api/22_featurizers.ipynb #92adecf5
 def find_weights(
     name:str, # backbone
-    path=None, # a weights file, or a folder that holds one; None: look around
+    path:str|os.PathLike|None=None, # a weights file, or a folder that holds one; None: look around
     download:bool=True, # let Keras download where nothing is at hand
 ) -> tuple[Path, str]: # the file and the last layer that it holds
     "Weights of a backbone: path given, `AIVD_WEIGHTS`, Keras' folder, Keras' download"
@@ -175,8 +175,8 @@ def _tapped(cnn, spec):
 # %% ../nbs/api/22_featurizers.ipynb #b26ce587
 def keras_model(
     spec:FeatureSpec, # backbone and taps; views don't matter here
-    weights=None, # file or folder, as for `find_weights`; "random" for tests
-):
+    weights:str|os.PathLike|None=None, # file or folder, as for `find_weights`; "random" for tests
+) -> Any:
     "The frozen Keras model (n, s, s, 3) in [0, 1] → (n, dim)"
     keras = import_keras()
     b = get_backbone(spec.backbone)
@@ -190,10 +190,10 @@ def keras_model(
 
 # %% ../nbs/api/22_featurizers.ipynb #8fee8314
 def export_onnx(
-    model, # Keras model with one input and one output
-    path, # .onnx file to write, atomically
+    model:Any, # Keras model with one input and one output
+    path:str|os.PathLike, # .onnx file to write, atomically
     widths:tuple=(), # ((tap, columns), …) of its output, kept in the file
-):
+) -> None:
     "Write a Keras model as ONNX with a free batch size"
     tf = require("tensorflow")
     tf2onnx = require("tf2onnx")
@@ -222,9 +222,9 @@ def _saturates() -> bool:
 
 # %% ../nbs/api/22_featurizers.ipynb #4cfe83e1
 def onnx_session(
-    path, # .onnx file
+    path:str|os.PathLike, # .onnx file
     threads:int|None=None, # that share a call; None: as many as the process may use
-):
+) -> Any:
     "An ONNX Runtime session on the CPU that respects the container's limits"
     import onnxruntime as ort
     ort.disable_telemetry_events() # for a process that imported it before this package, and for Windows
@@ -251,7 +251,7 @@ def fingerprint_image(
 
 # %% ../nbs/api/22_featurizers.ipynb #c0be4ae6
 def fingerprint_of(
-    features, # (1, dim): the answer to `fingerprint_image`
+    features:np.ndarray, # (1, dim): the answer to `fingerprint_image`
 ) -> tuple[float, ...]: # 32 numbers
     "Features reduced to 32 fixed cosine projections"
     f = np.asarray(features, np.float64).ravel()
@@ -259,7 +259,7 @@ def fingerprint_of(
     return tuple(float(round(v, 6)) for v in basis @ f / np.sqrt(f.size))
 
 # %% ../nbs/api/22_featurizers.ipynb #a9d32030
-def same_fingerprint(a, b, tolerance:float=1e-2) -> bool:
+def same_fingerprint(a:Sequence, b:Sequence, tolerance:float=1e-2) -> bool:
     "Whether two fingerprints tell of one function, rounding apart"
     a, b = np.asarray(a), np.asarray(b)
     return a.shape == b.shape and bool(np.abs(a - b).max() <= tolerance * max(np.abs(a).max(), 1e-6))
@@ -295,7 +295,7 @@ class Featurizer:
         return tuple((view, layer, int(n)) for view in self.spec.views for layer, n in taps)
 
     def check_fingerprint(self,
-        wanted, # the 32 numbers of the features that a head was trained on
+        wanted:Sequence, # the 32 numbers of the features that a head was trained on
         source:str="this bundle", # who asks
     ) -> None:
         "Refuse features that are not those a head was trained on"
@@ -365,7 +365,7 @@ def _shrinking():
 # %% ../nbs/api/22_featurizers.ipynb #c3a6c909
 def create(
     spec:FeatureSpec, # backbone and taps
-    weights=None, # file or folder; an .onnx file is used as it is
+    weights:str|os.PathLike|None=None, # file or folder; an .onnx file is used as it is
     engine:str="onnx", # "onnx" (serving; TensorFlow only to export once) or "keras" (the reference)
     threads:int|None=None, # calls of the ONNX engine that may run at once; None: as many as the process has processors
 ) -> Featurizer:

@@ -31,8 +31,8 @@ def _name(video, limit=200):
 
 # %% ../nbs/api/15_frames.ipynb #9692cb47
 def frames_folder(
-    video, # a video file
-    root="frames", # folder of all stored frames
+    video:str|os.PathLike, # a video file
+    root:str|os.PathLike="frames", # folder of all stored frames
 ) -> Path: # it need not exist yet
     "The folder for the frames of a video: its name, with a digest where another video has that name"
     folder, digest = Path(root)/_name(video), file_digest(video)
@@ -72,8 +72,8 @@ def _stored(folder):
 
 # %% ../nbs/api/15_frames.ipynb #6427b9a8
 def store_frames(
-    video, # a video file
-    root="frames", # folder of all stored frames
+    video:str|os.PathLike, # a video file
+    root:str|os.PathLike="frames", # folder of all stored frames
     every:int=3, # 1 stores every frame
     size:int=224, # width and height of the stored frames
     quality:int=95, # of the JPEG, 1 to 100
@@ -93,7 +93,7 @@ def store_frames(
 
 # %% ../nbs/api/15_frames.ipynb #efdd1a03
 def load_frames(
-    folder, # one video's folder of stored frames
+    folder:str|os.PathLike, # one video's folder of stored frames
 ) -> np.ndarray: # float32 RGB in [0, 1], shape (n, size, size, 3)
     "The stored frames of a video, as featurizers take them"
     note, paths = _note(folder), _stored(folder)

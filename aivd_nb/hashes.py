@@ -76,7 +76,7 @@ def _dhash(grey): # (64, 64) uint8 → (16, 16) bool
 
 # %% ../nbs/api/17_hashes.ipynb #aa264da2
 def hash_frame(
-    image, # uint8, grey or blue first
+    image:np.ndarray, # uint8, grey or blue first
 ) -> np.ndarray: # (views, 2, 32) uint8
     "phash and dhash of each view of a picture"
     pairs = [(_phash(v).ravel(), _dhash(v).ravel()) for v in _views(image)]
@@ -84,7 +84,7 @@ def hash_frame(
 
 # %% ../nbs/api/17_hashes.ipynb #5bf997bd
 def hash_clip(
-    path, # a video file
+    path:str|os.PathLike, # a video file
     limits:Limits=Limits(), # what the file may ask for
 ) -> ClipHash:
     "Hashes of up to six frames, evenly spread; black and blank ones are omitted"
@@ -99,7 +99,7 @@ _COLUMNS = ("file_path", "hashes_v1")
 
 def write_hashes(
     clips:Iterable, # of `ClipHash`
-    out, # CSV to make or replace
+    out:str|os.PathLike, # CSV to make or replace
 ) -> int: # clips written
     "Write a list of known clips; all of it or nothing"
     with atomic_write(out) as tmp, open(tmp, "w", newline="", encoding="utf-8") as f:
@@ -113,7 +113,7 @@ def write_hashes(
 
 # %% ../nbs/api/17_hashes.ipynb #22f7462e
 def read_hashes(
-    file, # CSV of `write_hashes`
+    file:str|os.PathLike, # CSV of `write_hashes`
 ) -> list[ClipHash]:
     "Read a list of known clips"
     try:

@@ -7,7 +7,10 @@ __all__ = ['CELLS', 'HeadConfig', 'check_head', 'fit_projection', 'build_head', 
            'load_head']
 
 # %% ../nbs/api/31_heads.ipynb #e0e0aaa2
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 import numpy as np
 from .core import ConfigError, WeightsError, import_keras
 
@@ -45,9 +48,9 @@ def check_head(
 
 # %% ../nbs/api/31_heads.ipynb #47527f56
 def fit_projection(
-    x, # (sequences, length, dim) training features
+    x:np.ndarray, # (sequences, length, dim) training features
     projection:int=0, # components kept; 0: none
-    weights=None, # (sequences,) weight of each; None: equal
+    weights:np.ndarray|None=None, # (sequences,) weight of each; None: equal
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray|None]: # mean (dim,), scale (dim,), matrix (dim, projection) or None
     "Mean, standard deviation and principal axes of the sequences' mean features and frames"
     w = np.ones(len(x)) if weights is None else np.asarray(weights, float)
@@ -77,9 +80,9 @@ def build_head(
     cfg:HeadConfig, # settings
     length:int, # frames in a sequence
     dim:int, # features a frame
-    projection=None, # result of `fit_projection`; None: no scaling
+    projection:tuple|None=None, # result of `fit_projection`; None: no scaling
     seed:int=0, # of the initial weights
-):
+) -> Any:
     "The Keras head (n, length, dim) → (n, 1) probability of AI"
     keras = import_keras()
     check_head(cfg)
@@ -138,7 +141,7 @@ def build_reader(
     length:int, # frames in a sequence
     shares:int, # numbers a frame
     seed:int=0, # of the initial weights
-):
+) -> Any:
     "The trained part: Keras model (n, length, shares) → (n, 1) logit"
     keras = import_keras()
     keras.utils.set_random_seed(seed)
@@ -159,11 +162,11 @@ def _shares_layers(shares, x, length):
 
 # %% ../nbs/api/31_heads.ipynb #baa5e470
 def build_stack(
-    shares, # `Shares` of the regression
-    scale, # (mean, deviation) of the shares (2·count,) each, as the readers are used to
-    readers, # from `build_reader`, trained
+    shares:Shares, # `Shares` of the regression
+    scale:tuple, # (mean, deviation) of the shares (2·count,) each, as the readers are used to
+    readers:Sequence, # from `build_reader`, trained
     length:int, # frames in a sequence
-):
+) -> Any:
     "The Keras head (n, length, dim) → (n, 1) probability of AI: the mean logit of regression and readers"
     keras = import_keras()
     L = keras.layers
@@ -178,8 +181,8 @@ def build_stack(
 
 # %% ../nbs/api/31_heads.ipynb #48b17892
 def average_heads(
-    heads, # Keras heads with equal inputs
-):
+    heads:Sequence, # Keras heads with equal inputs
+) -> Any:
     "One Keras head whose logit is the mean of theirs"
     keras = import_keras()
     if len(heads) == 1: return heads[0]
@@ -196,8 +199,8 @@ def _as_logit(head, i):
 
 # %% ../nbs/api/31_heads.ipynb #1495c55c
 def load_head(
-    path, # head.h5
-):
+    path:str|os.PathLike, # head.h5
+) -> Any:
     "A saved Keras head"
     keras = import_keras()
     try: return keras.models.load_model(path, compile=False)

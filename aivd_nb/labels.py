@@ -25,7 +25,7 @@ _FOLDERS = {"real": Label.REAL, "ai": Label.AI}
 
 # %% ../nbs/api/03_labels.ipynb #437bbf81
 def find_videos(
-    folder, # searched with all folders below it
+    folder:str|os.PathLike, # searched with all folders below it
 ) -> list[Path]: # sorted
     "Files that end as videos do, whatever the case; hidden files (macOS leaves `._clip.mp4`) don't count"
     return sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith(".") and p.is_file())
@@ -45,7 +45,7 @@ def _class_videos(root, name):
 
 # %% ../nbs/api/03_labels.ipynb #cc26fda0
 def build_labels(
-    data_dir, # holds the folders `real` and `ai`
+    data_dir:str|os.PathLike, # holds the folders `real` and `ai`
 ) -> "pandas.DataFrame": # columns file_path, label, path
     "A table of every video below `real/` (label 0) and `ai/` (label 1), paths relative to `data_dir`"
     pd = require("pandas")
@@ -66,8 +66,8 @@ def _seen_from(csv, file_path, path):
 
 # %% ../nbs/api/03_labels.ipynb #7c6e8dd7
 def write_labels(
-    df, # columns file_path, label and any others; with `path`, relative paths are made anew for the CSV's folder
-    csv, # the file to make or replace
+    df:"pandas.DataFrame", # columns file_path, label and any others; with `path`, relative paths are made anew for the CSV's folder
+    csv:str|os.PathLike, # the file to make or replace
 ) -> Path: # the file
     "Write a labels CSV, whole or not at all"
     csv, df = Path(csv), df.copy()
@@ -167,7 +167,7 @@ def _typed(column):
 
 # %% ../nbs/api/03_labels.ipynb #51d83c41
 def read_labels(
-    csv, # columns file_path (relative to the CSV's folder, or absolute) and label (0 real, 1 AI-generated), and any others
+    csv:str|os.PathLike, # columns file_path (relative to the CSV's folder, or absolute) and label (0 real, 1 AI-generated), and any others
     check_digests:bool=True, # look for one video in several rows (reads only files that share their size with another)
 ) -> "pandas.DataFrame": # the CSV's columns and `path`, absolute; numbered from 0
     "Read and check a labels CSV; `LabelsError` lists all problems (ten at most) with their rows"

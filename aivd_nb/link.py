@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -34,7 +34,7 @@ class LinkLimits:
 
 # %% ../nbs/api/18_link.ipynb #e58deeba
 def is_link(
-    text, # path or address
+    text:str|os.PathLike, # path or address
 ) -> bool:
     "Whether a text is an address of the web and no path"
     return str(text).lower().startswith(("http://", "https://"))
@@ -204,7 +204,7 @@ def _environment(folder):
 def fetched(
     url:str,
     limits:LinkLimits=LinkLimits(),
-    hosts=None, # names of the hosts that are allowed, with all below them; None: every public one
+    hosts:Iterable[str]|None=None, # names of the hosts that are allowed, with all below them; None: every public one
 ) -> Iterator: # `Fetched`; its file is deleted when the block ends
     "The clip behind a link; raises `VideoError` where there is none that can be had"
     _check_link(url, hosts)
@@ -221,11 +221,11 @@ def fetched(
 
 # %% ../nbs/api/18_link.ipynb #033c64b0
 def predict_link(
-    detector, # `Detector`
+    detector:Any, # `Detector`
     url:str,
     limits:LinkLimits=LinkLimits(),
-    hosts=None, # as for `fetched`
-): # `Verdict` whose file is the link; `origin["link"]` holds address, time and what was published with it
+    hosts:Iterable[str]|None=None, # as for `fetched`
+) -> Any: # `Verdict` whose file is the link; `origin["link"]` holds address, time and what was published with it
     "Fetch a clip, look at it, forget it"
     with fetched(url, limits, hosts) as clip:
         try:

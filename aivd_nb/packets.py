@@ -9,7 +9,7 @@ __all__ = ['Packets', 'indexed_packets', 'read_packets', 'borne_out', 'claimed_r
 import math
 from itertools import chain
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 import numpy as np
 from .containers import shown_after
 from .tracks import Reading, cut_off
@@ -121,7 +121,7 @@ def borne_out(
 
 # %% ../nbs/api/12_packets.ipynb #d80e96ec
 def claimed_rate(
-    track, # of PyAV
+    track:Any, # of PyAV
 ) -> float: # frames a second
     "The rate that the file claims; 25 where it claims nonsense"
     rate = float(track.guessed_rate or 0)

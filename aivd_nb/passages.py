@@ -9,7 +9,7 @@ __all__ = ['PassageRule', 'Passage', 'find_passages', 'Film', 'Clips', 'draw_fil
 # %% ../nbs/api/34_passages.ipynb #e1ea5344
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 import numpy as np
 from .calibration import AI, INCONCLUSIVE, REAL, Band, decide, logit, sigmoid
 from .core import BundleError, ConfigError, TrainError
@@ -45,7 +45,7 @@ class PassageRule:
     def to_json(self) -> dict: return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     @classmethod
-    def from_json(cls, d:dict):
+    def from_json(cls, d:dict) -> Self:
         "A rule from a bundle's JSON; `BundleError` where the object doesn't fit"
         try:
             return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in d.items()}) # pyright: ignore[reportArgumentType]
@@ -108,8 +108,8 @@ def _ends(spans, runs, duration):
 
 # %% ../nbs/api/34_passages.ipynb #7f9f12c5
 def find_passages(
-    spans, # (windows, 2): start and end in seconds, rising
-    scores, # (windows,) calibrated log-odds of AI
+    spans:Sequence|np.ndarray, # (windows, 2): start and end in seconds, rising
+    scores:Sequence|np.ndarray, # (windows,) calibrated log-odds of AI
     duration:float, # of the clip, seconds
     band:Band, # of the bundle
     rule:PassageRule|None, # of the bundle; None: nothing can stand out
@@ -142,7 +142,7 @@ class Film:
     clips: np.ndarray # (shots,) number of the clip that each shows
     passages: tuple = () # (start, end) of what is generated
 
-    def shot(self, t): # number of the shot at each of these seconds
+    def shot(self, t:np.ndarray) -> np.ndarray: # number of the shot at each of these seconds
         return np.searchsorted(self.starts, t, side="right") - 1
 
 # %% ../nbs/api/34_passages.ipynb #1214c6e2
@@ -152,14 +152,14 @@ class Clips(NamedTuple):
     label: np.ndarray # (clips,) 1: AI
     group: np.ndarray # (clips,) source
 
-    def draw(self, rng, label, n, group=None): # n clips of a class, every source alike; of one source where it is named
+    def draw(self, rng:np.random.Generator, label:int, n:int, group:str|None=None) -> np.ndarray: # n clips of a class, every source alike; of one source where it is named
         names = np.unique(self.group[self.label == label])
         chosen = rng.choice(names, n) if group is None else [group]*n
         return np.array([rng.choice(np.flatnonzero((self.label == label) & (self.group == g))) for g in chosen], int)
 
 # %% ../nbs/api/34_passages.ipynb #ad7ba300
 def draw_film(
-    rng, # NumPy generator
+    rng:np.random.Generator, # NumPy generator
     clips:Clips,
     seconds:tuple=(20.0, 600.0), # shortest and longest, drawn on a logarithmic scale
     shots:tuple=(1, 40), # fewest and most of camera footage, likewise
@@ -204,7 +204,7 @@ class Seen(NamedTuple):
 def see_film(
     film:Film,
     clips:Clips,
-    rng, # NumPy generator
+    rng:np.random.Generator, # NumPy generator
     sampling:Sampling, # of the bundle
     look:Look=Look(),
     spread:float=0.0, # standard deviation that is added to each window, log-odds

@@ -7,9 +7,11 @@ __all__ = ['CnnThreads', 'VideoFeatures', 'code_digest', 'content_digest', 'feat
 
 # %% ../nbs/api/25_pipeline.ipynb #065ca9f3
 import hashlib
+import os
 import queue
 import threading
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -51,8 +53,8 @@ class CnnThreads:
         while not self.queue.empty(): _give_up([self.queue.get()])
 
     def submit(self,
-        image, # a frame, uint8 (height, width, 3)
-        other=None, # the frame that it is compared with, where a view asks for one
+        image:np.ndarray, # a frame, uint8 (height, width, 3)
+        other:np.ndarray|None=None, # the frame that it is compared with, where a view asks for one
         bgr:bool=False, # blue first
     ) -> Future: # of (features, seconds of the CNN)
         "Ask for the features of one frame; its squares are made here, in the thread that asks"
@@ -140,7 +142,7 @@ def code_digest() -> str: # 64 hexadecimal digits
 
 # %% ../nbs/api/25_pipeline.ipynb #e2d1a032
 def content_digest(
-    path, # a file
+    path:str|os.PathLike, # a file
     whole:int=64 << 20, # bytes up to which everything is read
     blocks:int=64, # of 64 KiB, read of a larger file
 ) -> str: # 64 hexadecimal digits
@@ -158,9 +160,9 @@ def content_digest(
 def features_key(
     content:str, # of `content_digest`
     featurizer:Featurizer,
-    windows, # of the clip
+    windows:Sequence, # of the clip
     sampling:Sampling, # of the bundle
-    alter=None, # alteration of each frame; its `repr` must tell it whole
+    alter:Callable|None=None, # alteration of each frame; its `repr` must tell it whole
 ) -> str:
     "Cache key of the features of some windows of a clip"
     asked = [list(w.indices) for w in windows]
@@ -171,13 +173,13 @@ def features_key(
 class OpenClip:
     "A clip of which windows are asked for, as often as needed; a context manager"
     def __init__(self,
-        path, # the clip
+        path:str|os.PathLike, # the clip
         cnn:CnnThreads, # shared with other clips, or this one's own
         cache:FeatureCache|None=None, # where to look first and to keep the result
         limits:Limits=Limits(), # what a clip may demand
-        alter=None, # RGB uint8 frame → frame before the views
+        alter:Callable|None=None, # RGB uint8 frame → frame before the views
         threads:int|None=None, # of the decoder; None: as many as the process may use
-        watch=None, # sees the frames of each look, as `video_features` has it
+        watch:Callable|None=None, # sees the frames of each look, as `video_features` has it
     ):
         self.path, self.cnn, self.cache, self.limits, self.alter, self.threads, self.watch = path, cnn, cache, limits, alter, threads, watch
         self.asked, self.pulse = queue.Queue(), Pulse(cnn.stop)
@@ -193,9 +195,9 @@ class OpenClip:
     def __exit__(self, *_): self.items.close()
 
     def look(self,
-        windows, # of `plan_windows` or `look_over`
+        windows:Sequence, # of `plan_windows` or `look_over`
         sampling:Sampling, # how long a sequence is, and how far apart frames are compared
-        progress=None, # called with the share of frames done, 0 … 1
+        progress:Callable|None=None, # called with the share of frames done, 0 … 1
         fresh:bool=False, # whatever the cache holds
     ) -> VideoFeatures: # of those windows of which the clip has frames, in the order asked
         "Sequences of features of some windows"
@@ -379,17 +381,17 @@ def _kept(hit, info):
 
 # %% ../nbs/api/25_pipeline.ipynb #1ba682ae
 def video_features(
-    path, # the clip
+    path:str|os.PathLike, # the clip
     featurizer:Featurizer, # backbone, taps and views
     sampling:Sampling, # which frames make which sequence
     cache:FeatureCache|None=None, # where to look first and to keep the result
     limits:Limits=Limits(), # what a clip may demand
     batch:int|None=None, # squares a CNN call; None: what the featurizer likes
-    progress=None, # called with the share of frames done, 0 … 1
-    alter=None, # RGB uint8 frame → frame before the views, such as an `Augment`; its `repr` must tell it whole, for the cache
+    progress:Callable|None=None, # called with the share of frames done, 0 … 1
+    alter:Callable|None=None, # RGB uint8 frame → frame before the views, such as an `Augment`; its `repr` must tell it whole, for the cache
     cnn:CnnThreads|None=None, # shared with other clips; None: threads of this clip's own
     threads:int|None=None, # of the decoder; None: as many as the process may use
-    watch=None, # stands between decoder and CNN: gets info, windows and `Frame`s (blue first, unless altered), gives those frames
+    watch:Callable|None=None, # stands between decoder and CNN: gets info, windows and `Frame`s (blue first, unless altered), gives those frames
 ) -> VideoFeatures:
     "Sequences of features of a clip, its sampling's windows"
     with nullcontext(cnn) if cnn else CnnThreads(featurizer, batch) as cnn:

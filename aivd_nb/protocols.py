@@ -6,6 +6,7 @@
 __all__ = ['mission_runs', 'fast_logits', 'fold_logits', 'leave_out_rows', 'leave_out_table', 'real_vs_real']
 
 # %% ../nbs/api/39_protocols.ipynb #d694e530
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -26,12 +27,12 @@ _CUTS = {"random": stratified_split, "grouped": grouped_split}
 
 # %% ../nbs/api/39_protocols.ipynb #10431272
 def mission_runs(
-    df, # the clips: columns label and group
+    df:"pandas.DataFrame", # the clips: columns label and group
     seq:Sequences, # their sequences, in the order of `df`
-    head, # HeadConfig
+    head:HeadConfig, # HeadConfig
     train:TrainConfig,
     split:str="random", # or "grouped"
-    seeds=range(10), # one run each
+    seeds:Iterable[int]=range(10), # one run each
 ) -> "pandas.DataFrame": # one row a seed and judged clip: `df`'s columns, probability, seed
     "Train and judge once a seed"
     import pandas as pd
@@ -54,10 +55,10 @@ def _fit_and_score(df, a, b, seq, head, train, seed):
 
 # %% ../nbs/api/39_protocols.ipynb #e0d510ec
 def fast_logits(
-    x, # (n, dim) mean features of the clips that teach
-    y, # their labels
-    new, # (m, dim) mean features of the clips that are judged
-    groups=None, # sources of the clips that teach; given, a source counts by the square root of its clips
+    x:np.ndarray, # (n, dim) mean features of the clips that teach
+    y:Sequence|np.ndarray, # their labels
+    new:np.ndarray, # (m, dim) mean features of the clips that are judged
+    groups:Sequence|np.ndarray|None=None, # sources of the clips that teach; given, a source counts by the square root of its clips
     C:float=1e-3, # inverse strength of the penalty
 ) -> np.ndarray: # (m,)
     "Logits of a logistic regression on standardised, clipped features"
@@ -68,8 +69,8 @@ def fast_logits(
 
 # %% ../nbs/api/39_protocols.ipynb #24c5fd6b
 def fold_logits(
-    df, # columns label and group
-    x, # (n, dim) mean features, in the order of `df`
+    df:"pandas.DataFrame", # columns label and group
+    x:np.ndarray, # (n, dim) mean features, in the order of `df`
     k:int=5, # folds
     seed:int=0, # of the folds
 ) -> np.ndarray: # (n,)
@@ -81,8 +82,8 @@ def fold_logits(
 
 # %% ../nbs/api/39_protocols.ipynb #6b55de2d
 def leave_out_rows(
-    df, # columns label, generator and group
-    x, # (n, dim) mean features, in the order of `df`
+    df:"pandas.DataFrame", # columns label, generator and group
+    x:np.ndarray, # (n, dim) mean features, in the order of `df`
     min_clips:int=4, # generators with fewer clips judge nothing
     seed:int=0, # of the parts of the real sources
 ) -> "pandas.DataFrame": # one row a left-out generator and judged clip: file_path, label, group, left_out, logit
@@ -104,7 +105,7 @@ def _left_out(name, g):
 
 # %% ../nbs/api/39_protocols.ipynb #26caeaca
 def leave_out_table(
-    rows, # from `leave_out_rows`
+    rows:"pandas.DataFrame", # from `leave_out_rows`
     draws:int=500, # of the bootstrap over the generators' sources
     seed:int=0, # same seed, same interval
 ) -> tuple["pandas.DataFrame", Interval]: # one row a generator, and their mean
@@ -116,8 +117,8 @@ def leave_out_table(
 
 # %% ../nbs/api/39_protocols.ipynb #12516087
 def real_vs_real(
-    scores, # of real clips that trained nothing
-    families, # the source family of each
+    scores:Sequence|np.ndarray, # of real clips that trained nothing
+    families:Sequence|np.ndarray, # the source family of each
     min_clips:int=8, # smaller families are left out
     shuffles:int=20, # for the figure by chance
     seed:int=0, # of the shuffles and the bootstrap

@@ -6,6 +6,7 @@
 __all__ = ['judged_bundle', 'window_scores', 'clips_of', 'refit_passages', 'measure_passages']
 
 # %% ../nbs/api/38_refit.ipynb #22a60925
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ if TYPE_CHECKING: import pandas
 
 # %% ../nbs/api/38_refit.ipynb #c076f1d4
 def judged_bundle(
-    name, # bundle folder, or the name of a bundle that ships
+    name:str|os.PathLike, # bundle folder, or the name of a bundle that ships
     df:"pandas.DataFrame", # labels as from `read_labels`, with the columns `split` and `group`
     weights:str|Path|None=None, # of the CNN, file or folder, as for `create`
     folds:int=4, # of the training clips, for calibration and band
@@ -42,7 +43,7 @@ def judged_bundle(
 # %% ../nbs/api/38_refit.ipynb #c7da4dc9
 def window_scores(
     bundle:Bundle, # its head's and its training's settings are used
-    df, # labels as from `read_labels`, with the column `group`
+    df:"pandas.DataFrame", # labels as from `read_labels`, with the column `group`
     featurizer:Featurizer, # of the bundle
     folds:int|None=None, # None: as many as the bundle was calibrated on, or 10
     cache:FeatureCache|None=None,
@@ -64,7 +65,7 @@ def window_scores(
 
 # %% ../nbs/api/38_refit.ipynb #89f35c7e
 def clips_of(
-    table, # of `window_scores`
+    table:"pandas.DataFrame", # of `window_scores`
 ) -> Clips:
     "The clips of a table of windows, to put films together of"
     groups = [g for _, g in table.groupby("file_path", sort=False)]
@@ -73,8 +74,8 @@ def clips_of(
 
 # %% ../nbs/api/38_refit.ipynb #fe97660d
 def refit_passages(
-    bundle, # folder, or the name of a bundle that ships with the package; its JSON is written anew
-    table, # of `window_scores`
+    bundle:str|os.PathLike, # folder, or the name of a bundle that ships with the package; its JSON is written anew
+    table:"pandas.DataFrame", # of `window_scores`
     films:int=3000, # long real videos to put together
 ) -> PassageRule:
     "Fit a bundle's rule for passages and store it in the bundle"

@@ -134,14 +134,14 @@ def spread_windows(
 
 # %% ../nbs/api/13_sampling.ipynb #c78a686e
 def run_score(
-    scores, # log-odds of AI of windows that follow one another
+    scores:Sequence|np.ndarray, # log-odds of AI of windows that follow one another
 ) -> float:
     "How much a run of windows speaks for AI: the mean of their log-odds, drawn towards nought where they are few"
     return float(np.sum(scores)/(len(scores) + 0.5))
 
 # %% ../nbs/api/13_sampling.ipynb #b690e854
 def best_run(
-    scores, # log-odds of AI of windows, in order of time, at least one
+    scores:Sequence|np.ndarray, # log-odds of AI of windows, in order of time, at least one
 ) -> tuple: # (first, last, score), both ends included
     "The run of windows that speaks most for AI"
     total, n = np.concatenate([[0.0], np.cumsum(scores)]), len(scores)
@@ -198,7 +198,7 @@ def closer_windows(
     n_frames:int, # of the clip
     step:float, # frames beside a run at which the first further window stands
     seen:Sequence, # windows that were looked at, rising
-    scores, # log-odds of AI of each; NaN where a window shows nothing that can be judged
+    scores:Sequence|np.ndarray, # log-odds of AI of each; NaN where a window shows nothing that can be judged
     room:int, # windows, at most
 ) -> tuple: # of `Window`, rising; empty where nothing stands out, or nothing is left to look at
     "The next windows around what leans to AI while the rest doesn't"
@@ -215,7 +215,7 @@ def closer_windows(
 def other_windows(
     n_frames:int, # of the clip
     seen:Sequence, # windows that were looked at, rising
-    empty, # bool for each: shows nothing that can be judged
+    empty:Sequence|np.ndarray, # bool for each: shows nothing that can be judged
     room:int, # windows, at most
 ) -> tuple: # of `Window`, rising
     "Windows in place of those that show nothing"
@@ -263,7 +263,7 @@ def look_over(
 
 # %% ../nbs/api/13_sampling.ipynb #2da5f959
 def neighbours(
-    windows, # of a clip
+    windows:Sequence, # of a clip
     n_frames:int, # of the clip
     fps:float, # its frames a second
     apart:float=0.0, # seconds; 0: the next frame of the same window, for its last one the one before
@@ -292,7 +292,7 @@ def reflect_indices(
 
 # %% ../nbs/api/13_sampling.ipynb #0ff570d7
 def to_sequence(
-    features, # (n, dim)
+    features:np.ndarray, # (n, dim)
     length:int, # frames wanted
 ) -> np.ndarray: # (length, dim)
     "Features of any number of frames as a sequence of fixed length"

@@ -15,7 +15,7 @@ import numpy as np
 SMALL = 32 # side of the picture on which blank frames and cuts are seen
 
 def small(
-    image, # uint8 (height, width, 3), colours in any order
+    image:np.ndarray, # uint8 (height, width, 3), colours in any order
 ) -> np.ndarray: # uint8 (32, 32, 3)
     "A frame made small: rows and columns are left out first, because that is cheap, and averaged then"
     h, w = image.shape[:2]
@@ -31,7 +31,7 @@ def _palette(a):
 
 # %% ../nbs/api/16_shots.ipynb #3b18d0a1
 def is_cut(
-    a, b, # two frames of `small`
+    a:np.ndarray, b:np.ndarray, # two frames of `small`
 ) -> bool:
     "Whether another scene begins between two frames: other colours, and another picture"
     if np.abs(_grey(a) - _grey(b)).mean() < 25: return False
@@ -39,7 +39,7 @@ def is_cut(
 
 # %% ../nbs/api/16_shots.ipynb #92e54b5e
 def is_blank(
-    a, # a frame of `small`
+    a:np.ndarray, # a frame of `small`
 ) -> bool:
     "Whether a frame is of one colour but for a tenth of it"
     g = _grey(a)

@@ -9,6 +9,7 @@ __all__ = ['REAL_COLOR', 'AI_COLOR', 'FAINT', 'SIGNS', 'COLORS', 'KIND_NAMES', '
 # %% ../nbs/api/02_show.ipynb #9275da12
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 # %% ../nbs/api/02_show.ipynb #5b6eb446
 REAL_COLOR, AI_COLOR, FAINT = "#0072B2", "#D55E00", "#9a9a9a"
@@ -95,7 +96,7 @@ def kind_name(
 # %% ../nbs/api/02_show.ipynb #9e944247
 def how_often_wrong(
     label:str, # of the verdict
-    band, # of the bundle, with the counts that it was fitted on
+    band:Any, # of the bundle, with the counts that it was fitted on
     sources:bool=True, # whole sources were held out, not single clips
     missed_most:str="", # kinds of AI clips that are called Real most often, in words; empty: not known
 ) -> str: # "" for an inconclusive verdict
@@ -158,7 +159,7 @@ def _mark(x, y, label):
 # %% ../nbs/api/02_show.ipynb #1f151c30
 def side(
     p:float, # probability of AI of a window
-    band=None, # of the bundle; None: half is the border
+    band:Any=None, # of the bundle; None: half is the border
 ) -> str: # a label
     "What a window alone speaks for"
     low, high = (band.real, band.ai) if band else (.5, .5)
@@ -182,7 +183,7 @@ def _joints(rows, end):
 # %% ../nbs/api/02_show.ipynb #b5e0f490
 def timeline_svg(
     timeline:Sequence, # of a verdict: {"start_s", "end_s", "probability"}
-    band=None, # of the bundle: shaded where given
+    band:Any=None, # of the bundle: shaded where given
     duration:float=0.0, # of the clip, seconds; 0: as far as its windows reach
     sides:tuple=("Real", "AI"), # what the ends of the scale are called
     alt:str|None=None, # what it shows, for those who don't see it; None: its numbers

@@ -7,7 +7,7 @@ __all__ = ['LEAK_COLUMNS', 'stratified_split', 'balanced_sample', 'sources', 'ch
            'leave_one_generator_out']
 
 # %% ../nbs/api/04_splits.ipynb #dd8be0aa
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from typing import TYPE_CHECKING
 from .core import Label, SplitError, require
@@ -37,7 +37,7 @@ def _need_clips(df, least):
 
 # %% ../nbs/api/04_splits.ipynb #5863f9e0
 def stratified_split(
-    df, # column label
+    df:"pandas.DataFrame", # column label
     test_size:float=0.2, # share of the clips that judge
     seed:int=0, # same seed, same split
 ) -> tuple["pandas.DataFrame", "pandas.DataFrame"]: # train, test
@@ -54,7 +54,7 @@ def stratified_split(
 
 # %% ../nbs/api/04_splits.ipynb #8501fa30
 def balanced_sample(
-    df, # column label
+    df:"pandas.DataFrame", # column label
     n_per_class:int, # clips of each class
     seed:int=0, # same seed, same clips
 ) -> "pandas.DataFrame": # 2 × n_per_class rows, in the order of `df`
@@ -67,7 +67,7 @@ LEAK_COLUMNS = ("group", "pair")
 
 # %% ../nbs/api/04_splits.ipynb #b771bab6
 def sources(
-    df, # column `group`, filled in; `pair` counts where it is there and not blank
+    df:"pandas.DataFrame", # column `group`, filled in; `pair` counts where it is there and not blank
     group:str="group", # the column that names the source
 ) -> "pandas.Series": # a number for each clip, equal where clips hang together
     "Number the sets of clips that hang together by group or pair"
@@ -95,10 +95,10 @@ def _components(columns):
 
 # %% ../nbs/api/04_splits.ipynb #c214b65a
 def check_leak(
-    train, # the clips that teach
-    test, # the clips that judge
-    columns=LEAK_COLUMNS, # a value in one of these columns must not stand on both sides; columns that are not there are skipped
-):
+    train:"pandas.DataFrame", # the clips that teach
+    test:"pandas.DataFrame", # the clips that judge
+    columns:Iterable[str]=LEAK_COLUMNS, # a value in one of these columns must not stand on both sides; columns that are not there are skipped
+) -> None:
     "Raise `SplitError`, naming what stands on both sides; a clip that does is refused whatever the columns"
     for column in [*columns, "file_path"]:
         if column not in train or column not in test: continue
@@ -110,7 +110,7 @@ def check_leak(
 
 # %% ../nbs/api/04_splits.ipynb #3d4af39d
 def grouped_folds(
-    df, # columns label and `group`; `pair` counts where it is there
+    df:"pandas.DataFrame", # columns label and `group`; `pair` counts where it is there
     k:int=5, # folds
     seed:int=0, # same seed, same folds
     group:str="group", # the column that names the source
@@ -147,7 +147,7 @@ def _check_fold(train, test, name, columns):
 
 # %% ../nbs/api/04_splits.ipynb #c7faf246
 def grouped_split(
-    df, # columns label and `group`; `pair` counts where it is there
+    df:"pandas.DataFrame", # columns label and `group`; `pair` counts where it is there
     test_size:float=0.2, # share of the clips that judge, kept as well as whole sources allow
     seed:int=0, # same seed, same split
     group:str="group", # the column that names the source
@@ -161,7 +161,7 @@ def grouped_split(
 
 # %% ../nbs/api/04_splits.ipynb #d4c65092
 def leave_one_generator_out(
-    df, # columns label, generator (of the AI clips) and `group`; `pair` counts where it is there
+    df:"pandas.DataFrame", # columns label, generator (of the AI clips) and `group`; `pair` counts where it is there
     k:int=5, # parts of the real sources, which take turns
     seed:int=0, # same seed, same parts
     min_clips:int=1, # generators with fewer clips judge nothing (they still teach)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from .containers import HEAD, KINDS, Outline, outline, sniff, track_sizes
@@ -154,7 +154,7 @@ def _check_parts(path, look:Outline):
 
 # %% ../nbs/api/11_tracks.ipynb #b7653664
 def cut_off(
-    path, # the file
+    path:str|os.PathLike, # the file
     what:str, # is there, of how much
 ) -> VideoError:
     "The error of a file of which too much is missing"
@@ -162,7 +162,7 @@ def cut_off(
 
 # %% ../nbs/api/11_tracks.ipynb #f0b7b56e
 def check_file(
-    path, # what somebody calls a video
+    path:str|os.PathLike, # what somebody calls a video
 ) -> tuple: # (size in bytes, kind of container, share that is missing by the file's own account)
     "What a file is, or the error that says why it can't be read, before a decoder sees it"
     size, kind = _stat(path).st_size, _kind(path)
@@ -173,11 +173,11 @@ def check_file(
 
 # %% ../nbs/api/11_tracks.ipynb #7b673c55
 def check_pixels(
-    path, # the file
+    path:str|os.PathLike, # the file
     width:int, # of a frame
     height:int, # of a frame
     limits:Limits,
-):
+) -> None:
     "Refuse a frame over the cap"
     if width*height > limits.max_pixels:
         raise VideoError(path, f"has frames of {width}×{height} pixels, over the limit of {limits.max_pixels:,}",
@@ -211,14 +211,14 @@ def _described(s, shown):
 
 # %% ../nbs/api/11_tracks.ipynb #6a49f95c
 def describe_tracks(
-    reading, # a `Reading`
+    reading:"Reading", # a `Reading`
 ) -> tuple: # of `Track`
     "The tracks of a file, in its order, 32 at most"
     return tuple(_described(s, reading.track) for s in islice(reading.container.streams, 32))
 
 # %% ../nbs/api/11_tracks.ipynb #7c7309f4
 def films(
-    container, # opened
+    container:Any, # opened
     passed:tuple=(), # tracks that turned out to be none
 ) -> list: # of streams
     "Video tracks that aren't marked as a cover or a preview"
@@ -243,7 +243,7 @@ def _check_codec(path, codec, limits):
 
 # %% ../nbs/api/11_tracks.ipynb #ca68a72b
 def lacking(
-    path, # the file
+    path:str|os.PathLike, # the file
     codec:str, # what can't be decoded
 ) -> VideoError:
     "The error of an installation, not of the file"
@@ -281,7 +281,7 @@ _QUARTERS = {-90: Turn(True, True, False), 90: Turn(True, False, True), 180: Tur
 
 # %% ../nbs/api/11_tracks.ipynb #434ac5c1
 def turn_of(
-    frame, # of PyAV
+    frame:Any, # of PyAV
 ) -> Turn:
     "How a frame asks to be turned"
     try:
@@ -312,7 +312,7 @@ def _prepare(reading, kind, limits, threads):
 class Reading:
     "An opened file and its track"
     def __init__(self,
-        path, # the file
+        path:str|os.PathLike, # the file
         kind:str, # of `sniff`
         limits:Limits=Limits(),
         alive:Callable=lambda: None, # called at every step; what it raises ends the reading
@@ -331,7 +331,7 @@ class Reading:
         self.reformatter = VideoReformatter()
         _prepare(self, kind, limits, threads)
 
-    def close(self): self.container.close()
+    def close(self) -> None: self.container.close()
     def __enter__(self): return self
     def __exit__(self, *_): self.close()
 
@@ -350,7 +350,7 @@ class Reading:
         "Have packets go on from the key frame at a time, or before it"
         return _seek(self, pts)
 
-    def picture(self, frame) -> np.ndarray: # uint8 (height, width, 3), blue first
+    def picture(self, frame:Any) -> np.ndarray: # uint8 (height, width, 3), blue first
         "A frame's picture, upright"
         return _picture(self, frame)
 

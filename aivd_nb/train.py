@@ -8,10 +8,12 @@ __all__ = ['TrainConfig', 'Sequences', 'extract', 'augmented', 'recoded', 'clip_
            'scored_clips', 'fit_passages_of', 'training_notes']
 
 # %% ../nbs/api/36_train.ipynb #8403f679
+import os
 import random
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 import numpy as np
 from .ahead import in_order
 from .augment import draw_augment, draw_encoding, encoded
@@ -58,20 +60,20 @@ class Sequences:
     clip: np.ndarray # (sequences,) row of the clip in the table
     n_clips: int
     columns: tuple = () # what the features are: ((view, layer, columns), …)
-    def of(self, rows): return np.isin(self.clip, rows)
-    def clip_logits(self, z): # mean over the windows of each clip: (n_clips,)
+    def of(self, rows:Sequence|np.ndarray) -> np.ndarray: return np.isin(self.clip, rows)
+    def clip_logits(self, z:np.ndarray) -> np.ndarray: # mean over the windows of each clip: (n_clips,)
         return np.bincount(self.clip, z, self.n_clips) / np.maximum(np.bincount(self.clip, minlength=self.n_clips), 1)
-    def clip_means(self): # (n_clips, dim): features averaged over frames and windows
+    def clip_means(self) -> np.ndarray: # (n_clips, dim): features averaged over frames and windows
         m = self.x.mean(1)
         return np.stack([m[self.clip == i].mean(0) for i in range(self.n_clips)])
 
 # %% ../nbs/api/36_train.ipynb #6d5384c5
 def extract(
-    df, # labels as from `read_labels`, paths absolute in `path`
+    df:"pandas.DataFrame", # labels as from `read_labels`, paths absolute in `path`
     featurizer:Featurizer,
     sampling:Sampling,
     cache:FeatureCache|None=None,
-    alters=(None,), # alterations of each clip: one for all, or a function of the row number
+    alters:Sequence|Callable=(None,), # alterations of each clip: one for all, or a function of the row number
     progress:bool=True, # show a bar
 ) -> Sequences:
     "Sequences of all clips of a table, in its order"
@@ -93,16 +95,16 @@ def _clip_sequences(path, featurizer, sampling, cache, alters, cnn):
     except AivdError as e: return [], str(e)
 
 # %% ../nbs/api/36_train.ipynb #fa8baf8a
-def augmented(seed, copies):
+def augmented(seed:int, copies:int) -> Callable:
     "For `extract`: `copies` random alterations of each clip, the same for the same seed"
     return lambda row: [draw_augment(np.random.default_rng([seed, row, k])) for k in range(copies)]
 
 def recoded(
-    df, # labels as from `read_labels`
+    df:"pandas.DataFrame", # labels as from `read_labels`
     seed:int=0, # same seed, same copies
-    folder=None, # where the copies are kept; None: `encoded` in the cache folder
+    folder:str|os.PathLike|None=None, # where the copies are kept; None: `encoded` in the cache folder
     progress:bool=True, # show a bar
-): # the table, with the copies' paths
+) -> "pandas.DataFrame": # the table, with the copies' paths
     "One copy of each clip, encoded again in a way that is drawn for it"
     from concurrent.futures import ThreadPoolExecutor
     from tqdm.auto import tqdm
@@ -116,8 +118,8 @@ def recoded(
 
 # %% ../nbs/api/36_train.ipynb #a5b59b28
 def clip_weights(
-    y, # labels (n,)
-    groups=None, # sources (n,); given, a source counts by the square root of its clips
+    y:np.ndarray, # labels (n,)
+    groups:np.ndarray|None=None, # sources (n,); given, a source counts by the square root of its clips
 ) -> np.ndarray: # (n,), mean 1, both classes equal in sum
     "Weights of clips in training"
     y = np.asarray(y)
@@ -141,13 +143,13 @@ def _bar(epochs, progress): # a Keras callback
 def train_head(
     cfg:HeadConfig,
     train:TrainConfig,
-    x, # (n, length, dim) training sequences
-    y, # (n,) labels
-    weights=None, # (n,) weight of each sequence
-    validation=None, # (x, y) to watch
+    x:np.ndarray, # (n, length, dim) training sequences
+    y:np.ndarray, # (n,) labels
+    weights:np.ndarray|None=None, # (n,) weight of each sequence
+    validation:tuple|None=None, # (x, y) to watch
     seed:int=0,
     progress:bool=False, # show a bar
-): # (head, history)
+) -> tuple: # (head, history)
     "Train one Keras head"
     weights = np.ones(len(x)) if weights is None else np.asarray(weights, float)
     head = build_head(cfg, x.shape[1], x.shape[2], fit_projection(x, cfg.projection, weights), seed)
@@ -167,17 +169,25 @@ def _fit_keras(model, train, x, y, weights, validation=None, progress=False, log
     return {k: [float(v) for v in vs] for k, vs in h.history.items()}
 
 # %% ../nbs/api/36_train.ipynb #aca2db06
-def train_heads(cfg, train, x, y, weights=None, validation=None, progress=False): # (head, history of the first)
+def train_heads(
+    cfg:HeadConfig,
+    train:TrainConfig,
+    x:np.ndarray, # as for `train_head`, like the rest
+    y:np.ndarray,
+    weights:np.ndarray|None=None,
+    validation:tuple|None=None,
+    progress:bool=False,
+) -> tuple: # (head, history of the first)
     "Train `train.seeds` heads and average them"
     runs = [train_head(cfg, train, x, y, weights, validation, train.seed*1000 + k, progress) for k in range(train.seeds)]
     return average_heads([h for h, _ in runs]), runs[0][1]
 
 # %% ../nbs/api/36_train.ipynb #f89da6f1
-def head_logits(head, x): return logit(head.predict(x, batch_size=256, verbose=0)[:, 0])
+def head_logits(head:Any, x:np.ndarray) -> np.ndarray: return logit(head.predict(x, batch_size=256, verbose=0)[:, 0])
 
 # %% ../nbs/api/36_train.ipynb #1b0d9604
 def out_of_fold_windows(
-    cfg, train, seq:Sequences, df, # table with `label` and `group`
+    cfg:HeadConfig, train:TrainConfig, seq:Sequences, df:"pandas.DataFrame", # table with `label` and `group`
     k:int=5, # folds
     extra:Sequences|None=None, # sequences of altered copies, for training only
 ) -> np.ndarray: # (sequences,) logits
@@ -190,7 +200,7 @@ def out_of_fold_windows(
     return z
 
 def out_of_fold(
-    cfg, train, seq:Sequences, df, # table with `label` and `group`
+    cfg:HeadConfig, train:TrainConfig, seq:Sequences, df:"pandas.DataFrame", # table with `label` and `group`
     k:int=5, # folds
     extra:Sequences|None=None, # sequences of altered copies, for training only
 ) -> np.ndarray: # (clips,) logits
@@ -211,8 +221,8 @@ def fit_rows(
     seq:Sequences, # of all clips
     extra:Sequences|None, # of their copies; None: no copies
     df:"pandas.DataFrame", # all clips: `label`, and `group` where sources are balanced
-    rows, # places of the clips in `df` that teach
-    watch=None, # places of the clips that validate; None: nothing does
+    rows:Sequence|np.ndarray, # places of the clips in `df` that teach
+    watch:Sequence|np.ndarray|None=None, # places of the clips that validate; None: nothing does
     progress:bool=False, # show a bar
 ) -> tuple: # (Keras head, history)
     "Train a head on some of the clips, whatever kind the settings ask for"
@@ -272,15 +282,15 @@ class Fit:
 
 # %% ../nbs/api/36_train.ipynb #48df11d0
 def fit(
-    df, # labels as from `read_labels`; with the column `group`, whole sources are held out
+    df:"pandas.DataFrame", # labels as from `read_labels`; with the column `group`, whole sources are held out
     featurizer:Featurizer,
-    out, # folder of the bundle
+    out:str|os.PathLike, # folder of the bundle
     sampling:Sampling=Sampling(),
     head:HeadConfig=HeadConfig(),
     train:TrainConfig=TrainConfig(),
     folds:int=0, # 0: one split, as the mission has it; k: calibrated on k grouped folds, trained on all
     cache:FeatureCache|None=None,
-    cnn=None, # .onnx file of an own CNN, to travel in the bundle
+    cnn:str|os.PathLike|None=None, # .onnx file of an own CNN, to travel in the bundle
     name:str|None=None, # of the bundle; the folder's where none is given
     progress:bool=True, # show bars
     overwrite:bool=False, # replace a bundle that stands in the folder
@@ -298,7 +308,14 @@ def fit(
     save_bundle(bundle, out, model, cnn)
     return Fit(Path(out), load_bundle(out), history, table)
 
-def training_copies(df, featurizer, sampling, train, cache, progress):
+def training_copies(
+    df:"pandas.DataFrame", # labels as from `read_labels`
+    featurizer:Featurizer,
+    sampling:Sampling,
+    train:TrainConfig,
+    cache:FeatureCache|None,
+    progress:bool, # show bars
+) -> Sequences|None:
     "Sequences of the copies that the settings ask for, None where they ask for none"
     if train.augment: return extract(df, featurizer, sampling, cache, augmented(train.seed, train.augment), progress)
     return extract(recoded(df, train.seed, progress=progress), featurizer, sampling, cache, progress=progress) if train.copies else None
@@ -346,16 +363,24 @@ def _kinds(held, p, band):
 
 # %% ../nbs/api/36_train.ipynb #b668965e
 def scored_clips(
-    df, # labels of the clips, indexed as in `seq`, with `group`
+    df:"pandas.DataFrame", # labels of the clips, indexed as in `seq`, with `group`
     seq:Sequences,
-    z, # (sequences,) logits of heads that saw neither clip nor source
+    z:np.ndarray, # (sequences,) logits of heads that saw neither clip nor source
     calibrator:Calibrator,
 ) -> Clips:
     "Clips with the calibrated log-odds of their windows, to put films together of"
     scores = tuple(calibrator.scale*z[seq.clip == i] + calibrator.bias for i in df.index)
     return Clips(scores, df["label"].to_numpy(), df["group"].astype(str).to_numpy())
 
-def fit_passages_of(df, seq:Sequences, z, calibrator:Calibrator, band:Band, sampling:Sampling, films:int=3000) -> PassageRule|None:
+def fit_passages_of(
+    df:"pandas.DataFrame", # as for `scored_clips`, like the next three
+    seq:Sequences,
+    z:np.ndarray,
+    calibrator:Calibrator,
+    band:Band,
+    sampling:Sampling,
+    films:int=3000, # long real videos to put together
+) -> PassageRule|None:
     "The rule for passages from held-out windows; None where they are of too few sources"
     if "group" not in df or df.loc[df["label"] == 0, "group"].nunique() < 20: return None
     return fit_passages(scored_clips(df, seq, z, calibrator), sampling, band, films)
@@ -405,7 +430,7 @@ def _fit_stack(cfg, train, seq, extra, df, rows, w, progress=False): # (head, hi
 
 # %% ../nbs/api/36_train.ipynb #f80bf607
 def training_notes(
-    df, # labels as from `read_labels`
+    df:"pandas.DataFrame", # labels as from `read_labels`
 ) -> list[str]:
     "What to keep in mind about a bundle that these clips train"
     real, ai = ((df["label"] == c).sum() for c in (0, 1))

@@ -74,7 +74,7 @@ def _restart(reader):
 class VideoReader:
     "An open video: `info` says what it is, `packets` when each picture is shown, `frames` reads; closes itself as a context manager"
     def __init__(self,
-        path, # a video file
+        path:str|os.PathLike, # a video file
         limits:Limits=Limits(), # what the file may ask for
         alive:Callable=lambda: None, # called at every step of the decoder; what it raises ends the reading
         threads:int|None=None, # of the decoder; None: two for each processor that the process may use
@@ -315,7 +315,7 @@ def _notes(reader, turn, wide, step):
 
 # %% ../nbs/api/14_video.ipynb #6a5c7866
 def probe(
-    path, # a video file
+    path:str|os.PathLike, # a video file
     count:bool=True, # count the frames (reads the file through, or its index); else believe the file's own number where it has one
     limits:Limits=Limits(), # what the file may ask for
 ) -> VideoInfo:
@@ -324,7 +324,7 @@ def probe(
 
 # %% ../nbs/api/14_video.ipynb #20b2dbab
 def read_frames(
-    path, # a video file
+    path:str|os.PathLike, # a video file
     indices:Iterable[int], # of frames, in the order of showing
     limits:Limits=Limits(), # what the file may ask for
 ) -> Iterator[Frame]: # in rising order, each once

@@ -7,7 +7,7 @@ __all__ = ['VIEWS', 'View', 'register_view', 'whole_frame', 'central_square', 'c
            'residual', 'motion', 'make_views']
 
 # %% ../nbs/api/21_views.ipynb #730b2446
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 import cv2
@@ -37,11 +37,11 @@ def register_view(
     return add
 
 # %% ../nbs/api/21_views.ipynb #9a415ecc
-def whole_frame(width, height, size): return 0.0, 0.0, 1.0, 1.0
+def whole_frame(width:int, height:int, size:int) -> tuple: return 0.0, 0.0, 1.0, 1.0
 
-def central_square(width, height, size): return _centred(min(width, height), width, height)
+def central_square(width:int, height:int, size:int) -> tuple: return _centred(min(width, height), width, height)
 
-def central_crop(width, height, size):
+def central_crop(width:int, height:int, size:int) -> tuple:
     "What `crop` keeps"
     short = min(width, height)
     return _centred(short*size/max(size, min(short, size*8//7)), width, height)
@@ -56,13 +56,13 @@ def _resize(image, width, height):
 
 # %% ../nbs/api/21_views.ipynb #6003b8fc
 @register_view(whole_frame)
-def resized(image, size):
+def resized(image:np.ndarray, size:int) -> np.ndarray:
     "The whole frame, squeezed to a square"
     return _resize(image, size, size)
 
 # %% ../nbs/api/21_views.ipynb #0e4ee465
 @register_view(central_square)
-def square(image, size):
+def square(image:np.ndarray, size:int) -> np.ndarray:
     "The central square of the frame, resized"
     h, w = image.shape[:2]
     s = min(h, w)
@@ -71,7 +71,7 @@ def square(image, size):
 
 # %% ../nbs/api/21_views.ipynb #fd3203a2
 @register_view(central_crop)
-def crop(image, size):
+def crop(image:np.ndarray, size:int) -> np.ndarray:
     "The middle of the frame, its short side brought to at most 8/7 of `size`"
     h, w = image.shape[:2]
     scale = max(size, min(min(h, w), size*8//7)) / min(h, w)
@@ -83,7 +83,7 @@ def crop(image, size):
 def _amplified(difference, gain): return np.clip(127.5 + gain*difference, 0, 255).astype(np.uint8)
 
 @register_view(central_square)
-def residual(image, size):
+def residual(image:np.ndarray, size:int) -> np.ndarray:
     "What a small blur takes away from the central square, eightfold"
     a = square(image, size).astype(np.float32)
     return _amplified(a - cv2.GaussianBlur(a, (0, 0), 1.0), 8)
@@ -95,7 +95,7 @@ def _grid(size):
     return np.ascontiguousarray(np.mgrid[:size, :size][::-1].transpose(1, 2, 0).astype(np.float32))
 
 @register_view(central_square, pair=True)
-def motion(image, size, other):
+def motion(image:np.ndarray, size:int, other:np.ndarray) -> np.ndarray:
     "What another frame, moved along the optical flow, doesn't explain of the central square, sixfold"
     a, b = square(image, size), square(other, size)
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST).calc(a[..., 1].copy(), b[..., 1].copy(), None) # pyright: ignore[reportCallIssue, reportArgumentType]
@@ -104,10 +104,10 @@ def motion(image, size, other):
 
 # %% ../nbs/api/21_views.ipynb #8cbe7434
 def make_views(
-    image, # uint8 (height, width, 3), colours in any order
-    views, # names in VIEWS
+    image:np.ndarray, # uint8 (height, width, 3), colours in any order
+    views:Iterable[str], # names in VIEWS
     size:int, # side of the CNN's square
-    other=None, # neighbouring frame, for the views that compare two; None: the frame itself
+    other:np.ndarray|None=None, # neighbouring frame, for the views that compare two; None: the frame itself
 ) -> np.ndarray: # (len(views), size, size, 3) uint8
     "The squares that a CNN sees of one frame"
     unknown = [v for v in views if v not in VIEWS]
