@@ -59,7 +59,7 @@ def _jpeg(a, image):
 
 # %% ../nbs/api/20_augment.ipynb #209b594b
 def draw_augment(
-    rng:random.Random|np.random.Generator, # NumPy generator
+    rng:np.random.Generator, # NumPy generator
 ) -> Augment:
     "A random alteration: flip, rotation and brightness, and with a chance of two thirds one to three of what platforms do"
     steps = rng.random(3) < (0.5, 0.2, 0.5)

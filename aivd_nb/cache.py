@@ -33,7 +33,7 @@ class FeatureCache:
             with np.load(self.path(key), allow_pickle=False) as z: return {k: z[k] for k in z.files}
         except Exception:
             return None # whatever lies there: what can't be read is made again
-    def put(self, key:str, **arrays:np.ndarray) -> None:
+    def put(self, key:str, **arrays:np.ndarray|np.generic) -> str|None:
         if self.problem: return
         try:
             self._write(key, arrays)

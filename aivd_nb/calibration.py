@@ -8,7 +8,6 @@ __all__ = ['REAL', 'AI', 'INCONCLUSIVE', 'sigmoid', 'logit', 'Calibrator', 'grou
 
 # %% ../nbs/api/33_calibration.ipynb #24fed3d4
 import base64
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -39,14 +38,14 @@ def _finite(name, **values):
 
 # %% ../nbs/api/33_calibration.ipynb #5063bc2a
 def sigmoid(
-    z:float|Sequence|np.ndarray, # logits, any shape
+    z:np.typing.ArrayLike, # logits, any shape
 ) -> "numpy.ndarray": # float64, between 0 and 1
     "Logistic function that overflows nowhere"
     return np.exp(-np.logaddexp(0, -np.asarray(z, dtype=np.float64)))
 
 # %% ../nbs/api/33_calibration.ipynb #52efb03f
 def logit(
-    p:float|Sequence|np.ndarray, # probabilities; 0 and 1 are taken as 1e-9 and 1 − 1e-9
+    p:np.typing.ArrayLike, # probabilities; 0 and 1 are taken as 1e-9 and 1 − 1e-9
 ) -> "numpy.ndarray": # float64, at most ±20.7
     "Inverse of `sigmoid`, finite everywhere"
     p = np.clip(np.asarray(p, dtype=np.float64), 1e-9, 1 - 1e-9)
@@ -63,15 +62,15 @@ class Calibrator:
         if self.scale <= 0:
             raise ConfigError("Calibrator", f"scale {self.scale} is not positive",
                 "A head that ranks the wrong way round can't be calibrated")
-    def __call__(self, logits:float|Sequence|np.ndarray) -> np.ndarray: return sigmoid(self.scale*np.asarray(logits, dtype=np.float64) + self.bias)
+    def __call__(self, logits:np.typing.ArrayLike) -> np.ndarray: return sigmoid(self.scale*np.asarray(logits, dtype=np.float64) + self.bias)
     def to_json(self) -> dict: return asdict(self)
     @classmethod
     def from_json(cls, d:dict) -> Self: return _from_json(cls, d)
 
 # %% ../nbs/api/33_calibration.ipynb #a0e02d5b
 def group_weights(
-    y:Sequence|np.ndarray, # labels (n,)
-    groups:Sequence|np.ndarray, # the source of each clip (n,)
+    y:np.typing.ArrayLike, # labels (n,)
+    groups:np.typing.ArrayLike, # the source of each clip (n,)
 ) -> "numpy.ndarray": # float64 (n,), mean 1 within each class
     "Weights under which every source of a class counts alike"
     y, w = np.asarray(y), np.zeros(len(y))
@@ -83,9 +82,9 @@ def group_weights(
 
 # %% ../nbs/api/33_calibration.ipynb #ca09dd7b
 def fit_calibrator(
-    logits:Sequence|np.ndarray, # of clips that trained nothing (n,)
-    y:Sequence|np.ndarray, # their labels (n,)
-    groups:Sequence|np.ndarray|None=None, # the source of each; given, every source of a class counts alike
+    logits:np.typing.ArrayLike, # of clips that trained nothing (n,)
+    y:np.typing.ArrayLike, # their labels (n,)
+    groups:np.typing.ArrayLike|None=None, # the source of each; given, every source of a class counts alike
     sample_weight:np.ndarray|None=None, # further weights (n,)
     ridge:float=1.0, # pull of the scale towards 1, in clips
 ) -> Calibrator: # finite, with a positive scale
@@ -170,9 +169,9 @@ def _threshold_above(
 
 # %% ../nbs/api/33_calibration.ipynb #733b64f6
 def fit_band(
-    p:Sequence|np.ndarray, # calibrated probabilities of clips that trained nothing
-    y:Sequence|np.ndarray, # their labels
-    groups:Sequence|np.ndarray|None=None, # the source of each; given, the limits hold for sources that count alike, too
+    p:np.typing.ArrayLike, # calibrated probabilities of clips that trained nothing
+    y:np.typing.ArrayLike, # their labels
+    groups:np.typing.ArrayLike|None=None, # the source of each; given, the limits hold for sources that count alike, too
     max_false_alarm:float=0.05, # share of real clips that may be called AI
     max_missed:float=0.1, # share of AI clips that may be called Real
 ) -> Band: # with the counts it was fitted on
@@ -189,8 +188,8 @@ def fit_band(
 
 # %% ../nbs/api/33_calibration.ipynb #7ce0d254
 def verdicts_by_kind(
-    p:Sequence|np.ndarray, # calibrated probabilities of AI clips that trained nothing
-    kinds:Sequence|np.ndarray, # the kind of each
+    p:np.typing.ArrayLike, # calibrated probabilities of AI clips that trained nothing
+    kinds:np.typing.ArrayLike, # the kind of each
     band:Band,
     least:int=20, # kinds with fewer clips are left out
 ) -> dict: # kind → (clips, share called AI-Generated, share called Real); the most often called Real first

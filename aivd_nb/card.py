@@ -31,7 +31,7 @@ def record_test(
     "Write the figures of a test into a bundle's JSON; those of an earlier test are replaced"
     bundle, folder = load_bundle(name), find_bundle(name)
     plain = lambda v: None if v != v else round(float(v), 6)
-    rows = {k: [*(plain(r[c]) for c in ("value", "low", "high")), int(r["n"])] for k, r in figures.iterrows()}
+    rows = {k: [*(plain(r[c]) for c in ("value", "low", "high")), int(r["n"])] for k, r in figures.iterrows()} # pyright: ignore[reportArgumentType]
     write_json(replace(bundle, metrics=bundle.metrics | {"test": {"about": about, "figures": rows}}), folder)
     return load_bundle(name)
 

@@ -31,7 +31,7 @@ class AivdError(Exception):
     "Something a person can put right: names the file, the problem and the remedy"
     code = "error"
     def __init__(self,
-        file:str|os.PathLike, # the file or thing that is wrong
+        file:object, # the file or thing that is wrong
         problem:str, # what is wrong with it
         remedy:str, # what to do about it
         code:str|None=None, # short name for programs; the class's own where none is given

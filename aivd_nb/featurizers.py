@@ -259,7 +259,7 @@ def fingerprint_of(
     return tuple(float(round(v, 6)) for v in basis @ f / np.sqrt(f.size))
 
 # %% ../nbs/api/22_featurizers.ipynb #a9d32030
-def same_fingerprint(a:Sequence, b:Sequence, tolerance:float=1e-2) -> bool:
+def same_fingerprint(a:Sequence|np.ndarray, b:Sequence|np.ndarray, tolerance:float=1e-2) -> bool:
     "Whether two fingerprints tell of one function, rounding apart"
     a, b = np.asarray(a), np.asarray(b)
     return a.shape == b.shape and bool(np.abs(a - b).max() <= tolerance * max(np.abs(a).max(), 1e-6))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 import numpy as np
 from .core import ConfigError, WeightsError, import_keras
+from .shares import Shares
 
 # %% ../nbs/api/31_heads.ipynb #ffba9e62
 CELLS = ("simplernn", "gru", "lstm", "logistic")

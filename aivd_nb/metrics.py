@@ -9,7 +9,7 @@ __all__ = ['as_scores', 'auc', 'average_precision', 'eer', 'tpr_at_fpr', 'reliab
 
 # %% ../nbs/api/32_metrics.ipynb #50e93876
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 # %% ../nbs/api/32_metrics.ipynb #74e0599a
 def as_scores(
-    y:"Sequence|numpy.ndarray", # labels, 0 and 1
-    p:"Sequence|numpy.ndarray", # scores, one for each label
+    y:"numpy.typing.ArrayLike", # labels, 0 and 1
+    p:"numpy.typing.ArrayLike", # scores, one for each label
     probabilities:bool=True, # refuse scores outside 0 … 1
 ) -> tuple["numpy.ndarray", "numpy.ndarray"]: # int (n,), float64 (n,)
     "Labels and scores as arrays; lengths, labels and ranges that can't be right are refused"
@@ -45,8 +45,8 @@ def as_scores(
 def _both(y): return 0 < y.sum() < len(y)
 
 def auc(
-    y:"Sequence|numpy.ndarray", # labels
-    p:"Sequence|numpy.ndarray", # scores of any range
+    y:"numpy.typing.ArrayLike", # labels
+    p:"numpy.typing.ArrayLike", # scores of any range
 ) -> float: # 0.5 is chance; NaN with one class
     "Area under the ROC curve: how often an AI clip scores above a real one"
     rankdata = require("scipy.stats").rankdata
@@ -56,8 +56,8 @@ def auc(
 
 # %% ../nbs/api/32_metrics.ipynb #19a143ea
 def average_precision(
-    y:"Sequence|numpy.ndarray", # labels
-    p:"Sequence|numpy.ndarray", # scores of any range
+    y:"numpy.typing.ArrayLike", # labels
+    p:"numpy.typing.ArrayLike", # scores of any range
 ) -> float: # chance is the share of AI clips; NaN with one class
     "Average precision (AP)"
     average_precision_score = require("sklearn.metrics").average_precision_score
@@ -78,8 +78,8 @@ def _eer(fpr, tpr):
 
 # %% ../nbs/api/32_metrics.ipynb #bc3c4c87
 def eer(
-    y:"Sequence|numpy.ndarray", # labels
-    p:"Sequence|numpy.ndarray", # scores of any range
+    y:"numpy.typing.ArrayLike", # labels
+    p:"numpy.typing.ArrayLike", # scores of any range
 ) -> float: # 0.5 is chance; NaN with one class
     "Equal error rate, interpolated between the two thresholds nearest to it"
     y, p = as_scores(y, p, probabilities=False)
@@ -87,8 +87,8 @@ def eer(
 
 # %% ../nbs/api/32_metrics.ipynb #714c8d90
 def tpr_at_fpr(
-    y:"Sequence|numpy.ndarray", # labels
-    p:"Sequence|numpy.ndarray", # scores of any range
+    y:"numpy.typing.ArrayLike", # labels
+    p:"numpy.typing.ArrayLike", # scores of any range
     fpr:float=0.05, # share of real clips that may be called AI
 ) -> float: # share of AI clips found; NaN with one class
     "The share of AI clips that is found when at most a share `fpr` of real clips is called AI"
@@ -99,8 +99,8 @@ def tpr_at_fpr(
 
 # %% ../nbs/api/32_metrics.ipynb #b2e3b677
 def reliability_table(
-    y:"Sequence|numpy.ndarray", # labels
-    p:"Sequence|numpy.ndarray", # probabilities
+    y:"numpy.typing.ArrayLike", # labels
+    p:"numpy.typing.ArrayLike", # probabilities
     bins:int=10, # of equal width from 0 to 1
 ) -> "pandas.DataFrame": # low, high, n, predicted, observed; a bin without clips has NaN in the last two
     "For each bin of probability: how many clips, their mean probability, the share that was AI"
@@ -115,8 +115,8 @@ def reliability_table(
 
 # %% ../nbs/api/32_metrics.ipynb #039b0d19
 def ece(
-    y:"Sequence|numpy.ndarray", # labels
-    p:"Sequence|numpy.ndarray", # probabilities
+    y:"numpy.typing.ArrayLike", # labels
+    p:"numpy.typing.ArrayLike", # probabilities
     bins:int=10, # of equal width
 ) -> float: # 0 … 1
     "Expected calibration error: mean gap between predicted and observed shares, weighted by clips"
@@ -127,7 +127,7 @@ def ece(
 
 # %% ../nbs/api/32_metrics.ipynb #72602ede
 def ece_by_chance(
-    p:"Sequence|numpy.ndarray", # probabilities
+    p:"numpy.typing.ArrayLike", # probabilities
     bins:int=10, # of equal width
     n:int=200, # draws of labels
     seed:int=0, # same seed, same figure
@@ -139,8 +139,8 @@ def ece_by_chance(
 
 # %% ../nbs/api/32_metrics.ipynb #b8c59178
 def brier(
-    y:"Sequence|numpy.ndarray", # labels
-    p:"Sequence|numpy.ndarray", # probabilities
+    y:"numpy.typing.ArrayLike", # labels
+    p:"numpy.typing.ArrayLike", # probabilities
 ) -> float: # 0 is perfect, 0.25 is always saying ½
     "Brier score: mean squared difference between probability and label"
     import numpy as np
@@ -149,8 +149,8 @@ def brier(
 
 # %% ../nbs/api/32_metrics.ipynb #66beeff8
 def confusion(
-    y:"Sequence|numpy.ndarray", # labels
-    p:"Sequence|numpy.ndarray", # probabilities
+    y:"numpy.typing.ArrayLike", # labels
+    p:"numpy.typing.ArrayLike", # probabilities
     threshold:float=0.5, # from here upwards a clip is called AI
 ) -> "numpy.ndarray": # int (2, 2): rows are what clips are (real, AI), columns what they were called
     "The confusion matrix"
@@ -179,8 +179,8 @@ def _rank_figures(y, p):
 
 # %% ../nbs/api/32_metrics.ipynb #abf845b7
 def evaluate_scores(
-    y:"Sequence|numpy.ndarray", # labels
-    p:"Sequence|numpy.ndarray", # probabilities
+    y:"numpy.typing.ArrayLike", # labels
+    p:"numpy.typing.ArrayLike", # probabilities
     threshold:float=0.5, # from here upwards a clip is called AI
 ) -> dict: # of plain numbers, and `confusion` as a list of lists
     "All figures for one set of scores; those that are not defined are NaN"
@@ -242,9 +242,9 @@ def _check_groups(y, groups):
 # %% ../nbs/api/32_metrics.ipynb #8936800c
 def bootstrap_interval(
     metric:Callable, # f(y, p) → number
-    y:"Sequence|numpy.ndarray", # labels
-    p:"Sequence|numpy.ndarray", # scores
-    groups:"Sequence|numpy.ndarray|None"=None, # the source of each clip; None takes every clip for a source of its own
+    y:"numpy.typing.ArrayLike", # labels
+    p:"numpy.typing.ArrayLike", # scores
+    groups:"numpy.typing.ArrayLike|None"=None, # the source of each clip; None takes every clip for a source of its own
     n:int=1000, # draws
     seed:int=0, # same seed, same interval
     level:float=0.95, # confidence
@@ -265,10 +265,10 @@ def _percentiles(values, level):
 
 # %% ../nbs/api/32_metrics.ipynb #deceb70e
 def evaluate_intervals(
-    y:"Sequence|numpy.ndarray", # labels
-    p:"Sequence|numpy.ndarray", # probabilities
+    y:"numpy.typing.ArrayLike", # labels
+    p:"numpy.typing.ArrayLike", # probabilities
     threshold:float=0.5, # from here upwards a clip is called AI
-    groups:"Sequence|numpy.ndarray|None"=None, # the source of each clip
+    groups:"numpy.typing.ArrayLike|None"=None, # the source of each clip
     n:int=1000, # draws
     seed:int=0, # same seed, same intervals
     level:float=0.95, # confidence
@@ -284,10 +284,10 @@ def evaluate_intervals(
 # %% ../nbs/api/32_metrics.ipynb #19ea30a9
 def paired_interval(
     metric:Callable, # f(y, p) → number
-    y:"Sequence|numpy.ndarray", # labels
-    p:"Sequence|numpy.ndarray", # scores
-    q:"Sequence|numpy.ndarray", # other scores of the same clips
-    groups:"Sequence|numpy.ndarray|None"=None, # the source of each clip
+    y:"numpy.typing.ArrayLike", # labels
+    p:"numpy.typing.ArrayLike", # scores
+    q:"numpy.typing.ArrayLike", # other scores of the same clips
+    groups:"numpy.typing.ArrayLike|None"=None, # the source of each clip
     n:int=1000, # draws
     seed:int=0, # same seed, same interval
     level:float=0.95, # confidence
@@ -302,8 +302,8 @@ def paired_interval(
 
 # %% ../nbs/api/32_metrics.ipynb #45912494
 def risk_coverage(
-    y:"Sequence|numpy.ndarray", # labels
-    p:"Sequence|numpy.ndarray", # probabilities
+    y:"numpy.typing.ArrayLike", # labels
+    p:"numpy.typing.ArrayLike", # probabilities
     threshold:float=0.5, # between 0 and 1; from here upwards a clip is called AI
 ) -> "pandas.DataFrame": # confidence (falling), coverage (rising to 1), risk
     "The share of wrong answers among the clips answered, most confident first"

@@ -15,6 +15,7 @@ import numpy as np
 
 from .calibration import sigmoid
 from .core import ConfigError, SplitError, require
+from .heads import HeadConfig
 from .metrics import Interval, auc, bootstrap_interval
 from .splits import check_leak, grouped_folds, grouped_split, leave_one_generator_out, stratified_split
 from .train import Sequences, TrainConfig, clip_weights, fit_rows, head_logits
@@ -29,7 +30,7 @@ _CUTS = {"random": stratified_split, "grouped": grouped_split}
 def mission_runs(
     df:"pandas.DataFrame", # the clips: columns label and group
     seq:Sequences, # their sequences, in the order of `df`
-    head:HeadConfig, # HeadConfig
+    head:HeadConfig,
     train:TrainConfig,
     split:str="random", # or "grouped"
     seeds:Iterable[int]=range(10), # one run each

@@ -127,9 +127,9 @@ def _picture(path, windows, folder):
     if got.problem: return None
     try:
         w = max(windows, key=lambda w: w["probability"])
-        info = probe(got.file)
+        info = probe(got.file) # pyright: ignore[reportArgumentType]
         at = min(int((w["start_s"] + w["end_s"])/2*info.fps), info.n_frames - 1)
-        return thumbnail(cv2.cvtColor(next(iter(read_frames(got.file, [at]))).image, cv2.COLOR_RGB2BGR), 240, 160)
+        return thumbnail(cv2.cvtColor(next(iter(read_frames(got.file, [at]))).image, cv2.COLOR_RGB2BGR), 240, 160) # pyright: ignore[reportArgumentType]
     except (AivdError, OSError, StopIteration, ValueError): return None
     finally: got.release()
 

@@ -60,7 +60,7 @@ def balanced_sample(
 ) -> "pandas.DataFrame": # 2 × n_per_class rows, in the order of `df`
     "As many clips of one class as of the other, drawn without replacement"
     _need_clips(df, n_per_class)
-    return df.groupby("label").sample(n=n_per_class, random_state=seed).sort_index()
+    return df.groupby("label").sample(n=n_per_class, random_state=seed).sort_index() # pyright: ignore[reportReturnType]
 
 # %% ../nbs/api/04_splits.ipynb #939842e7
 LEAK_COLUMNS = ("group", "pair")
@@ -176,7 +176,7 @@ def leave_one_generator_out(
         test = df[((df.label == Label.AI) & (df.generator == name)) | df.index.isin(real_parts[i % k])]
         apart = ~source.isin(source[test.index]) & ~((df.label == Label.AI) & (df.generator == name))
         _check_fold(df[apart], test, f"generator {name}", (group, "pair"))
-        yield name, df[apart], test
+        yield name, df[apart], test # pyright: ignore[reportReturnType]
 
 # %% ../nbs/api/04_splits.ipynb #dbf9a892
 def _deal_real(df, source, k, seed):

@@ -118,8 +118,8 @@ def recoded(
 
 # %% ../nbs/api/36_train.ipynb #a5b59b28
 def clip_weights(
-    y:np.ndarray, # labels (n,)
-    groups:np.ndarray|None=None, # sources (n,); given, a source counts by the square root of its clips
+    y:Sequence|np.ndarray, # labels (n,)
+    groups:Sequence|np.ndarray|None=None, # sources (n,); given, a source counts by the square root of its clips
 ) -> np.ndarray: # (n,), mean 1, both classes equal in sum
     "Weights of clips in training"
     y = np.asarray(y)
@@ -434,6 +434,6 @@ def training_notes(
 ) -> list[str]:
     "What to keep in mind about a bundle that these clips train"
     real, ai = ((df["label"] == c).sum() for c in (0, 1))
-    notes = [f"{real} real and {ai} AI clips are few: don't rely on such a bundle's verdicts. A hundred of each is a start"] if min(real, ai) < 100 else []
+    notes = [f"{real} real and {ai} AI clips are few: don't rely on such a bundle's verdicts. A hundred of each is a start"] if min(real, ai) < 100 else [] # pyright: ignore[reportGeneralTypeIssues]
     if "group" not in df: notes.append("no column 'group' names the sources: where clips of one source stand on both sides of the split, the figures flatter")
     return notes
