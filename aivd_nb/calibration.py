@@ -8,6 +8,7 @@ __all__ = ['REAL', 'AI', 'INCONCLUSIVE', 'sigmoid', 'logit', 'Calibrator', 'grou
 
 # %% ../nbs/api/33_calibration.ipynb #24fed3d4
 import base64
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -69,8 +70,8 @@ class Calibrator:
 
 # %% ../nbs/api/33_calibration.ipynb #a0e02d5b
 def group_weights(
-    y:np.typing.ArrayLike, # labels (n,)
-    groups:np.typing.ArrayLike, # the source of each clip (n,)
+    y:Sequence|np.ndarray, # labels (n,)
+    groups:Sequence|np.ndarray, # the source of each clip (n,)
 ) -> "numpy.ndarray": # float64 (n,), mean 1 within each class
     "Weights under which every source of a class counts alike"
     y, w = np.asarray(y), np.zeros(len(y))
@@ -79,6 +80,16 @@ def group_weights(
         sizes = np.bincount(groups[y == c])
         w[y == c] = (y == c).sum() / (np.count_nonzero(sizes)*sizes[groups[y == c]])
     return w
+
+# %% ../nbs/api/33_calibration.ipynb #dc9c617a
+def _fit_weights(y, groups, sample_weight):
+    "Weights for fitting; a class without held-out clips is an error"
+    if not 0 < y.sum() < len(y):
+        raise TrainError("calibration", "the held-out clips are all of one class", "Hold out sources of both classes")
+    w = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    if w.shape != y.shape or not np.isfinite(w).all() or w.min() < 0:
+        raise ConfigError("sample_weight", "is not one non-negative number a clip", "Pass n weights")
+    return w if groups is None else w*group_weights(y, groups)
 
 # %% ../nbs/api/33_calibration.ipynb #ca09dd7b
 def fit_calibrator(
@@ -101,16 +112,6 @@ def fit_calibrator(
         return (w*(np.logaddexp(0, t) - target*t)).sum() + ridge*(v @ v)/2, np.array([a*(slack @ z), slack.sum()]) + ridge*v
     v = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[(-7, 7), (-20, 20)]).x
     return Calibrator(float(np.exp(v[0])), float(v[1]))
-
-# %% ../nbs/api/33_calibration.ipynb #dc9c617a
-def _fit_weights(y, groups, sample_weight):
-    "Weights for fitting; a class without held-out clips is an error"
-    if not 0 < y.sum() < len(y):
-        raise TrainError("calibration", "the held-out clips are all of one class", "Hold out sources of both classes")
-    w = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-    if w.shape != y.shape or not np.isfinite(w).all() or w.min() < 0:
-        raise ConfigError("sample_weight", "is not one non-negative number a clip", "Pass n weights")
-    return w if groups is None else w*group_weights(y, groups)
 
 # %% ../nbs/api/33_calibration.ipynb #124201a4
 REAL, AI, INCONCLUSIVE = "Real", "AI-Generated", "Inconclusive"
@@ -271,6 +272,17 @@ def is_ood(
     "Which clips are unlike anything in training"
     return ood_distance(gate, features) >= gate.threshold
 
+# %% ../nbs/api/33_calibration.ipynb #4332ffff
+def _check_features(x, held):
+    "Refuse features that don't fit one another, are too few or not finite"
+    if x.ndim != 2 or held.ndim != 2 or x.shape[1] != held.shape[1]:
+        raise ConfigError("features", f"have shapes {x.shape} and {held.shape}", "Pass (n, dim) and (m, dim)")
+    if len(x) < 8 or len(held) < 1:
+        raise TrainError("out-of-distribution gate", f"{len(x)} training and {len(held)} held-out clips are too few",
+            "Use 8 training clips and one held-out clip at least")
+    if not (np.isfinite(x).all() and np.isfinite(held).all()):
+        raise TrainError("out-of-distribution gate", "some features are not finite", "Leave out clips that could not be analysed")
+
 # %% ../nbs/api/33_calibration.ipynb #74d3ec53
 def fit_ood(
     features:np.ndarray, # of training clips, real and AI, pooled over frames: (n, dim)
@@ -290,14 +302,3 @@ def fit_ood(
     gate = OodGate(mean, spread, (vectors/np.sqrt(np.maximum(values, 1e-6))).astype(np.float32), 0.0, quantile, len(held))
     far = ood_distance(gate, held)
     return OodGate(mean, spread, gate.whiten, float(np.quantile(far, quantile, method="higher")) + 1e-6, quantile, len(held))
-
-# %% ../nbs/api/33_calibration.ipynb #4332ffff
-def _check_features(x, held):
-    "Refuse features that don't fit one another, are too few or not finite"
-    if x.ndim != 2 or held.ndim != 2 or x.shape[1] != held.shape[1]:
-        raise ConfigError("features", f"have shapes {x.shape} and {held.shape}", "Pass (n, dim) and (m, dim)")
-    if len(x) < 8 or len(held) < 1:
-        raise TrainError("out-of-distribution gate", f"{len(x)} training and {len(held)} held-out clips are too few",
-            "Use 8 training clips and one held-out clip at least")
-    if not (np.isfinite(x).all() and np.isfinite(held).all()):
-        raise TrainError("out-of-distribution gate", "some features are not finite", "Leave out clips that could not be analysed")

@@ -250,6 +250,13 @@ def file_digest(
     "SHA-256 of a file's content, in constant memory"
     with open(path, "rb") as f: return hashlib.file_digest(f, "sha256").hexdigest()
 
+# %% ../nbs/api/00_core.ipynb #d3d79986
+def _umask():
+    "The process's umask, which can only be read by setting it"
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
 # %% ../nbs/api/00_core.ipynb #e78a7dcb
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS) # a disk that takes no more, in its several words
 
@@ -271,13 +278,6 @@ def atomic_write(
         raise OSError(e.errno, os.strerror(e.errno), str(path)) from e # names the file that was asked for, not the temporary one
     finally:
         if tmp: Path(tmp).unlink(missing_ok=True)
-
-# %% ../nbs/api/00_core.ipynb #d3d79986
-def _umask():
-    "The process's umask, which can only be read by setting it"
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
 
 # %% ../nbs/api/00_core.ipynb #9dc796a7
 def _cgroup_quota(

@@ -223,6 +223,19 @@ class _Squares:
         square = next(self.left, None)
         return None if square is None else {"frames": square[None].astype(np.float32)/255}
 
+# %% ../nbs/api/26_efficientnet.ipynb #47847d1a
+def _quantised(source, target, squares):
+    "ONNX Runtime's static quantisation of all but the pooling"
+    import onnx
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+    prepared = f"{target}.prepared"
+    quant_pre_process(source, prepared, skip_symbolic_shape=True)
+    taps = [n.name for n in onnx.load(prepared).graph.node if n.name.startswith("tap_")]
+    quantize_static(prepared, target, _Squares(squares), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8, # pyright: ignore[reportArgumentType]
+        weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
+        op_types_to_quantize=["Conv", "Add", "Clip"], nodes_to_exclude=taps)
+
 # %% ../nbs/api/26_efficientnet.ipynb #3feff98e
 def quantise(
     model:Any, # from `feature_graph`
@@ -241,19 +254,6 @@ def quantise(
     onnx.helper.set_model_props(made, {"taps": json.dumps(widths)})
     with atomic_write(path) as tmp: tmp.write_bytes(made.SerializeToString(deterministic=True))
     return Path(path)
-
-# %% ../nbs/api/26_efficientnet.ipynb #47847d1a
-def _quantised(source, target, squares):
-    "ONNX Runtime's static quantisation of all but the pooling"
-    import onnx
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-    prepared = f"{target}.prepared"
-    quant_pre_process(source, prepared, skip_symbolic_shape=True)
-    taps = [n.name for n in onnx.load(prepared).graph.node if n.name.startswith("tap_")]
-    quantize_static(prepared, target, _Squares(squares), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8, # pyright: ignore[reportArgumentType]
-        weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
-        op_types_to_quantize=["Conv", "Add", "Clip"], nodes_to_exclude=taps)
 
 # %% ../nbs/api/26_efficientnet.ipynb #18dfd276
 def make_network(

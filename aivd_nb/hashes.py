@@ -130,6 +130,17 @@ class Near:
     path: str
     share: float # of the frames that were found in it
 
+# %% ../nbs/api/17_hashes.ipynb #0ceea4c0
+def _is_near(known, frame):
+    "Whether pairs of hashes, phash and dhash, are of one picture"
+    waves, edges = (np.bitwise_count(known[..., k, :] ^ frame[k]).sum(-1) for k in (0, 1))
+    return (waves <= _NEAR[0]) | (edges <= _NEAR[1]) & (waves <= _APART)
+
+def _owners_hit(frame, known, owners, n):
+    "Which clips have a frame that is near: this frame whole against their views, or its views against theirs whole"
+    hit = _is_near(known, frame[0]).any(1) | np.any([_is_near(known[:, 0], view) for view in frame[1:]], axis=0)
+    return np.bincount(np.unique(owners[hit]), minlength=n)
+
 # %% ../nbs/api/17_hashes.ipynb #3baaa3ba
 class HashIndex:
     "Known clips, and which of them another is a copy of"
@@ -154,14 +165,3 @@ class HashIndex:
         counts = np.sum([_owners_hit(frame, self._bits[:self._n], self._owners[:self._n], len(self.paths)) for frame in clip.bits], axis=0)
         best = max((i for i in np.flatnonzero(2*counts >= len(clip)) if self.paths[i] != clip.path), key=lambda i: counts[i], default=None)
         return None if best is None else Near(self.paths[best], round(float(counts[best]/len(clip)), 3))
-
-# %% ../nbs/api/17_hashes.ipynb #0ceea4c0
-def _is_near(known, frame):
-    "Whether pairs of hashes, phash and dhash, are of one picture"
-    waves, edges = (np.bitwise_count(known[..., k, :] ^ frame[k]).sum(-1) for k in (0, 1))
-    return (waves <= _NEAR[0]) | (edges <= _NEAR[1]) & (waves <= _APART)
-
-def _owners_hit(frame, known, owners, n):
-    "Which clips have a frame that is near: this frame whole against their views, or its views against theirs whole"
-    hit = _is_near(known, frame[0]).any(1) | np.any([_is_near(known[:, 0], view) for view in frame[1:]], axis=0)
-    return np.bincount(np.unique(owners[hit]), minlength=n)

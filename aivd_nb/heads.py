@@ -47,21 +47,6 @@ def check_head(
     for n in ("projection", "l2", "linear"): need(getattr(cfg, n) >= 0, n, "Give 0 or more")
     return cfg
 
-# %% ../nbs/api/31_heads.ipynb #47527f56
-def fit_projection(
-    x:np.ndarray, # (sequences, length, dim) training features
-    projection:int=0, # components kept; 0: none
-    weights:np.ndarray|None=None, # (sequences,) weight of each; None: equal
-) -> tuple[np.ndarray, np.ndarray, np.ndarray|None]: # mean (dim,), scale (dim,), matrix (dim, projection) or None
-    "Mean, standard deviation and principal axes of the sequences' mean features and frames"
-    w = np.ones(len(x)) if weights is None else np.asarray(weights, float)
-    flat, fw = x.reshape(-1, x.shape[-1]).astype(np.float64), np.repeat(w / w.sum() / x.shape[1], x.shape[1])
-    mean = fw @ flat
-    scale = np.sqrt(fw @ (flat - mean)**2) + 1e-6
-    if not projection: return mean, scale, None
-    z = np.clip((flat - mean) / scale, -6, 6) * np.sqrt(fw)[:, None]
-    return mean, scale, _principal_axes(z, projection)
-
 # %% ../nbs/api/31_heads.ipynb #7f750487
 def _principal_axes(z, k):
     "Axes of the k largest components, each scaled so that its scores have unit variance"
@@ -76,23 +61,20 @@ def _principal_axes(z, k):
         vec = z.T @ u[:, ::-1][:, :k] / np.sqrt(np.maximum(val, 1e-12))
     return vec / np.sqrt(np.maximum(val, 1e-8))
 
-# %% ../nbs/api/31_heads.ipynb #8962a35f
-def build_head(
-    cfg:HeadConfig, # settings
-    length:int, # frames in a sequence
-    dim:int, # features a frame
-    projection:tuple|None=None, # result of `fit_projection`; None: no scaling
-    seed:int=0, # of the initial weights
-) -> Any:
-    "The Keras head (n, length, dim) → (n, 1) probability of AI"
-    keras = import_keras()
-    check_head(cfg)
-    keras.utils.set_random_seed(seed)
-    inputs = keras.Input((length, dim), name="sequence")
-    x = _scaled(inputs, projection)
-    if cfg.feature_dropout: x = keras.layers.SpatialDropout1D(cfg.feature_dropout)(x)
-    logit = keras.layers.Dense(1, name="logit", kernel_regularizer=_l2(cfg.l2) if cfg.cell == "logistic" else None)(_summary(cfg, x))
-    return keras.Model(inputs, keras.layers.Activation("sigmoid", name="probability")(logit), name=f"{cfg.cell}_head")
+# %% ../nbs/api/31_heads.ipynb #47527f56
+def fit_projection(
+    x:np.ndarray, # (sequences, length, dim) training features
+    projection:int=0, # components kept; 0: none
+    weights:np.ndarray|None=None, # (sequences,) weight of each; None: equal
+) -> tuple[np.ndarray, np.ndarray, np.ndarray|None]: # mean (dim,), scale (dim,), matrix (dim, projection) or None
+    "Mean, standard deviation and principal axes of the sequences' mean features and frames"
+    w = np.ones(len(x)) if weights is None else np.asarray(weights, float)
+    flat, fw = x.reshape(-1, x.shape[-1]).astype(np.float64), np.repeat(w / w.sum() / x.shape[1], x.shape[1])
+    mean = fw @ flat
+    scale = np.sqrt(fw @ (flat - mean)**2) + 1e-6
+    if not projection: return mean, scale, None
+    z = np.clip((flat - mean) / scale, -6, 6) * np.sqrt(fw)[:, None]
+    return mean, scale, _principal_axes(z, projection)
 
 # %% ../nbs/api/31_heads.ipynb #247a7405
 def _l2(value):
@@ -135,6 +117,24 @@ def _summary(cfg, x):
     if cfg.pool == "last+mean": state = L.Concatenate()([state, mean])
     state = L.Dropout(cfg.dropout)(state)
     return L.Dropout(cfg.dropout)(L.Dense(cfg.dense, activation="relu", kernel_regularizer=_l2(cfg.l2), name="dense")(state))
+
+# %% ../nbs/api/31_heads.ipynb #8962a35f
+def build_head(
+    cfg:HeadConfig, # settings
+    length:int, # frames in a sequence
+    dim:int, # features a frame
+    projection:tuple|None=None, # result of `fit_projection`; None: no scaling
+    seed:int=0, # of the initial weights
+) -> Any:
+    "The Keras head (n, length, dim) → (n, 1) probability of AI"
+    keras = import_keras()
+    check_head(cfg)
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((length, dim), name="sequence")
+    x = _scaled(inputs, projection)
+    if cfg.feature_dropout: x = keras.layers.SpatialDropout1D(cfg.feature_dropout)(x)
+    logit = keras.layers.Dense(1, name="logit", kernel_regularizer=_l2(cfg.l2) if cfg.cell == "logistic" else None)(_summary(cfg, x))
+    return keras.Model(inputs, keras.layers.Activation("sigmoid", name="probability")(logit), name=f"{cfg.cell}_head")
 
 # %% ../nbs/api/31_heads.ipynb #ec0574ee
 def build_reader(
@@ -180,6 +180,12 @@ def build_stack(
     logit = L.Average(name="logit")([linear, recurrent])
     return keras.Model(inputs, L.Activation("sigmoid", name="probability")(logit), name="stacked_head")
 
+# %% ../nbs/api/31_heads.ipynb #2da909e4
+def _as_logit(head, i):
+    "The head without its sigmoid"
+    keras = import_keras()
+    return keras.Model(head.input, head.layers[-1].input, name=f"head_{i}")
+
 # %% ../nbs/api/31_heads.ipynb #48b17892
 def average_heads(
     heads:Sequence, # Keras heads with equal inputs
@@ -191,12 +197,6 @@ def average_heads(
     logits = [_as_logit(h, i)(x) for i, h in enumerate(heads)]
     out = keras.layers.Activation("sigmoid", name="probability")(keras.layers.Average()(logits))
     return keras.Model(x, out, name="averaged_head")
-
-# %% ../nbs/api/31_heads.ipynb #2da909e4
-def _as_logit(head, i):
-    "The head without its sigmoid"
-    keras = import_keras()
-    return keras.Model(head.input, head.layers[-1].input, name=f"head_{i}")
 
 # %% ../nbs/api/31_heads.ipynb #1495c55c
 def load_head(

@@ -177,6 +177,14 @@ def _rank_figures(y, p):
     fpr, tpr = _roc(y, p)
     return dict(zip(names, (float(area(fpr, tpr)), float(average_precision_score(y, p)), _eer(fpr, tpr), float(tpr[fpr <= .05].max()))))
 
+# %% ../nbs/api/32_metrics.ipynb #5dd80a65
+def _figures(y, p, threshold):
+    "The figures alone, for scores that have been checked"
+    called = p >= threshold
+    tp, fp = int(called[y == 1].sum()), int(called[y == 0].sum())
+    return dict(**_at_threshold(int((y == 0).sum()) - fp, fp, int(y.sum()) - tp, tp), **_rank_figures(y, p),
+        brier=brier(y, p), ece=ece(y, p))
+
 # %% ../nbs/api/32_metrics.ipynb #abf845b7
 def evaluate_scores(
     y:"numpy.typing.ArrayLike", # labels
@@ -188,14 +196,6 @@ def evaluate_scores(
     matrix = confusion(y, p, threshold).tolist()
     return dict(n=len(y), n_real=sum(matrix[0]), n_ai=sum(matrix[1]), threshold=float(threshold),
         **_figures(y, p, threshold), confusion=matrix)
-
-# %% ../nbs/api/32_metrics.ipynb #5dd80a65
-def _figures(y, p, threshold):
-    "The figures alone, for scores that have been checked"
-    called = p >= threshold
-    tp, fp = int(called[y == 1].sum()), int(called[y == 0].sum())
-    return dict(**_at_threshold(int((y == 0).sum()) - fp, fp, int(y.sum()) - tp, tp), **_rank_figures(y, p),
-        brier=brier(y, p), ece=ece(y, p))
 
 # %% ../nbs/api/32_metrics.ipynb #d2960ba5
 class Interval(NamedTuple):
@@ -239,6 +239,13 @@ def _check_groups(y, groups):
     if blank := int(pd.isna(np.asarray(groups, dtype=object)).sum()):
         raise ConfigError("groups", f"{blank} of {len(y)} are missing", "Give each clip a group")
 
+# %% ../nbs/api/32_metrics.ipynb #b3fe080a
+def _percentiles(values, level):
+    "Low and high ends of the middle `level` of the values that are numbers; NaN where there is none"
+    import numpy as np
+    values = values[np.isfinite(values)]
+    return tuple(map(float, np.quantile(values, [(1 - level)/2, (1 + level)/2]))) if len(values) else (float("nan"),)*2
+
 # %% ../nbs/api/32_metrics.ipynb #8936800c
 def bootstrap_interval(
     metric:Callable, # f(y, p) → number
@@ -255,13 +262,6 @@ def bootstrap_interval(
     _check_groups(y, groups)
     values = np.array([metric(y[i], p[i]) for i in _draws(y, groups, n, seed)])
     return Interval(float(metric(y, p)), *_percentiles(values, level))
-
-# %% ../nbs/api/32_metrics.ipynb #b3fe080a
-def _percentiles(values, level):
-    "Low and high ends of the middle `level` of the values that are numbers; NaN where there is none"
-    import numpy as np
-    values = values[np.isfinite(values)]
-    return tuple(map(float, np.quantile(values, [(1 - level)/2, (1 + level)/2]))) if len(values) else (float("nan"),)*2
 
 # %% ../nbs/api/32_metrics.ipynb #deceb70e
 def evaluate_intervals(

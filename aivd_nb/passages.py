@@ -106,6 +106,15 @@ def _ends(spans, runs, duration):
     cuts = [(spans[a.last][1] + spans[b.first][0])/2 for a, b in zip(runs, runs[1:])]
     return zip([0.0, *cuts], [*cuts, duration])
 
+# %% ../nbs/api/34_passages.ipynb #455ed093
+def _merged(runs):
+    "Runs that follow one another with the same label as one"
+    found = []
+    for r in runs:
+        if found and found[-1].label == r.label: found[-1] = _Run(found[-1].first, r.last, r.label, max(found[-1].score, r.score))
+        else: found.append(r)
+    return found
+
 # %% ../nbs/api/34_passages.ipynb #7f9f12c5
 def find_passages(
     spans:Sequence|np.ndarray, # (windows, 2): start and end in seconds, rising
@@ -123,15 +132,6 @@ def find_passages(
     if [r.label for r in runs] == [INCONCLUSIVE]: return ()
     return tuple(Passage(float(a), float(b), r.label, max(float(sigmoid(r.score)), band.ai if r.label == AI else 0.0))
         for r, (a, b) in zip(runs, _ends(spans, runs, duration)))
-
-# %% ../nbs/api/34_passages.ipynb #455ed093
-def _merged(runs):
-    "Runs that follow one another with the same label as one"
-    found = []
-    for r in runs:
-        if found and found[-1].label == r.label: found[-1] = _Run(found[-1].first, r.last, r.label, max(found[-1].score, r.score))
-        else: found.append(r)
-    return found
 
 # %% ../nbs/api/34_passages.ipynb #a9a06d25
 @dataclass(frozen=True)
@@ -157,23 +157,6 @@ class Clips(NamedTuple):
         chosen = rng.choice(names, n) if group is None else [group]*n
         return np.array([rng.choice(np.flatnonzero((self.label == label) & (self.group == g))) for g in chosen], int)
 
-# %% ../nbs/api/34_passages.ipynb #ad7ba300
-def draw_film(
-    rng:np.random.Generator, # NumPy generator
-    clips:Clips,
-    seconds:tuple=(20.0, 600.0), # shortest and longest, drawn on a logarithmic scale
-    shots:tuple=(1, 40), # fewest and most of camera footage, likewise
-    passages:int=0, # generated ones
-    lengths:tuple=(2.0, 60.0), # of a generated passage in seconds, likewise
-) -> Film:
-    "A long video: shots of real clips, and where asked, passages of generated ones, each of one source"
-    length = _log(rng, *seconds)
-    count = int(_log(rng, shots[0], shots[1] + 1))
-    starts = np.concatenate([[0.0], np.sort(rng.uniform(0, length, count - 1))])
-    film = Film(length, starts, clips.draw(rng, 0, count))
-    for _ in range(passages): film = _with_passage(rng, film, clips, _log(rng, *lengths))
-    return film
-
 # %% ../nbs/api/34_passages.ipynb #e0432e4b
 def _log(rng, low, high): return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
@@ -192,6 +175,23 @@ def _with_passage(rng, film, clips, length, shot_s=5.0):
     shown = np.concatenate([film.clips[keep], clips.draw(rng, 1, len(inside), group), [behind]])
     order = np.argsort(starts, kind="stable")
     return Film(film.seconds, starts[order], shown[order], (*film.passages, (a, b)))
+
+# %% ../nbs/api/34_passages.ipynb #ad7ba300
+def draw_film(
+    rng:np.random.Generator, # NumPy generator
+    clips:Clips,
+    seconds:tuple=(20.0, 600.0), # shortest and longest, drawn on a logarithmic scale
+    shots:tuple=(1, 40), # fewest and most of camera footage, likewise
+    passages:int=0, # generated ones
+    lengths:tuple=(2.0, 60.0), # of a generated passage in seconds, likewise
+) -> Film:
+    "A long video: shots of real clips, and where asked, passages of generated ones, each of one source"
+    length = _log(rng, *seconds)
+    count = int(_log(rng, shots[0], shots[1] + 1))
+    starts = np.concatenate([[0.0], np.sort(rng.uniform(0, length, count - 1))])
+    film = Film(length, starts, clips.draw(rng, 0, count))
+    for _ in range(passages): film = _with_passage(rng, film, clips, _log(rng, *lengths))
+    return film
 
 # %% ../nbs/api/34_passages.ipynb #bffdee67
 class Seen(NamedTuple):
@@ -236,28 +236,6 @@ def _threshold(best, called, limit, least):
     allowed = int(limit*(len(best) + 1) - 1e-9) - int(called.sum())
     return max(least, float(free[allowed]) + 1e-6) if 0 <= allowed < len(free) else max(least, float(best.max()) + 1e-6)
 
-# %% ../nbs/api/34_passages.ipynb #5520f24b
-def fit_passages(
-    clips:Clips, # scored by heads that saw neither them nor their source
-    sampling:Sampling, # of the bundle
-    band:Band, # of the bundle
-    films:int=3000, # long real videos to put together
-    max_called:float=0.05, # share of them that may be called AI-Generated
-    max_mixed:float=0.2, # share of them of which a part may be said to look generated
-    seed:int=0,
-) -> PassageRule:
-    "Read from long real footage how far a passage must stand out"
-    sources = len(np.unique(clips.group[clips.label == 0]))
-    if sources < 5:
-        raise TrainError("passages", f"real clips are of {sources} sources only", "Give real clips of 5 sources at least, better 50")
-    rng, spread = np.random.default_rng(seed), window_spread(clips.scores)
-    seen = [_real_film(rng, clips, sampling, spread) for _ in range(films)]
-    n, best, mean = (np.array(x) for x in zip(*((len(s.scores), best_run(s.scores)[2], s.mean) for s in seen)))
-    called = sigmoid(mean) >= band.ai
-    rows = _class_rows(n, best, called, sampling, max_called, max_mixed, run_score([float(logit(band.ai))]))
-    rule = PassageRule(*rows, n_real=films, sources=sources, spread=round(spread, 4))
-    return _counted(rule, n, best, called)
-
 # %% ../nbs/api/34_passages.ipynb #aca2c4e5
 def _real_film(rng, clips, sampling, spread):
     "A real film, seen; one in five within a larger budget, so that the rule holds for it, too"
@@ -288,6 +266,28 @@ def _counted(rule, n, best, called):
     wrong = called | (best >= ai)
     d = rule.to_json() | {"called_ai": int(wrong.sum()), "mixed": int(((best >= maybe) & ~wrong).sum())}
     return PassageRule.from_json(d)
+
+# %% ../nbs/api/34_passages.ipynb #5520f24b
+def fit_passages(
+    clips:Clips, # scored by heads that saw neither them nor their source
+    sampling:Sampling, # of the bundle
+    band:Band, # of the bundle
+    films:int=3000, # long real videos to put together
+    max_called:float=0.05, # share of them that may be called AI-Generated
+    max_mixed:float=0.2, # share of them of which a part may be said to look generated
+    seed:int=0,
+) -> PassageRule:
+    "Read from long real footage how far a passage must stand out"
+    sources = len(np.unique(clips.group[clips.label == 0]))
+    if sources < 5:
+        raise TrainError("passages", f"real clips are of {sources} sources only", "Give real clips of 5 sources at least, better 50")
+    rng, spread = np.random.default_rng(seed), window_spread(clips.scores)
+    seen = [_real_film(rng, clips, sampling, spread) for _ in range(films)]
+    n, best, mean = (np.array(x) for x in zip(*((len(s.scores), best_run(s.scores)[2], s.mean) for s in seen)))
+    called = sigmoid(mean) >= band.ai
+    rows = _class_rows(n, best, called, sampling, max_called, max_mixed, run_score([float(logit(band.ai))]))
+    rule = PassageRule(*rows, n_real=films, sources=sources, spread=round(spread, 4))
+    return _counted(rule, n, best, called)
 
 # %% ../nbs/api/34_passages.ipynb #4139bf7a
 class Found(NamedTuple):
@@ -320,6 +320,14 @@ def weigh(
     inside = (0.99*band.real + 0.01*band.ai, 0.01*band.real + 0.99*band.ai)
     return Weighed(min(max(whole, *maybe, inside[0]), inside[1]), True)
 
+# %% ../nbs/api/34_passages.ipynb #aef11665
+def _match(a, b, called, maybe):
+    "A generated passage beside what was found: a stretch counts that lies in it by half, or covers half of it"
+    def over(p): return max(0.0, min(p.end_s, b) - max(p.start_s, a))
+    hit = [p for p in called if over(p) >= min(b - a, p.end_s - p.start_s)/2]
+    if not hit: return b - a, False, any(over(p) > 0 for p in maybe), float("nan"), float("nan")
+    return b - a, True, True, abs(min(p.start_s for p in hit) - a), abs(max(p.end_s for p in hit) - b)
+
 # %% ../nbs/api/34_passages.ipynb #28399684
 def judge_film(
     film:Film,
@@ -336,11 +344,3 @@ def judge_film(
     found = tuple(_match(a, b, called, maybe) for a, b in film.passages)
     false = sum(not any(p.start_s < b and p.end_s > a for a, b in film.passages) for p in called)
     return Found(film.seconds, len(seen.scores), len(film.passages), said, mixed, found, false)
-
-# %% ../nbs/api/34_passages.ipynb #aef11665
-def _match(a, b, called, maybe):
-    "A generated passage beside what was found: a stretch counts that lies in it by half, or covers half of it"
-    def over(p): return max(0.0, min(p.end_s, b) - max(p.start_s, a))
-    hit = [p for p in called if over(p) >= min(b - a, p.end_s - p.start_s)/2]
-    if not hit: return b - a, False, any(over(p) > 0 for p in maybe), float("nan"), float("nan")
-    return b - a, True, True, abs(min(p.start_s for p in hit) - a), abs(max(p.end_s for p in hit) - b)

@@ -26,6 +26,15 @@ if TYPE_CHECKING: import pandas
 # %% ../nbs/api/39_protocols.ipynb #bb4c9859
 _CUTS = {"random": stratified_split, "grouped": grouped_split}
 
+# %% ../nbs/api/39_protocols.ipynb #701cd051
+def _fit_and_score(df, a, b, seq, head, train, seed):
+    "Logits of the clips of table `b` from a head trained on table `a`, two parts of `df`"
+    model, _ = fit_rows(head, replace(train, seed=seed), seq, None, df, a.index.to_numpy())
+    judged = seq.of(b.index)
+    z = np.zeros(len(seq.x))
+    z[judged] = head_logits(model, seq.x[judged])
+    return seq.clip_logits(z)[b.index]
+
 # %% ../nbs/api/39_protocols.ipynb #10431272
 def mission_runs(
     df:"pandas.DataFrame", # the clips: columns label and group
@@ -44,15 +53,6 @@ def mission_runs(
         if split == "grouped": check_leak(a, b)
         found.append(b.assign(probability=sigmoid(_fit_and_score(df, a, b, seq, head, train, seed)), seed=seed))
     return pd.concat(found, ignore_index=True)
-
-# %% ../nbs/api/39_protocols.ipynb #701cd051
-def _fit_and_score(df, a, b, seq, head, train, seed):
-    "Logits of the clips of table `b` from a head trained on table `a`, two parts of `df`"
-    model, _ = fit_rows(head, replace(train, seed=seed), seq, None, df, a.index.to_numpy())
-    judged = seq.of(b.index)
-    z = np.zeros(len(seq.x))
-    z[judged] = head_logits(model, seq.x[judged])
-    return seq.clip_logits(z)[b.index]
 
 # %% ../nbs/api/39_protocols.ipynb #e0d510ec
 def fast_logits(
@@ -116,6 +116,24 @@ def leave_out_table(
     mean = bootstrap_interval(lambda _, v: v.mean(), np.ones(len(t), int), t["auc"].to_numpy(), t["source"].to_numpy(), draws, seed)
     return t.sort_values("auc", ascending=False, ignore_index=True), mean
 
+# %% ../nbs/api/39_protocols.ipynb #2ef466f7
+def _folded(a, b):
+    "AUC between two sets of scores, at least one half"
+    v = auc(np.repeat([0, 1], [len(a), len(b)]), np.concatenate([a, b]))
+    return max(v, 1 - v)
+
+# %% ../nbs/api/39_protocols.ipynb #237c8475
+def _by_chance(n, m, shuffles, rng):
+    "Mean folded AUC of scores without meaning"
+    return float(np.mean([_folded(v[:n], v[n:]) for v in rng.normal(size=(shuffles, n + m))]))
+
+# %% ../nbs/api/39_protocols.ipynb #20159920
+def _over_families(t, names, rng, draws=500):
+    "95 % interval of the mean over pairs, families drawn with replacement; a family and itself are no pair"
+    at = {frozenset(p): v for *p, v in t[["a", "b", "auc"]].itertuples(index=False)}
+    picks = ([at[frozenset(p)] for p in combinations(rng.choice(names, len(names)), 2) if p[0] != p[1]] for _ in range(draws))
+    return tuple(map(float, np.quantile([np.mean(v) for v in picks if v], [.025, .975])))
+
 # %% ../nbs/api/39_protocols.ipynb #12516087
 def real_vs_real(
     scores:Sequence|np.ndarray, # of real clips that trained nothing
@@ -137,21 +155,3 @@ def real_vs_real(
         "chance": _by_chance(len(by[a]), len(by[b]), shuffles, rng)} for a, b in combinations(by, 2)]
     t = pd.DataFrame(rows).sort_values("auc", ascending=False, ignore_index=True)
     return t, Interval(float(t["auc"].mean()), *_over_families(t, list(by), rng)), float(t["chance"].mean()) # pyright: ignore[reportArgumentType]
-
-# %% ../nbs/api/39_protocols.ipynb #2ef466f7
-def _folded(a, b):
-    "AUC between two sets of scores, at least one half"
-    v = auc(np.repeat([0, 1], [len(a), len(b)]), np.concatenate([a, b]))
-    return max(v, 1 - v)
-
-# %% ../nbs/api/39_protocols.ipynb #237c8475
-def _by_chance(n, m, shuffles, rng):
-    "Mean folded AUC of scores without meaning"
-    return float(np.mean([_folded(v[:n], v[n:]) for v in rng.normal(size=(shuffles, n + m))]))
-
-# %% ../nbs/api/39_protocols.ipynb #20159920
-def _over_families(t, names, rng, draws=500):
-    "95 % interval of the mean over pairs, families drawn with replacement; a family and itself are no pair"
-    at = {frozenset(p): v for *p, v in t[["a", "b", "auc"]].itertuples(index=False)}
-    picks = ([at[frozenset(p)] for p in combinations(rng.choice(names, len(names)), 2) if p[0] != p[1]] for _ in range(draws))
-    return tuple(map(float, np.quantile([np.mean(v) for v in picks if v], [.025, .975])))

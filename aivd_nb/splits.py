@@ -65,17 +65,6 @@ def balanced_sample(
 # %% ../nbs/api/04_splits.ipynb #939842e7
 LEAK_COLUMNS = ("group", "pair")
 
-# %% ../nbs/api/04_splits.ipynb #b771bab6
-def sources(
-    df:"pandas.DataFrame", # column `group`, filled in; `pair` counts where it is there and not blank
-    group:str="group", # the column that names the source
-) -> "pandas.Series": # a number for each clip, equal where clips hang together
-    "Number the sets of clips that hang together by group or pair"
-    import pandas as pd
-    _need_columns(df, group)
-    links = [c for c in (group, "pair") if c in df]
-    return pd.Series(_components([df[c].tolist() for c in links]), index=df.index, name="source_id")
-
 # %% ../nbs/api/04_splits.ipynb #4bf57932
 def _components(columns):
     "Connected components of rows that share a value in one of the columns; blanks link nothing"
@@ -93,6 +82,17 @@ def _components(columns):
     rows, nodes = np.concatenate(rows), np.concatenate(nodes)
     return connected_components(coo_matrix((np.ones(len(rows)), (rows, nodes)), (at, at)), directed=False)[1][:n]
 
+# %% ../nbs/api/04_splits.ipynb #b771bab6
+def sources(
+    df:"pandas.DataFrame", # column `group`, filled in; `pair` counts where it is there and not blank
+    group:str="group", # the column that names the source
+) -> "pandas.Series": # a number for each clip, equal where clips hang together
+    "Number the sets of clips that hang together by group or pair"
+    import pandas as pd
+    _need_columns(df, group)
+    links = [c for c in (group, "pair") if c in df]
+    return pd.Series(_components([df[c].tolist() for c in links]), index=df.index, name="source_id")
+
 # %% ../nbs/api/04_splits.ipynb #c214b65a
 def check_leak(
     train:"pandas.DataFrame", # the clips that teach
@@ -107,23 +107,6 @@ def check_leak(
             more = f" and {len(both) - 5} more" if len(both) > 5 else ""
             raise SplitError("split", f"{column} {', '.join(map(str, both[:5]))}{more} on both sides",
                 "Split by group (grouped_split, grouped_folds)")
-
-# %% ../nbs/api/04_splits.ipynb #3d4af39d
-def grouped_folds(
-    df:"pandas.DataFrame", # columns label and `group`; `pair` counts where it is there
-    k:int=5, # folds
-    seed:int=0, # same seed, same folds
-    group:str="group", # the column that names the source
-) -> list[tuple["pandas.DataFrame", "pandas.DataFrame"]]: # k pairs of train and test
-    "Folds in which every clip judges once and no source stands on both sides"
-    StratifiedGroupKFold = require("sklearn.model_selection").StratifiedGroupKFold
-    source = sources(df, group)
-    _need_clips(df, 1)
-    _need_sources(df, source, k)
-    cut = StratifiedGroupKFold(k, shuffle=True, random_state=seed).split(df, df.label, source)
-    folds = [(df.iloc[a], df.iloc[b]) for a, b in cut]
-    for i, (train, test) in enumerate(folds): _check_fold(train, test, f"fold {i + 1} of {k}", (group, "pair"))
-    return folds
 
 # %% ../nbs/api/04_splits.ipynb #f1ec2a51
 def _need_sources(df, source, k):
@@ -145,6 +128,23 @@ def _check_fold(train, test, name, columns):
                 raise SplitError(name, f"no clip with label {label} ({label.name}) in {side}",
                     "Try another seed or fewer folds, or add clips of other sources")
 
+# %% ../nbs/api/04_splits.ipynb #3d4af39d
+def grouped_folds(
+    df:"pandas.DataFrame", # columns label and `group`; `pair` counts where it is there
+    k:int=5, # folds
+    seed:int=0, # same seed, same folds
+    group:str="group", # the column that names the source
+) -> list[tuple["pandas.DataFrame", "pandas.DataFrame"]]: # k pairs of train and test
+    "Folds in which every clip judges once and no source stands on both sides"
+    StratifiedGroupKFold = require("sklearn.model_selection").StratifiedGroupKFold
+    source = sources(df, group)
+    _need_clips(df, 1)
+    _need_sources(df, source, k)
+    cut = StratifiedGroupKFold(k, shuffle=True, random_state=seed).split(df, df.label, source)
+    folds = [(df.iloc[a], df.iloc[b]) for a, b in cut]
+    for i, (train, test) in enumerate(folds): _check_fold(train, test, f"fold {i + 1} of {k}", (group, "pair"))
+    return folds
+
 # %% ../nbs/api/04_splits.ipynb #c7faf246
 def grouped_split(
     df:"pandas.DataFrame", # columns label and `group`; `pair` counts where it is there
@@ -158,6 +158,22 @@ def grouped_split(
     folds = grouped_folds(df, round(1/test_size), seed, group)
     def off(fold): return sum(abs((fold[1].label == c).sum()/(df.label == c).sum() - test_size) for c in Label)
     return min(folds, key=off)
+
+# %% ../nbs/api/04_splits.ipynb #dbf9a892
+def _deal_real(df, source, k, seed):
+    "The real clips' index in k parts of whole sources, each as near to the same size as sources allow"
+    import numpy as np
+    real = source[df.label == Label.REAL]
+    if not 2 <= k <= real.nunique():
+        raise SplitError("labels", f"{real.nunique()} real sources can't be dealt into {k} parts",
+            "Ask for k between 2 and the number of real sources")
+    sizes = real.value_counts().sample(frac=1, random_state=seed).sort_values(ascending=False, kind="stable")
+    parts, load = [[] for _ in range(k)], np.zeros(k)
+    for s, n in sizes.items():
+        least = int(load.argmin())
+        parts[least] += real.index[real == s].tolist()
+        load[least] += n
+    return parts
 
 # %% ../nbs/api/04_splits.ipynb #d4c65092
 def leave_one_generator_out(
@@ -177,19 +193,3 @@ def leave_one_generator_out(
         apart = ~source.isin(source[test.index]) & ~((df.label == Label.AI) & (df.generator == name))
         _check_fold(df[apart], test, f"generator {name}", (group, "pair"))
         yield name, df[apart], test # pyright: ignore[reportReturnType]
-
-# %% ../nbs/api/04_splits.ipynb #dbf9a892
-def _deal_real(df, source, k, seed):
-    "The real clips' index in k parts of whole sources, each as near to the same size as sources allow"
-    import numpy as np
-    real = source[df.label == Label.REAL]
-    if not 2 <= k <= real.nunique():
-        raise SplitError("labels", f"{real.nunique()} real sources can't be dealt into {k} parts",
-            "Ask for k between 2 and the number of real sources")
-    sizes = real.value_counts().sample(frac=1, random_state=seed).sort_values(ascending=False, kind="stable")
-    parts, load = [[] for _ in range(k)], np.zeros(k)
-    for s, n in sizes.items():
-        least = int(load.argmin())
-        parts[least] += real.index[real == s].tolist()
-        load[least] += n
-    return parts
