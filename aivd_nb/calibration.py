@@ -172,7 +172,7 @@ def _threshold_above(
 def fit_band(
     p:np.typing.ArrayLike, # calibrated probabilities of clips that trained nothing
     y:np.typing.ArrayLike, # their labels
-    groups:np.typing.ArrayLike|None=None, # the source of each; given, the limits hold for sources that count alike, too
+    groups:Sequence|np.ndarray|None=None, # the source of each; given, the limits hold for sources that count alike, too
     max_false_alarm:float=0.05, # share of real clips that may be called AI
     max_missed:float=0.1, # share of AI clips that may be called Real
 ) -> Band: # with the counts it was fitted on

@@ -23,9 +23,9 @@ class View:
     region: Callable # (width, height, size) → what it shows, in shares of width and height: left, top, right, bottom
     pair: bool = False # it compares a frame with another one
 
+# %% ../nbs/api/21_views.ipynb #76fecc49
 VIEWS: dict[str, View] = {}
 
-# %% ../nbs/api/21_views.ipynb #76fecc49
 def register_view(
     region:Callable, # as in `View`
     pair:bool=False, # it compares two frames
