@@ -8,7 +8,6 @@ __all__ = ['Augment', 'draw_augment', 'h264', 'gif', 'draw_encoding', 'encoded']
 # %% ../nbs/api/20_augment.ipynb #420f3109
 import hashlib
 import json
-import os
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,9 +108,9 @@ def draw_encoding(
 
 # %% ../nbs/api/20_augment.ipynb #0ddfa532
 def encoded(
-    path:str|os.PathLike, # a clip
+    path:str|Path, # a clip
     passes:tuple, # ((suffix, ffmpeg's output arguments), …)
-    folder:str|os.PathLike|None=None, # where the result is kept; None: `encoded` in the cache folder
+    folder:str|Path|None=None, # where the result is kept; None: `encoded` in the cache folder
 ) -> Path: # .mp4
     "The clip, encoded once for each pass; what is there already is not made again"
     key = json.dumps([file_digest(path), passes, ffmpeg_version()])

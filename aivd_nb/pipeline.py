@@ -391,7 +391,7 @@ def video_features(
     alter:Callable|None=None, # RGB uint8 frame → frame before the views, such as an `Augment`; its `repr` must tell it whole, for the cache
     cnn:CnnThreads|None=None, # shared with other clips; None: threads of this clip's own
     threads:int|None=None, # of the decoder; None: as many as the process may use
-    watch:Callable|None=None, # stands between decoder and CNN: gets info, windows and `Frame`s (blue first, unless altered), gives those frames
+    watch:Callable|None=None, # between decoder and CNN: gets info, windows and `Frame`s (blue first, unless altered), gives those
 ) -> VideoFeatures:
     "Sequences of features of a clip, its sampling's windows"
     with nullcontext(cnn) if cnn else CnnThreads(featurizer, batch) as cnn:

@@ -97,7 +97,7 @@ def sources(
 def check_leak(
     train:"pandas.DataFrame", # the clips that teach
     test:"pandas.DataFrame", # the clips that judge
-    columns:Iterable[str]=LEAK_COLUMNS, # a value in one of these columns must not stand on both sides; columns that are not there are skipped
+    columns:Iterable[str]=LEAK_COLUMNS, # a value in one of these columns must not stand on both sides; missing columns are skipped
 ) -> None:
     "Raise `SplitError`, naming what stands on both sides; a clip that does is refused whatever the columns"
     for column in [*columns, "file_path"]:
