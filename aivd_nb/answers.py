@@ -54,7 +54,7 @@ def _fetched(detector, link):
     "A verdict or failure for a link"
     from aivd_nb.link import predict_link
     try: return predict_link(detector, link)
-    except VideoError as e: return Failure.of(link, e)
+    except AivdError as e: return Failure.of(link, e)
 
 def _shots(detector, clip):
     "A verdict for each shot of a clip, or the clip's failure"

@@ -140,12 +140,24 @@ def explain(clip, bundle, weights, out, places):
     if out: say(str(_keep_explanation(e, detector.bundle.band, out)))
     say(f"[{detector.bundle.name}] What spoke for it, to this detector; right or wrong.")
 
+# %% ../nbs/api/86_cli.ipynb #4d99b0c4
+def _check_place(out):
+    "Refuse a place that can't be written, or where something else than an explanation would be lost"
+    from os import W_OK, access
+    from aivd_nb.core import ConfigError
+    above = next(p for p in out.absolute().parents if p.exists())
+    if not above.is_dir() or not access(above, W_OK): raise ConfigError(out, f"can't be written, because {above} can't", "Name a file in a folder that can be written")
+    if out.suffix == ".json" and out.is_file() and b'"log_odds"' not in out.read_bytes():
+        raise ConfigError(out, "is there already and is no explanation", "Name another file, or remove it")
+
 # %% ../nbs/api/86_cli.ipynb #aca846b3
 def _check_out(out):
     "Refuse a file that can't be written as asked before any work is done"
     from pathlib import Path
     from aivd_nb.core import ConfigError, require
-    if not out or Path(out).suffix == ".json": return
+    if not out: return
+    _check_place(Path(out))
+    if Path(out).suffix == ".json": return
     if Path(out).suffix in (".png", ".svg", ".pdf"): return require("matplotlib")
     raise ConfigError(out, "is neither JSON nor a picture by its name", "Use .json, .png, .svg or .pdf")
 
@@ -298,7 +310,8 @@ def hash_(clips, out):
 # %% ../nbs/api/86_cli.ipynb #cde03a76
 def _hash(clips, out):
     "The `hash` command's work; gives its exit code"
-    from aivd_nb.hashes import hash_clip, write_hashes
+    from aivd_nb.hashes import check_hashes_file, hash_clip, write_hashes
+    check_hashes_file(out)
     found = []
     code = each(clips, lambda clip: found.append(hash_clip(clip)))
     say(f"{out}: {write_hashes(found, out)} clip{'s'[:len(found) != 1]}")

@@ -247,8 +247,8 @@ class Detector(_Steps):
 # %% ../nbs/api/43_detector.ipynb #689be01d
 def _loaded(bundle, weights, engine, threads):
     "A bundle and the CNN that belongs to it"
-    for place in (weights, os.environ.get("AIVD_WEIGHTS")):
-        if place and not os.path.exists(place): raise WeightsError(place, "is not there", "Correct the path of the CNN weights, or omit it")
+    for place, remedy in ((weights, "Correct the path of the CNN weights, or omit it"), (os.environ.get("AIVD_WEIGHTS"), "Correct the variable AIVD_WEIGHTS, or unset it")):
+        if place and not os.path.exists(place): raise WeightsError(place, "is not there", remedy)
     b = load_bundle(bundle)
     own = b.folder/"cnn.onnx"
     featurizer = create(b.spec, own if own.is_file() else weights, engine="onnx" if own.is_file() else engine, threads=threads)

@@ -10,7 +10,7 @@ __all__ = ['every_nth', 'every_seconds', 'Sampling', 'Window', 'plan_windows', '
 # %% ../nbs/api/13_sampling.ipynb #505e8297
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 import numpy as np
 from .core import ConfigError
@@ -101,7 +101,7 @@ def spread_count(
     "How many windows are spread over a clip before anything is looked at closer"
     wanted = math.ceil(seconds/look.every_s)
     most = max(1, look.budget - int(look.budget*look.closer))
-    return max(sampling.windows, min(wanted, most))
+    return min(look.budget, max(sampling.windows, min(wanted, most)))
 
 # %% ../nbs/api/13_sampling.ipynb #99ba53fe
 def _moved(shape, start):
@@ -122,7 +122,7 @@ def spread_windows(
     keys:Sequence=(), # indices of key frames, rising, where they are known
 ) -> tuple: # of `Window`, rising
     "The windows that are spread over a clip"
-    plan = plan_windows(n_frames, fps, sampling)
+    plan = plan_windows(n_frames, fps, replace(sampling, windows=min(sampling.windows, look.budget)))
     count = spread_count(n_frames/fps, sampling, look)
     if count <= sampling.windows: return plan
     shape, known = plan[0].indices, np.asarray(keys, int)
@@ -254,7 +254,7 @@ def look_over(
     first = spread_windows(n_frames, fps, sampling, look, keys)
     found = _further(Looked((), np.empty(0), np.empty(0, bool)), first, read, True)
     for _ in range(2):
-        if more := other_windows(n_frames, found.windows, np.isnan(found.scores), look.budget - len(found.windows)):
+        if more := other_windows(n_frames, found.windows, np.isnan(found.scores), max(0, look.budget - len(found.windows))):
             found = _further(found, more, read, True)
     room = min(look.budget - len(found.windows), len(first)//2) if len(first) > sampling.windows else 0
     while room > 0 and (more := closer_windows(n_frames, look.every_s*fps, found.windows, found.scores, min(room, 4))):

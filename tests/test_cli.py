@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from conftest import ROOT
+from conftest import BIN, ROOT
 from aivd_nb.cli import main
 from aivd_nb.cli_page import command_page
 from aivd_nb.doctor import known_variables
@@ -279,3 +279,21 @@ def test_probe_reads_as_text(library):
 def test_settings_are_text():
     said = aivd("serve", "--settings").stdout.decode()
     assert "|" not in said and all(v in said for v in known_variables() if v.startswith("AIVD_SERVE_") and v != "AIVD_SERVE_CONFIG")
+
+
+def test_out_never_replaces_another_file(tmp_path):
+    "`hash --out` had written its list over the video; the explanation's place is looked at before the work"
+    clip = tmp_path/"clip.mp4"
+    clip.write_bytes((ROOT/"nbs/samples/animated_photograph.mp4").read_bytes())
+    other = tmp_path/"notes.json"
+    other.write_text("{}")
+    before = clip.read_bytes()
+    for command in (["hash", clip, "--out", clip], ["hash", clip, "--out", other], ["explain", clip, "--out", other], ["explain", clip, "--out", clip/"x.json"]):
+        done = subprocess.run([BIN/"aivd", *map(str, command)], capture_output=True, text=True)
+        assert done.returncode == 2 and "Name another file" in done.stderr or "Name a file in a folder" in done.stderr, done.stderr
+        assert done.stdout == "" and clip.read_bytes() == before and other.read_text() == "{}"
+
+
+def test_fewer_windows_are_fewer(tmp_path):
+    said = [json.loads(subprocess.run([BIN/"aivd", "predict", "--no-cache", "--json", "--windows", n, ROOT/"nbs/samples/animated_photograph.mp4"], capture_output=True, text=True).stdout) for n in "123"]
+    assert [len(v["timeline"]) for v in said] == [1, 2, 2]
