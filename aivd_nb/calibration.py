@@ -63,7 +63,8 @@ class Calibrator:
         if self.scale <= 0:
             raise ConfigError("Calibrator", f"scale {self.scale} is not positive",
                 "A head that ranks the wrong way round can't be calibrated")
-    def __call__(self, logits:np.typing.ArrayLike) -> np.ndarray: return sigmoid(self.scale*np.asarray(logits, dtype=np.float64) + self.bias)
+    def __call__(self, logits:np.typing.ArrayLike) -> np.ndarray:
+        return sigmoid(self.scale*np.asarray(logits, dtype=np.float64) + self.bias)
     def to_json(self) -> dict: return asdict(self)
     @classmethod
     def from_json(cls, d:dict) -> Self: return _from_json(cls, d)
