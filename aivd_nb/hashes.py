@@ -99,7 +99,7 @@ def hash_clip(
 _COLUMNS = ("file_path", "hashes_v1")
 
 def check_hashes_file(
-    file, # CSV to make or replace
+    file:str|os.PathLike, # CSV to make or replace
 ) -> Path:
     "Refuse a place where something else than a list of hashes would be lost"
     file = Path(file)

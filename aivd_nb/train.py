@@ -102,7 +102,7 @@ def augmented(seed:int, copies:int) -> Callable:
 def recoded(
     df:"pandas.DataFrame", # labels as from `read_labels`
     seed:int=0, # same seed, same copies
-    folder:str|os.PathLike|None=None, # where the copies are kept; None: `encoded` in the cache folder
+    folder:str|Path|None=None, # where the copies are kept; None: `encoded` in the cache folder
     progress:bool=True, # show a bar
 ) -> "pandas.DataFrame": # the table, with the copies' paths
     "One copy of each clip, encoded again in a way that is drawn for it"
