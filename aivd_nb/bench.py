@@ -83,11 +83,12 @@ SIZES = {240: 426, 360: 640, 480: 854, 720: 1280, 1080: 1920, 1440: 2560, 2160: 
 def _ffmpeg_to(path, *args):
     with atomic_write(path) as tmp: ffmpeg(*args, tmp)
 
-# %% ../nbs/api/53_bench.ipynb #a11df82a
+# %% ../nbs/api/53_bench.ipynb #5597c285
 _CODECS = {"h264": ("-c:v", "libx264", "-preset", "veryfast", "-crf", 23),
     "hevc": ("-c:v", "libx265", "-preset", "ultrafast", "-crf", 26, "-x265-params", "log-level=none"),
     "vp9": ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", 8, "-crf", 33, "-b:v", 0)}
 
+# %% ../nbs/api/53_bench.ipynb #a11df82a
 def make_clip(
     folder, # gets the clip; kept there for the next call
     height:int=720, # a key of SIZES
@@ -296,7 +297,7 @@ def _growth(
     return table.assign(section=section, bundle=name, x=[x for _, x in table.row], row=[r for r, _ in table.row],
         peak_mib=[peaks[x] if r == "(c) aivd" else None for r, x in table.row])
 
-# %% ../nbs/api/53_bench.ipynb #6440b1cc
+# %% ../nbs/api/53_bench.ipynb #4815a0bf
 def _read(
     clip, # a video
     indices, # of frames that are handed out
@@ -305,6 +306,7 @@ def _read(
     with VideoReader(clip) as reader:
         for _ in reader.frames(indices, rgb=False): pass
 
+# %% ../nbs/api/53_bench.ipynb #6440b1cc
 def _readers(
     clips:dict, # what it is, such as "h264 720p" → video
     repeats:int, # rounds
