@@ -54,7 +54,7 @@ class Service:
     rate: Rate
     fetching: threading.Semaphore # of links: one at a time
     bundle: str|None # folder or name; None: the detector is no bundle's
-    def close(self):
+    def close(self) -> None:
         "Stop the workers, remove uploads; results stay"
         self.jobs.close()
         self.folder.close()
@@ -128,7 +128,7 @@ class Upload(io.RawIOBase):
         self._file.flush()
         return 0
     def digest(self) -> str: return self._hash.hexdigest()
-    def close(self):
+    def close(self) -> None:
         if not self._file.closed: self._file.close()
         super().close()
 

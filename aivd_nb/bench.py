@@ -7,6 +7,7 @@ __all__ = ['SIZES', 'in_turn', 'process', 'make_clip', 'collection', 'wanted', '
            'bench', 'targets', 'bounds', 'machine', 'write_bench', 'plot_growth']
 
 # %% ../nbs/api/53_bench.ipynb #2bd623da
+import os
 import platform
 import sys
 import time
@@ -90,7 +91,7 @@ _CODECS = {"h264": ("-c:v", "libx264", "-preset", "veryfast", "-crf", 23),
 
 # %% ../nbs/api/53_bench.ipynb #a11df82a
 def make_clip(
-    folder, # gets the clip; kept there for the next call
+    folder:str|os.PathLike, # gets the clip; kept there for the next call
     height:int=720, # a key of SIZES
     seconds:int=5, # up to 5, or a multiple of 5
     codec:str="h264", # or hevc, vp9
@@ -110,7 +111,7 @@ def make_clip(
 # %% ../nbs/api/53_bench.ipynb #d4906bcc
 def collection(
     n:int, # clips
-    folder, # where to draw them if no collection is at hand
+    folder:str|os.PathLike, # where to draw them if no collection is at hand
 ) -> list: # of paths
     "Clips of the shared collection, taken evenly from its test part, else drawn ones"
     shared = shared_data()
@@ -481,7 +482,7 @@ def machine() -> dict: # name → value
 # %% ../nbs/api/53_bench.ipynb #ed4d35cb
 def write_bench(
     table, # what `bench` gives
-    folder, # gets 03_speed.csv and 03_machine.csv
+    folder:str|os.PathLike, # gets 03_speed.csv and 03_machine.csv
 ) -> Path: # the first
     "Keep a run"
     import pandas as pd

@@ -26,7 +26,7 @@ Completion, for the start-up file of your shell (or zsh_source, fish_source):
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
 @click.version_option(package_name="aivd-nb", prog_name="aivd")
-def main():
+def main() -> None:
     "Is this video real or AI-generated, and how sure can I be?"
 
 # %% ../nbs/api/86_cli.ipynb #901a7d7e
@@ -50,7 +50,7 @@ _KEEPS = "Keep all of it in one HTML file: verdicts, frames, SHA-256, model, how
 @fail_on_option
 @cache_option
 @click.option("--report", metavar="FILE.html", type=out_file, help=_KEEPS)
-def predict(**options):
+def predict(**options) -> None:
     """Say of clips whether they are real or AI-generated.
 
     CLIPS are files, links, folders with all videos below, or - for a list on standard input, one path a line.
@@ -125,7 +125,7 @@ def _ending(results, fail_on):
 @weights_option
 @click.option("--out", type=out_file, help="Write all of it to a .json, or draw it: .png, .svg, .pdf.")
 @click.option("--places/--no-places", default=True, show_default=True, help="Map of the picture; takes most of the time.")
-def explain(clip, bundle, weights, out, places):
+def explain(clip, bundle, weights, out, places) -> None:
     """Say what in a clip spoke for its verdict.
 
     Moments, frames, views, layers, places in the picture: what each does to the score, found by taking it away.
@@ -184,7 +184,7 @@ _ELSEWHERE = "With --update-trust: fetch the list from here instead. May be give
 @click.option("--update-trust", is_flag=True, help=_PUBLISHED)
 @click.option("--from", "addresses", multiple=True, metavar="ADDRESS", help=_ELSEWHERE)
 @json_option
-def provenance(clips, trust, update_trust, addresses, as_json):
+def provenance(clips, trust, update_trust, addresses, as_json) -> None:
     """Say what a file tells of its own origin.
 
     Who made it, encoder, device, edits, content credentials (C2PA). Offline but for --update-trust; never part of the score.
@@ -215,7 +215,7 @@ def _provenance(clip, trust, as_json):
 @main.command(cls=Command, section="Use", example="aivd probe clip.mp4")
 @clips_argument
 @json_option
-def probe(clips, as_json):
+def probe(clips, as_json) -> None:
     """Say what a video file is: container, codec, size, frames.
 
     As found in the file and not as its name or head claims: frames are counted.
@@ -254,7 +254,7 @@ _timeout_option = click.option("--timeout", "timeout_s", type=_most, default=120
 @click.option("--known", metavar="CSV", type=click.Path(), help=_COPIES)
 @fail_on_option
 @click.option("--report", is_flag=True, help="Write a page and a CSV into OUT/_report, in the end; without PATHS, do only that.")
-def scan(**options):
+def scan(**options) -> None:
     """Analyse a library of videos into a table, restartable.
 
     PATHS are files, folders, globs and addresses such as s3://bucket/folder.
@@ -299,7 +299,7 @@ def _scan_report(out):
 @main.command("hash", cls=Command, section="Use", example="aivd hash known/ --out known.csv")
 @clips_argument
 @click.option("--out", required=True, type=out_file, help="CSV to write.")
-def hash_(clips, out):
+def hash_(clips, out) -> None:
     """Write hashes by which `scan --known` finds copies of clips.
 
     Of the pictures, not of the files: a copy that was encoded again or cropped has nearly the same.
@@ -320,7 +320,7 @@ def _hash(clips, out):
 # %% ../nbs/api/86_cli.ipynb #de58c17d
 @main.command(cls=Command, section="Use", example="aivd card efficientnet_lite0")
 @click.argument("bundle", required=False, type=click.Path())
-def card(bundle):
+def card(bundle) -> None:
     """Say what a bundle was trained on and how often it is wrong.
 
     In Markdown; without a name, of every bundle that ships.
@@ -332,7 +332,7 @@ def card(bundle):
 # %% ../nbs/api/86_cli.ipynb #f8127aba
 @main.command(cls=Command, section="Use", example="aivd doctor")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def doctor(as_json):
+def doctor(as_json) -> None:
     """Say whether predicting works here, and what is missing.
 
     Versions, bundles and weights, codecs, confinement, extras, cache, environment. The exit code is 1 where predicting doesn't work.
@@ -354,7 +354,7 @@ for _command in (labels, frames, train, passages, evaluate, bench): main.add_com
 @click.option("--config", "file", type=click.Path(), help="Settings, a TOML file; else what AIVD_SERVE_CONFIG names.")
 @click.option("--dev", is_flag=True, help="Flask's own server with its debugger, for working on the page.")
 @click.option("--settings", is_flag=True, help="Print every setting with its name in the environment, and end.")
-def serve(host, port, bundle, data, file, dev, settings):
+def serve(host, port, bundle, data, file, dev, settings) -> None:
     """Serve the web page and its API.
 
     The command line wins over the environment, the environment over the file; `aivd serve --settings` lists all that can be set.
@@ -377,7 +377,7 @@ def _settings():
 @main.command(cls=Command, section="Serve", example="aivd mcp --bundle efficientnet_lite0")
 @bundle_option
 @weights_option
-def mcp(bundle, weights):
+def mcp(bundle, weights) -> None:
     """Serve an agent over standard input and output (MCP).
 
     The tools check_video, explain and provenance, as the Model Context Protocol has it.

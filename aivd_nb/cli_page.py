@@ -7,6 +7,7 @@ __all__ = ['command_page', 'write_command_page']
 
 # %% ../nbs/api/87_cli_page.ipynb #6752e13e
 import inspect
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -103,7 +104,7 @@ def command_page() -> str: # Quarto Markdown
 
 # %% ../nbs/api/87_cli_page.ipynb #09821088
 def write_command_page(
-    file="nbs/howto/command_line.qmd",
+    file:str|os.PathLike="nbs/howto/command_line.qmd",
 ) -> Path: # the file
     "Write the page"
     file = Path(file)

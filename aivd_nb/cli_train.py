@@ -30,7 +30,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 @click.command(cls=Command, section="Train", example="aivd labels data")
 @click.argument("data", type=click.Path())
 @click.option("--out", type=out_file, help="CSV to write; else labels.csv in the data folder.")
-def labels(data, out):
+def labels(data, out) -> None:
     """Write the CSV of labels from the folders real/ and ai/.
 
     DATA is the folder that holds them. The CSV has the columns file_path and label; add a column group that names each clip's source.
@@ -52,7 +52,7 @@ def _labels(data, out):
 @clips_argument
 @click.option("--out", default="frames", show_default=True, type=out_folder, help="Folder that gets <video_name>/frame_0001.jpg and so on.")
 @click.option("--every", default=3, show_default=True, type=click.IntRange(1), help="Keep every n-th frame.")
-def frames(clips, out, every):
+def frames(clips, out, every) -> None:
     """Store frames of clips as JPEGs of 224 by 224 pixels.
 
     CLIPS are files, folders with all videos below, or - for a list on standard input.
@@ -102,7 +102,7 @@ _set_option = click.option("--set", "settings", multiple=True, metavar="NAME=VAL
 @click.option("--folds", type=click.IntRange(0), default=0, show_default=True, help="Calibrate on k grouped folds; 0: one 80/20 split.")
 @_set_option
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that stands in the folder.")
-def train(**options):
+def train(**options) -> None:
     """Train a detector on your own clips and save it as a bundle.
 
     LABELS_CSV has the columns file_path and label (0: real, 1: AI), and group where clips share a source; `aivd labels` writes one.
@@ -183,7 +183,7 @@ def _trained(out, m, clips, folds):
 @click.option("--folds", type=click.IntRange(2), help="Grouped folds on which heads are trained; else those of the bundle, or 10.")
 @click.option("--scores", type=out_file, help="CSV of the windows' scores: read where it is there, else written.")
 @click.option("--films", type=click.IntRange(100), default=3000, show_default=True, help="Long real videos to put together.")
-def passages(**options):
+def passages(**options) -> None:
     """Read anew how far a passage of a long video must stand out.
 
     LABELS_CSV names clips of many sources; long videos are put together of its real ones, and few of them may be called anything else.
@@ -225,7 +225,7 @@ def _passages(bundle, films, **more):
 @click.option("--draws", type=click.IntRange(10), default=1000, show_default=True, help="Draws of the bootstrap over sources.")
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
 @cache_option
-def evaluate(**options):
+def evaluate(**options) -> None:
     """Measure a detector on your own labelled clips.
 
     Writes an HTML report, CSVs and JSON. Clips that can't be analysed count in no figure, stand in the table, and make the exit code 1.
@@ -280,7 +280,7 @@ _bundles_option = click.option("--bundle", "-b", "bundles", multiple=True, defau
 @_bundles_option
 @click.option("--out", default=".", show_default=True, type=out_folder, help="Folder that gets 03_speed.csv and 03_machine.csv.")
 @click.option("--clips", type=out_folder, help="Folder for the drawn clips, kept for the next run; else a temporary one.")
-def bench(quick, bundles, out, clips):
+def bench(quick, bundles, out, clips) -> None:
     """Time a verdict beside decoding and the CNN alone.
 
     And beside the straightforward way. Minutes on two cores; leave the machine alone meanwhile.

@@ -201,7 +201,7 @@ def _errors(language, band, clips, about):
 
 # %% ../nbs/api/77_clip_report.ipynb #c6a2d5dc
 def check_report_file(
-    file, # HTML file to make or replace
+    file:str|os.PathLike, # HTML file to make or replace
 ) -> Path:
     "Refuse a place where no report can be written, or where something else would be lost"
     file = Path(file)

@@ -173,7 +173,7 @@ class Evaluation:
     about: dict # bundle, threshold, band, draws, seed, clips
     notes: tuple # what a reader must know before he believes a figure
 
-    def to_dict(self): # for JSON: NaN as None
+    def to_dict(self) -> dict: # for JSON: NaN as None
         plain = lambda df: [{k: None if v != v else v for k, v in row.items()} for row in df.reset_index().to_dict("records")]
         return {"about": self.about, "notes": list(self.notes), "figures": plain(self.figures), "reasons": self.reasons.to_dict(),
             **{f"by_{k}": plain(v.rename_axis("row")) for k, v in self.parts.items()}}

@@ -226,7 +226,7 @@ class Explanation:
     seconds: dict # where the time went
     notes: tuple = () # why to take care with this explanation
     pictures: tuple = field(default=(), repr=False) # central squares of the frames of `regions`, RGB
-    def to_dict(self):
+    def to_dict(self) -> dict:
         return {k: list(v) if isinstance(v, tuple) else v
             for k, v in vars(self).items() if k != "pictures"} | {"verdict": self.verdict.to_dict()}
 
@@ -264,7 +264,7 @@ def _closer(detector, v, base):
 # %% ../nbs/api/44_explain.ipynb #8d76551f
 def explain(
     detector:Detector,
-    path, # the clip
+    path:str|os.PathLike, # the clip
     closer:int=12, # windows of the closer look, at most
     grid:int=4, # cells a side of the map of places; 0: no map
     most:int=3, # frames that the map is made of, at most

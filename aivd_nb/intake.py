@@ -10,6 +10,7 @@ import errno
 import ipaddress
 import logging
 import math
+import os
 import socket
 import tempfile
 import threading
@@ -305,7 +306,7 @@ class Intake(TcpWSGIServer):
         app:Callable, # WSGI
         hooks:Hooks,
         rules:Rules,
-        folder, # for bodies
+        folder:str|os.PathLike, # for bodies
         host:str="127.0.0.1",
         port:int=0, # 0: a free one
         threads:int=8,

@@ -285,7 +285,7 @@ def _refuse_foreign_uploads(uploads):
 class DataFolder:
     "The folder of a server: marked, locked, private, its uploads emptied"
     def __init__(self,
-        path, # made where it is missing; else empty, or one that was marked before
+        path:str|os.PathLike, # made where it is missing; else empty, or one that was marked before
     ):
         import fcntl
         self.path, self.uploads = Path(path), Path(path)/"uploads"

@@ -6,6 +6,7 @@
 __all__ = ['STRENGTHS', 'SIGNATURES', 'Mark', 'Signature', 'marks', 'summary', 'origin']
 
 # %% ../nbs/api/42_origin.ipynb #76046c74
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -156,8 +157,8 @@ def summary(
 
 # %% ../nbs/api/42_origin.ipynb #70244548
 def origin(
-    path, # a video file
-    trust=None, # PEM file with the certificates that you trust; None: as `find_trust` says
+    path:str|os.PathLike, # a video file
+    trust:str|os.PathLike|None=None, # PEM file with the certificates that you trust; None: as `find_trust` says
 ) -> dict: # of `summary`
     "What a file says of its own making; a file that can't be looked at says so here, and raises nothing"
     try:

@@ -7,6 +7,7 @@ __all__ = ['new_axes', 'save_figure', 'plot_confusion', 'plot_roc', 'plot_reliab
            'plot_history', 'plot_timeline', 'plot_families', 'plot_frames', 'plot_regions', 'plot_explanation']
 
 # %% ../nbs/api/52_plots.ipynb #7fdf04e3
+import os
 from pathlib import Path
 
 from .core import ConfigError, VideoError, atomic_write, require
@@ -47,7 +48,7 @@ def _step(ax, i, x, y, label):
 # %% ../nbs/api/52_plots.ipynb #6a5ec034
 def save_figure(
     ax, # axes, or a figure
-    path, # .png, .svg or .pdf
+    path:str|os.PathLike, # .png, .svg or .pdf
     dpi:int=150, # dots an inch, for .png
 ) -> Path: # the file
     "Write the figure that the axes are part of"

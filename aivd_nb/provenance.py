@@ -236,7 +236,7 @@ def _size_of(path):
 
 # %% ../nbs/api/41_provenance.ipynb #4e236789
 def container_facts(
-    path, # a video file
+    path:str|os.PathLike, # a video file
 ) -> dict: # JSON-serialisable, a few kilobytes at most
     "What a file's container says about its making: brands, times, encoder, device, tracks and their edit lists"
     size = _size_of(path)
@@ -271,7 +271,7 @@ class Credentials:
     sources: tuple = () # kinds of digital source that actions name
     says_ai: bool = False # an action names a generative model; True is no proof unless the state is "trusted"
     trust: str|None = None # the list of signers that was used
-    def to_dict(self): return asdict(self) | {"actions": list(self.actions), "sources": list(self.sources)}
+    def to_dict(self) -> dict: return asdict(self) | {"actions": list(self.actions), "sources": list(self.sources)}
 
 # %% ../nbs/api/41_provenance.ipynb #3aad60d4
 _OFFLINE = {"verify": {"verify_after_reading": True, "verify_trust": True, "remote_manifest_fetch": False, "ocsp_fetch": False},
@@ -340,8 +340,8 @@ def _unread(kind, found):
 _MIME = {"mp4": "video/mp4", "mov": "video/quicktime", "avi": "video/avi"}
 
 def credentials(
-    path, # a video file
-    trust=None, # PEM file with the certificates that you trust; None: as `find_trust` says
+    path:str|os.PathLike, # a video file
+    trust:str|os.PathLike|None=None, # PEM file with the certificates that you trust; None: as `find_trust` says
     facts:dict|None=None, # of `container_facts`, where they are known already
 ) -> Credentials:
     "Read and check content credentials, offline"
@@ -367,12 +367,12 @@ class Provenance:
     file: str
     container: dict # of `container_facts`
     credentials: Credentials
-    def to_dict(self): return {"file": self.file, "container": self.container, "credentials": self.credentials.to_dict()}
+    def to_dict(self) -> dict: return {"file": self.file, "container": self.container, "credentials": self.credentials.to_dict()}
 
 # %% ../nbs/api/41_provenance.ipynb #a5b17881
 def provenance(
-    path, # a video file
-    trust=None, # PEM file with the certificates that you trust; None: as `find_trust` says
+    path:str|os.PathLike, # a video file
+    trust:str|os.PathLike|None=None, # PEM file with the certificates that you trust; None: as `find_trust` says
 ) -> Provenance:
     "Container facts and content credentials of a file; nothing of it enters the score"
     facts = container_facts(path)

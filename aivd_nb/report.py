@@ -171,7 +171,7 @@ _FILES = ("report.html", "clips.csv", "figures.csv", "by_generator.csv", "by_kin
 
 # %% ../nbs/api/54_report.ipynb #b609fad2
 def check_report_folder(
-    out, # folder of the report
+    out:str|os.PathLike, # folder of the report
 ) -> Path: # absolute
     "Refuse a place where no report can be written, or where other files would be lost"
     out = Path(os.path.abspath(out))
@@ -186,7 +186,7 @@ def check_report_folder(
 # %% ../nbs/api/54_report.ipynb #9f8a3112
 def write_report(
     e:Evaluation,
-    out, # folder; an earlier report in it is replaced
+    out:str|os.PathLike, # folder; an earlier report in it is replaced
     title:str="How well does it tell?",
     command:str|None=None, # what to type for the same report
 ) -> Path: # report.html

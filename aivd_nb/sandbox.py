@@ -222,7 +222,7 @@ def _slim():
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None): trim(0) # glibc
 
 # %% ../nbs/api/46_sandbox.ipynb #2a21f1e5
-def keeper_main():
+def keeper_main() -> None:
     "A keeper's life: load, then one fork after the other until its parent is gone"
     process_switches((PDEATHSIG, signal.SIGKILL), (SUBREAPER, 1))
     out, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
@@ -356,7 +356,7 @@ class Sandbox:
         self.proc = None
 
     def run(self,
-        path, # a file in this sandbox's folder
+        path:str|os.PathLike, # a file in this sandbox's folder
         say=None, # called with (stage, share)
         cancelled=None, # asked now and then whether to give up
     ) -> dict: # verdict, facts, provenance, frames

@@ -234,8 +234,8 @@ def _source(paths, manifest, sample, watch, stop, bar):
 # %% ../nbs/api/64_scan.ipynb #9603fc21
 def scan(
     paths:Iterable=(), # files, folders (with all below), globs, addresses such as s3://bucket/folder
-    out="results", # folder of the table; a scan that stands there goes on
-    manifest=None, # CSV with a column `path` or `file_path`
+    out:str|os.PathLike="results", # folder of the table; a scan that stands there goes on
+    manifest:str|os.PathLike|None=None, # CSV with a column `path` or `file_path`
     bundle=None, # folder or name of a shipped bundle; None: the best at hand. With `loader`: what its rows are called
     weights=None, # CNN weights; None: the usual places
     engine:str="local", # "local" or "ray"

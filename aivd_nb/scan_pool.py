@@ -85,7 +85,7 @@ def answer_and_hash(detector:Detects, file:str) -> dict:
     except AivdError as e: return _columns(Failure.of(file, e))
 
 # %% ../nbs/api/62_scan_pool.ipynb #250edfa0
-def child_main():
+def child_main() -> int:
     "A child's life"
     out, null = os.fdopen(os.dup(1), "wb", 0), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)

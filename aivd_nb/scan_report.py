@@ -10,6 +10,7 @@ import base64
 import heapq
 import html
 import json
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -93,7 +94,7 @@ def _native(x): return x.item() if hasattr(x, "item") else x
 
 # %% ../nbs/api/65_scan_report.ipynb #fbe3c405
 def count_scan(
-    out, # folder of a scan
+    out:str|os.PathLike, # folder of a scan
     most:int=24, # suspicious contents
 ) -> ScanCounts:
     "Go through a scan once"
@@ -196,7 +197,7 @@ _MORE = ".gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(15r
 
 # %% ../nbs/api/65_scan_report.ipynb #9d9ab467
 def scan_html(
-    out, # folder of a scan
+    out:str|os.PathLike, # folder of a scan
     title:str="What the scan found",
 ) -> str: # a whole page
     "A scan as one HTML file"
@@ -209,8 +210,8 @@ def scan_html(
 
 # %% ../nbs/api/65_scan_report.ipynb #3c0d9a48
 def export_csv(
-    out, # folder of a scan
-    file, # CSV to make or replace
+    out:str|os.PathLike, # folder of a scan
+    file:str|os.PathLike, # CSV to make or replace
 ) -> Path: # the file
     "The rows of a scan as CSV, without the hashes, which only programs read"
     plain = lambda v: None if v is None else json.dumps(v.tolist() if isinstance(v, np.ndarray) else v)
@@ -222,7 +223,7 @@ def export_csv(
 
 # %% ../nbs/api/65_scan_report.ipynb #18ab5ecd
 def write_scan_report(
-    out, # folder of a scan
+    out:str|os.PathLike, # folder of a scan
 ) -> Path: # the page
     "Write `_report/report.html` and `_report/scan.csv` into a scan"
     require("seaborn") # which brings pandas and matplotlib, too

@@ -15,6 +15,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 import click
 from .core import AivdError, VideoError
 
@@ -49,7 +50,7 @@ def _fit_streams():
 
 # %% ../nbs/api/82_terminal.ipynb #f5aea11e
 def to_json(
-    value, # whatever JSON can hold
+    value:Any, # whatever JSON can hold
 ) -> str: # one line
     "JSON that standard output can encode"
     unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")

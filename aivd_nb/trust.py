@@ -70,7 +70,7 @@ def _fetched_list():
 
 # %% ../nbs/api/40_trust.ipynb #2e297093
 def find_trust(
-    path=None, # PEM file of the reader's own; None: AIVD_C2PA_TRUST, else the list that was fetched
+    path:str|os.PathLike|None=None, # PEM file of the reader's own; None: AIVD_C2PA_TRUST, else the list that was fetched
 ) -> TrustList|None: # None: there is no list
     "The list of signers that is in use"
     own = path or os.environ.get("AIVD_C2PA_TRUST")

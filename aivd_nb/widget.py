@@ -52,7 +52,7 @@ def typed_path(
 
 # %% ../nbs/api/81_widget.ipynb #3d434fcf
 def videos_here(
-    folder=".", # as a rule the notebook's
+    folder:str|os.PathLike=".", # as a rule the notebook's
     most:int=200, # names
 ) -> list[str]: # the newest first
     "Names of the videos in a folder, but not below it"
