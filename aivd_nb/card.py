@@ -20,6 +20,7 @@ from .featurizers import get_backbone
 from .metrics import wilson_interval
 from .show import kind_name, percent
 
+# %% ../nbs/api/37_card.ipynb #5636ad6c
 if TYPE_CHECKING: import pandas
 
 # %% ../nbs/api/37_card.ipynb #fca1ff54
@@ -101,7 +102,8 @@ def _false_alarms(b):
     if not called: return f"{fitted} No test has been recorded."
     value, low, high, n = called
     interval = f" (95 % interval over sources {percent(low, 1)} – {percent(high, 1)})" if None not in (low, high) else ""
-    return (f"{fitted} Of the {n} real clips of the test, which chose nothing, the recipe trained without them called **{percent(value, 1)}** AI-Generated{interval}; "
+    return (f"{fitted} Of the {n} real clips of the test, which chose nothing, "
+        f"the recipe trained without them called **{percent(value, 1)}** AI-Generated{interval}; "
         f"a rate under {percent(1/n, 1)} can't be seen on so few.")
 
 # %% ../nbs/api/37_card.ipynb #829aba35

@@ -19,6 +19,7 @@ from .core import WeightsError, atomic_write, file_digest, missing_extra
 from .video import VideoReader
 from .views import make_views
 
+# %% ../nbs/api/26_efficientnet.ipynb #92f6d6ab
 if TYPE_CHECKING: import pandas
 
 # %% ../nbs/api/26_efficientnet.ipynb #e53ac83f

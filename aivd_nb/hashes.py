@@ -106,7 +106,8 @@ def check_hashes_file(
     if file.is_dir(): raise ConfigError(file, "is a folder", "Name a file in it, such as hashes.csv")
     if not file.is_file(): return file
     with open(file, "rb") as f: first = f.readline(200).decode("utf-8", "replace").strip()
-    if first and first != ",".join(_COLUMNS): raise ConfigError(file, "is there already and is no list of hashes", "Name another file, or remove it")
+    if first and first != ",".join(_COLUMNS):
+        raise ConfigError(file, "is there already and is no list of hashes", "Name another file, or remove it")
     return file
 
 # %% ../nbs/api/17_hashes.ipynb #961f13d2

@@ -152,7 +152,12 @@ class Clips(NamedTuple):
     label: np.ndarray # (clips,) 1: AI
     group: np.ndarray # (clips,) source
 
-    def draw(self, rng:np.random.Generator, label:int, n:int, group:str|None=None) -> np.ndarray: # n clips of a class, every source alike; of one source where it is named
+    def draw(self,
+        rng:np.random.Generator,
+        label:int, # class of the clips
+        n:int, # clips
+        group:str|None=None, # of this source alone; None: every source alike
+    ) -> np.ndarray: # places of the clips
         names = np.unique(self.group[self.label == label])
         chosen = rng.choice(names, n) if group is None else [group]*n
         return np.array([rng.choice(np.flatnonzero((self.label == label) & (self.group == g))) for g in chosen], int)

@@ -34,10 +34,13 @@ def judged_bundle(
     "The twin of a bundle that was trained without the split `test`; trained where it is not there yet"
     b, train = load_bundle(name), df[df["split"] == "train"].reset_index(drop=True)
     recipe = {"sampling": asdict(b.sampling), "head": asdict(b.head), "train": b.data["training"], "folds": folds}
-    mark = cache_key(**recipe, fingerprint=list(b.fingerprint), clips=train[["file_path", "label", "group"]].values.tolist()) # pyright: ignore[reportAttributeAccessIssue]
+    clips = train[["file_path", "label", "group"]].values.tolist() # pyright: ignore[reportAttributeAccessIssue]
+    mark = cache_key(**recipe, fingerprint=list(b.fingerprint), clips=clips)
     folder = cache_dir()/"judged"/f"{b.name}-{mark[:12]}"
     if not (folder/"bundle.json").is_file():
-        fit(train, create(b.spec, weights), folder, b.sampling, b.head, TrainConfig(**b.data["training"]), folds, cache, name=b.name, progress=progress) # pyright: ignore[reportArgumentType]
+        config = TrainConfig(**b.data["training"])
+        fit(train, create(b.spec, weights), folder, b.sampling, b.head, config, folds, cache, # pyright: ignore[reportArgumentType]
+            name=b.name, progress=progress)
     return folder
 
 # %% ../nbs/api/38_refit.ipynb #c7da4dc9

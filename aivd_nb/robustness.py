@@ -7,7 +7,6 @@ __all__ = ['CLEAN', 'DEGRADATIONS', 'Degradation', 'JpegChain', 'CentreCrop', 'G
            'robustness_rows', 'robustness_table']
 
 # %% ../nbs/api/51_robustness.ipynb #2b068655
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,9 +84,9 @@ DEGRADATIONS = (
 
 # %% ../nbs/api/51_robustness.ipynb #9af8d9e8
 def degrade_file(
-    path:str|os.PathLike, # a clip
+    path:str|Path, # a clip
     degradation:Degradation,
-    folder:str|os.PathLike|None=None, # where to keep it; None: `encoded` in the cache folder
+    folder:str|Path|None=None, # where to keep it; None: `encoded` in the cache folder
 ) -> Path: # the clip itself where nothing is encoded
     "The clip, encoded as the degradation says"
     return encoded(path, degradation.passes, folder) if degradation.passes else Path(path)

@@ -98,7 +98,7 @@ def _unlisted(folder, e):
 
 # %% ../nbs/api/60_scan_files.ipynb #d5e2d16c
 def _walk(folder, enter=lambda folder: True, links=0):
-    "Videos below a folder, one folder after the other; those that `enter` refuses are left out, and links lead on for the first `links` levels"
+    "Videos below a folder; folders that `enter` refuses are left out, and links lead on for the first `links` levels"
     try:
         videos, folders = _listed(folder, links > 0)
     except OSError as e:
