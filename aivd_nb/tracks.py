@@ -211,7 +211,7 @@ def _described(s, shown):
 
 # %% ../nbs/api/11_tracks.ipynb #6a49f95c
 def describe_tracks(
-    reading:"Reading", # a `Reading`
+    reading:Any, # a `Reading`
 ) -> tuple: # of `Track`
     "The tracks of a file, in its order, 32 at most"
     return tuple(_described(s, reading.track) for s in islice(reading.container.streams, 32))
