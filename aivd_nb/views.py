@@ -61,13 +61,21 @@ def resized(image:np.ndarray, size:int) -> np.ndarray:
     return _resize(image, size, size)
 
 # %% ../nbs/api/21_views.ipynb #0e4ee465
+def _halved(image, size):
+    "The image, halved as long as that leaves at least `size`"
+    while min(image.shape[:2]) >= 2*size:
+        h, w = (n//2 for n in image.shape[:2])
+        image = cv2.resize(image[:2*h, :2*w], (w, h), interpolation=cv2.INTER_AREA)
+    return image
+
 @register_view(central_square)
 def square(image:np.ndarray, size:int) -> np.ndarray:
     "The central square of the frame, resized"
     h, w = image.shape[:2]
     s = min(h, w)
     y, x = (h - s)//2, (w - s)//2
-    return _resize(image[y:y+s, x:x+s], size, size)
+    return _resize(_halved(image[y:y+s, x:x+s], size), size, size)
+
 
 # %% ../nbs/api/21_views.ipynb #fd3203a2
 @register_view(central_crop)
@@ -80,13 +88,16 @@ def crop(image:np.ndarray, size:int) -> np.ndarray:
     return image[y:y+size, x:x+size]
 
 # %% ../nbs/api/21_views.ipynb #7907da4d
-def _amplified(difference, gain): return np.clip(127.5 + gain*difference, 0, 255).astype(np.uint8)
-
 @register_view(central_square)
 def residual(image:np.ndarray, size:int) -> np.ndarray:
     "What a small blur takes away from the central square, eightfold"
     a = square(image, size).astype(np.float32)
-    return _amplified(a - cv2.GaussianBlur(a, (0, 0), 1.0), 8)
+    taken = cv2.GaussianBlur(a, (0, 0), 1.0)
+    np.subtract(a, taken, out=taken) # in place: new arrays of this size cost more than the arithmetic
+    taken *= 8
+    taken += 127.5
+    return np.clip(taken, 0, 255, out=taken).astype(np.uint8)
+
 
 # %% ../nbs/api/21_views.ipynb #9ea5ac7a
 @lru_cache(4)
@@ -100,7 +111,7 @@ def motion(image:np.ndarray, size:int, other:np.ndarray) -> np.ndarray:
     a, b = square(image, size), square(other, size)
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST).calc(a[..., 1].copy(), b[..., 1].copy(), None) # pyright: ignore[reportCallIssue, reportArgumentType]
     moved = cv2.remap(b, flow + _grid(size), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) # pyright: ignore[reportCallIssue, reportArgumentType]
-    return _amplified(moved.astype(np.float32) - a, 6)
+    return cv2.addWeighted(moved, 6, a, -6, 127) # exact: bytes in, and cut to a byte at the end
 
 # %% ../nbs/api/21_views.ipynb #8cbe7434
 def make_views(
