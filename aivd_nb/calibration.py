@@ -9,8 +9,7 @@ __all__ = ['REAL', 'AI', 'INCONCLUSIVE', 'sigmoid', 'logit', 'Calibrator', 'grou
 # %% ../nbs/api/33_calibration.ipynb #24fed3d4
 import base64
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
@@ -201,20 +200,6 @@ def verdicts_by_kind(
     found = {k: (len(v), float((v >= band.ai).mean()), float((v <= band.real).mean())) for k, v in rows.items()}
     return dict(sorted(found.items(), key=lambda item: -item[1][2]))
 
-# %% ../nbs/api/33_calibration.ipynb #70b12972
-@lru_cache(maxsize=8)
-def _sketch(dim, k):
-    "The plan (dim, k): in each row one ±1, the same on every machine (splitmix64 of the row's number)"
-    with np.errstate(over="ignore"):
-        h = np.arange(1, dim + 1, dtype=np.uint64)*np.uint64(0x9E3779B97F4A7C15)
-        h = (h ^ (h >> np.uint64(30)))*np.uint64(0xBF58476D1CE4E5B9)
-        h = (h ^ (h >> np.uint64(27)))*np.uint64(0x94D049BB133111EB)
-    h ^= h >> np.uint64(31)
-    plan = np.zeros((dim, k), dtype=np.float32)
-    plan[np.arange(dim), (h >> np.uint64(1)) % np.uint64(k)] = np.where(h & np.uint64(1), 1, -1)
-    plan.flags.writeable = False
-    return plan
-
 # %% ../nbs/api/33_calibration.ipynb #5fbd4229
 def _pack(a): return {"shape": list(np.shape(a)), "float32": base64.b64encode(np.ascontiguousarray(a, dtype="<f4").tobytes()).decode()}
 
@@ -232,28 +217,27 @@ class OodGate:
     "How far a clip's features are from those of the training clips, and from where on that is too far"
     mean:"numpy.ndarray" # (dim,) of the training clips' features
     spread:"numpy.ndarray" # (dim,) their standard deviations, above 0
-    whiten:"numpy.ndarray" # (k, k) makes the sketch of the training clips white
     threshold:float # distance from which on a clip is unlike anything in training
     quantile:float # share of held-out clips that lay below it
     n:int # held-out clips it was read from
     def __post_init__(self):
         _finite("OodGate", threshold=self.threshold, quantile=self.quantile, n=self.n)
-        dim, k = np.shape(self.mean), np.shape(self.whiten)
-        if len(dim) != 1 or np.shape(self.spread) != dim or len(k) != 2 or k[0] != k[1]:
+        if np.ndim(self.mean) != 1 or np.shape(self.spread) != np.shape(self.mean):
             raise ConfigError("OodGate", "its arrays don't fit one another", "Fit it with fit_ood")
         if not (np.asarray(self.spread) > 0).all(): raise ConfigError("OodGate", "a spread is not positive", "Fit it with fit_ood")
     def to_json(self) -> dict: return {k: _pack(v) if isinstance(v, np.ndarray) else v for k, v in vars(self).items()}
     @classmethod
-    def from_json(cls, d:dict) -> Self: return _from_json(cls, d, ("mean", "spread", "whiten"))
+    def from_json(cls, d:dict) -> Self: return _from_json(cls, d, ("mean", "spread"))
 
 # %% ../nbs/api/33_calibration.ipynb #eeca2329
-def _whitened(gate, features):
-    "Sketch of the standardised features, whitened: (n, k)"
+def _standard(gate, features):
+    "Standardised features, cut at six deviations: (n, dim)"
     x = np.atleast_2d(np.asarray(features, dtype=np.float32))
     if x.ndim != 2 or x.shape[1] != len(gate.mean):
         raise ConfigError("features", f"have shape {np.shape(features)}, and the gate was fitted on {len(gate.mean)} a clip",
             "Pool a clip's features as in training")
-    return np.clip((x - gate.mean)/gate.spread, -30, 30) @ _sketch(len(gate.mean), len(gate.whiten)) @ gate.whiten
+    return np.clip((x - gate.mean)/gate.spread, -6, 6)
+
 
 # %% ../nbs/api/33_calibration.ipynb #fd4a77e8
 def ood_distance(
@@ -261,8 +245,8 @@ def ood_distance(
     features:np.ndarray, # pooled over a clip's frames: (dim,), or (n, dim)
 ) -> "numpy.ndarray": # float64 (n,); about 1 for a clip like the training clips; infinite where a feature is not finite
     "How far clips are from the training clips"
-    w = _whitened(gate, np.nan_to_num(features, nan=0, posinf=0, neginf=0)).astype(np.float64)
-    far = np.sqrt((w**2).mean(1))
+    z = _standard(gate, np.nan_to_num(features, nan=0, posinf=0, neginf=0))
+    far = np.sqrt((z**2).mean(1, dtype=np.float64))
     return np.where(np.isfinite(np.atleast_2d(features)).all(1), far, np.inf)
 
 # %% ../nbs/api/33_calibration.ipynb #cb22a15e
@@ -288,18 +272,14 @@ def _check_features(x, held):
 def fit_ood(
     features:np.ndarray, # of training clips, real and AI, pooled over frames: (n, dim)
     held_out:np.ndarray, # of clips that trained nothing: (m, dim)
-    quantile:float=0.99, # share of held-out clips that shall pass
-    k:int=48, # size of the sketch; at most n/2 is used
+    quantile:float=0.98, # share of held-out clips that shall pass
 ) -> OodGate:
     "Fit the gate on training clips and read its threshold from held-out ones"
-    ledoit_wolf = require("sklearn.covariance").ledoit_wolf
     x, held = (np.asarray(f, dtype=np.float32) for f in (features, held_out))
     _check_features(x, held)
-    mean, std = x.mean(0), x.std(0)
+    std = x.std(0)
     spread = np.maximum(std, max(1e-6, 0.01*float(np.median(std))))
-    k = min(k, len(x)//2, x.shape[1])
-    z = np.clip((x - mean)/spread, -30, 30) @ _sketch(x.shape[1], k)
-    values, vectors = np.linalg.eigh(ledoit_wolf(z.astype(np.float64), assume_centered=True)[0])
-    gate = OodGate(mean, spread, (vectors/np.sqrt(np.maximum(values, 1e-6))).astype(np.float32), 0.0, quantile, len(held))
+    gate = OodGate(x.mean(0), spread, 0.0, quantile, len(held))
     far = ood_distance(gate, held)
-    return OodGate(mean, spread, gate.whiten, float(np.quantile(far, quantile, method="higher")) + 1e-6, quantile, len(held))
+    return replace(gate, threshold=float(np.quantile(far, quantile, method="higher")) + 1e-6)
+
