@@ -22,7 +22,7 @@ from .passages import PassageRule
 from .sampling import Sampling
 
 # %% ../nbs/api/35_bundle.ipynb #c36bdadc
-_FORMAT = 2
+_FORMAT = 3
 _FILES = ("head.h5", "head.onnx", "cnn.onnx")
 
 # %% ../nbs/api/35_bundle.ipynb #112fbb1c
