@@ -121,10 +121,10 @@ def find_bundle(
     for p in (Path(name), shipped):
         if (p/"bundle.json").is_file(): return p
     if Path(name).is_dir():
-        raise BundleError(name, "is a folder without bundle.json, so no bundle or an unfinished one",
+        raise BundleError(name, "is a folder without bundle.json, so it is not a bundle, or an unfinished one",
             "Train again, or copy the whole folder")
     raise BundleError(name, "is neither a bundle folder nor the name of a shipped bundle",
-        f"Shipped are: {', '.join(list_bundles()) or 'none'}")
+        f"Bundles that ship: {', '.join(list_bundles()) or 'none'}")
 
 # %% ../nbs/api/35_bundle.ipynb #d2185fb2
 def _read_json(folder):
@@ -132,7 +132,7 @@ def _read_json(folder):
     try: d = json.loads((folder/"bundle.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as e: raise BundleError(folder/"bundle.json", "is not JSON", "Copy the bundle again") from e
     if isinstance(d, dict) and d.get("format") == _FORMAT: return d
-    raise BundleError(folder, "is of another format than this version reads",
+    raise BundleError(folder, "has a format that this version does not read",
         "Train it again, or use the version of aivd-nb that made it")
 
 # %% ../nbs/api/35_bundle.ipynb #d6108917
@@ -155,7 +155,7 @@ def _from_dict(folder, d):
         rest["columns"] = tuple((str(view), str(layer), int(n)) for view, layer, n in rest["columns"])
         bundle = Bundle(**parts, **rest, folder=folder)
     except (KeyError, TypeError, ValueError, AttributeError, AivdError) as e:
-        raise BundleError(folder/"bundle.json", f"has a missing or foreign field ({e})", "Train it again, or copy it again") from e
+        raise BundleError(folder/"bundle.json", f"has a missing or unknown field ({e})", "Train it again, or copy it again") from e
     if len(bundle.fingerprint) != 32: raise BundleError(folder/"bundle.json", "has no valid fingerprint", "Train it again")
     return bundle
 

@@ -27,7 +27,7 @@ def _from_json(cls, d, arrays=()):
     try:
         return cls(**{k: _unpack(v) if k in arrays else v for k, v in dict(d).items()})
     except (TypeError, ValueError, ConfigError) as e:
-        raise BundleError(cls.__name__, f"can't be made from the JSON ({e})", "Use the bundle as it was saved, or train it anew") from e
+        raise BundleError(cls.__name__, f"can't be made from the JSON ({e})", "Use the bundle as it was saved, or train it again") from e
 
 # %% ../nbs/api/33_calibration.ipynb #2f0d854a
 def _finite(name, **values):
@@ -88,7 +88,7 @@ def _fit_weights(y, groups, sample_weight):
         raise TrainError("calibration", "the held-out clips are all of one class", "Hold out sources of both classes")
     w = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
     if w.shape != y.shape or not np.isfinite(w).all() or w.min() < 0:
-        raise ConfigError("sample_weight", "is not one non-negative number a clip", "Pass n weights")
+        raise ConfigError("sample_weight", "is not one non-negative number per clip", "Pass n weights")
     return w if groups is None else w*group_weights(y, groups)
 
 # %% ../nbs/api/33_calibration.ipynb #ca09dd7b
@@ -223,7 +223,7 @@ class OodGate:
     def __post_init__(self):
         _finite("OodGate", threshold=self.threshold, quantile=self.quantile, n=self.n)
         if np.ndim(self.mean) != 1 or np.shape(self.spread) != np.shape(self.mean):
-            raise ConfigError("OodGate", "its arrays don't fit one another", "Fit it with fit_ood")
+            raise ConfigError("OodGate", "its arrays don't match", "Fit it with fit_ood")
         if not (np.asarray(self.spread) > 0).all(): raise ConfigError("OodGate", "a spread is not positive", "Fit it with fit_ood")
     def to_json(self) -> dict: return {k: _pack(v) if isinstance(v, np.ndarray) else v for k, v in vars(self).items()}
     @classmethod
@@ -234,7 +234,7 @@ def _standard(gate, features):
     "Standardised features, cut at six deviations: (n, dim)"
     x = np.atleast_2d(np.asarray(features, dtype=np.float32))
     if x.ndim != 2 or x.shape[1] != len(gate.mean):
-        raise ConfigError("features", f"have shape {np.shape(features)}, and the gate was fitted on {len(gate.mean)} a clip",
+        raise ConfigError("features", f"have shape {np.shape(features)}, and the gate was fitted on {len(gate.mean)} per clip",
             "Pool a clip's features as in training")
     return np.clip((x - gate.mean)/gate.spread, -6, 6)
 
@@ -264,7 +264,7 @@ def _check_features(x, held):
         raise ConfigError("features", f"have shapes {x.shape} and {held.shape}", "Pass (n, dim) and (m, dim)")
     if len(x) < 8 or len(held) < 1:
         raise TrainError("out-of-distribution gate", f"{len(x)} training and {len(held)} held-out clips are too few",
-            "Use 8 training clips and one held-out clip at least")
+            "Use at least 8 training clips and one held-out clip")
     if not (np.isfinite(x).all() and np.isfinite(held).all()):
         raise TrainError("out-of-distribution gate", "some features are not finite", "Leave out clips that could not be analysed")
 

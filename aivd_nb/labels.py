@@ -104,7 +104,7 @@ def _check_columns(csv, df):
     missing = [c for c in ("file_path", "label") if c not in df]
     if missing:
         raise LabelsError(csv, f"has no column {' and '.join(missing)} (its columns: {', '.join(map(str, df.columns))})",
-            "Its first row must be file_path,label, parted by commas")
+            "Its first row must be file_path,label, separated by commas")
     if "path" in df: raise LabelsError(csv, "has a column path, which is kept for absolute paths", "Give that column another name")
     if not len(df): raise LabelsError(csv, "has a header and no rows", "Add a row for each clip: its path and 0 (real) or 1 (AI-generated)")
 
@@ -116,7 +116,7 @@ def _row_problems(df):
         if label not in ("0", "1"): problems.append((row, f"label {label!r} is neither 0 (real) nor 1 (AI-generated)"))
         if not name: problems.append((row, "no file_path"))
         elif not Path(path).is_file(): problems.append((row, f"no file {name}"))
-        elif path in first: problems.append((row, f"{name} stands in row {first[path]} already"))
+        elif path in first: problems.append((row, f"{name} is already in row {first[path]}"))
         else: first[path] = row
     return problems
 
@@ -139,7 +139,7 @@ def _copy_problems(df):
         if clash: problems.append((clash[0], f"{df.file_path[clash[0]]} is the same video as row {rows[0]}, under the other label"))
         else: harmless.append(rows)
     if harmless:
-        warnings.warn(f"{len(harmless)} videos stand in the labels more than once, first in rows {harmless[0]}: "
+        warnings.warn(f"{len(harmless)} videos are listed more than once, first in rows {harmless[0]}: "
             "keep one of each, or give them one group", stacklevel=3)
     return problems
 

@@ -167,12 +167,12 @@ class Fetched:
 def _check_link(url, hosts):
     "Refuse what is no link, and hosts that are not on the list"
     parts = urlsplit(str(url))
-    if not is_link(url) or not parts.hostname: raise ConfigError(url, "is no address of the web", "Give one that begins with https://")
+    if not is_link(url) or not parts.hostname: raise ConfigError(url, "is not a web address", "Give one that begins with https://")
     if parts.username or parts.password:
-        raise ConfigError(f"{parts.scheme}://{parts.hostname}", "brings a name or a password",
+        raise ConfigError(f"{parts.scheme}://{parts.hostname}", "contains a user name or a password",
             "Leave it out, or download the clip yourself")
     allowed = hosts is None or any(parts.hostname == h or parts.hostname.endswith(f".{h}") for h in hosts)
-    if not allowed: raise ConfigError(url, "lies on a host that is not allowed here", f"Allowed are: {', '.join(hosts or ()) or 'none'}")
+    if not allowed: raise ConfigError(url, "is on a host that is not allowed here", f"Allowed hosts: {', '.join(hosts or ()) or 'none'}")
 
 # %% ../nbs/api/18_link.ipynb #f753fbc6
 _CHILD = [sys.executable, "-P", "-c", "from aivd_nb.link import _child_main; _child_main()"]
@@ -190,7 +190,7 @@ def _run(url, limits, folder) -> dict[str, Any]:
     try:
         return json.loads(done.stdout)
     except ValueError:
-        return {"error": "made the process that fetches end"}
+        return {"error": "crashed the process that fetches it"}
 
 # %% ../nbs/api/18_link.ipynb #8fa93693
 def _environment(folder):

@@ -31,7 +31,7 @@ def as_scores(
     y, p = np.asarray(y), np.asarray(p, dtype=np.float64)
     if y.shape != p.shape or y.ndim != 1 or not len(y):
         raise ConfigError("scores", f"labels of shape {y.shape} and scores of shape {p.shape}",
-            "Pass one label and one score a clip, at least one clip")
+            "Pass one label and one score per clip, for at least one clip")
     if not np.isin(y, list(Label)).all():
         raise ConfigError("labels", f"hold {sorted(set(y.tolist()) - set(Label), key=str)[:3]}", "Pass 0 (real) and 1 (AI) only")
     if not np.isfinite(p).all():
@@ -235,7 +235,7 @@ def _check_groups(y, groups):
     import numpy as np
     import pandas as pd
     if groups is None: return
-    if np.shape(groups) != y.shape: raise ConfigError("groups", f"{np.shape(groups)} groups for {y.shape} labels", "Pass one group a clip")
+    if np.shape(groups) != y.shape: raise ConfigError("groups", f"{np.shape(groups)} groups for {y.shape} labels", "Pass one group per clip")
     if blank := int(pd.isna(np.asarray(groups, dtype=object)).sum()):
         raise ConfigError("groups", f"{blank} of {len(y)} are missing", "Give each clip a group")
 

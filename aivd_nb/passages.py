@@ -51,7 +51,7 @@ class PassageRule:
             return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in d.items()}) # pyright: ignore[reportArgumentType]
         except (TypeError, ValueError, AttributeError, ConfigError) as e:
             raise BundleError("PassageRule", f"can't be made from the JSON ({e})",
-                "Use the bundle as it was saved, or fit its passages anew") from e
+                "Use the bundle as it was saved, or fit its passages again") from e
 
 # %% ../nbs/api/34_passages.ipynb #b1d8ccbe
 class Passage(NamedTuple):
@@ -285,7 +285,7 @@ def fit_passages(
     "Read from long real footage how far a passage must stand out"
     sources = len(np.unique(clips.group[clips.label == 0]))
     if sources < 5:
-        raise TrainError("passages", f"real clips are of {sources} sources only", "Give real clips of 5 sources at least, better 50")
+        raise TrainError("passages", f"real clips come from only {sources} sources", "Give real clips from at least 5 sources, preferably 50")
     rng, spread = np.random.default_rng(seed), window_spread(clips.scores)
     seen = [_real_film(rng, clips, sampling, spread) for _ in range(films)]
     n, best, mean = (np.array(x) for x in zip(*((len(s.scores), best_run(s.scores)[2], s.mean) for s in seen)))

@@ -220,7 +220,7 @@ def _at_fault(path):
         raise VideoError(path, f"can't be read to its end ({e.strerror or type(e).__name__})", "Copy it again", "unreadable") from e
     except cv2.error as e:
         raise ConfigError("OpenCV", f"can't work on a picture of {path} ({e})",
-            "Install it anew: pip install --force-reinstall opencv-python-headless") from e
+            "Reinstall it: pip install --force-reinstall opencv-python-headless") from e
     except (AivdError, Stopped, MemoryError): raise
     except Exception as e: # a file that makes the reader do what nobody foresaw is at fault itself
         raise VideoError(path, f"can't be read ({type(e).__name__}: {e})", "Copy it again, or convert it", "unreadable") from e

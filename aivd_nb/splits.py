@@ -20,7 +20,7 @@ def _need_columns(df, *names):
     "Refuse a table without these columns, or with blanks in them"
     for name in names:
         if name not in df:
-            raise SplitError("labels", f"there is no column {name} (there are: {', '.join(df.columns)})",
+            raise SplitError("labels", f"has no column {name} (its columns: {', '.join(df.columns)})",
                 f"Add a column {name} to the CSV, or use a split that needs none")
         if blank := int(df[name].isna().sum()):
             raise SplitError("labels", f"{blank} of {len(df)} clips have no {name}",
@@ -165,7 +165,7 @@ def _deal_real(df, source, k, seed):
     import numpy as np
     real = source[df.label == Label.REAL]
     if not 2 <= k <= real.nunique():
-        raise SplitError("labels", f"{real.nunique()} real sources can't be dealt into {k} parts",
+        raise SplitError("labels", f"{real.nunique()} real sources can't be divided into {k} parts",
             "Ask for k between 2 and the number of real sources")
     sizes = real.value_counts().sample(frac=1, random_state=seed).sort_values(ascending=False, kind="stable")
     parts, load = [[] for _ in range(k)], np.zeros(k)

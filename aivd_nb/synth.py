@@ -251,5 +251,5 @@ def make_broken(
     code:str, # which kind: a key of `BROKEN`, the code of the error that it must give
 ) -> Path: # the file (for "missing", where it would be)
     "Make one bad input"
-    if code not in BROKEN: raise ConfigError(code, "is no kind of broken file", f"Choose one of: {', '.join(sorted(BROKEN))}")
+    if code not in BROKEN: raise ConfigError(code, "is not a kind of broken file", f"Choose one of: {', '.join(sorted(BROKEN))}")
     return BROKEN[code](folder)

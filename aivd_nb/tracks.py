@@ -30,7 +30,7 @@ try:
     from av.video.reformatter import VideoReformatter
 except ImportError as e:
     raise ConfigError("av", f"can't be loaded ({e}), and it is what reads videos",
-        "Install it anew: pip install --force-reinstall av") from e
+        "Reinstall it: pip install --force-reinstall av") from e
 
 # %% ../nbs/api/11_tracks.ipynb #ef0f3585
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def _stat(path):
     except (OSError, ValueError) as e:
         raise VideoError(path, f"can't be found ({getattr(e, 'strerror', None) or e})", "Check the path", "missing") from e
     if Path(path).is_dir(): raise VideoError(path, "is a folder", "Give a video file inside it", "folder")
-    if not Path(path).is_file(): raise VideoError(path, "is no ordinary file", "Copy the video to a file first", "unreadable")
+    if not Path(path).is_file(): raise VideoError(path, "is not a regular file", "Copy the video to a file first", "unreadable")
     if not info.st_size: raise VideoError(path, "is empty (0 bytes)", AGAIN, "empty")
     return info
 

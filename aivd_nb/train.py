@@ -288,7 +288,7 @@ def fit(
     sampling:Sampling=Sampling(),
     head:HeadConfig=HeadConfig(),
     train:TrainConfig=TrainConfig(),
-    folds:int=0, # 0: one split, as the mission has it; k: calibrated on k grouped folds, trained on all
+    folds:int=0, # 0: one split, as the reference recipe has it; k: calibrated on k grouped folds, trained on all
     cache:FeatureCache|None=None,
     cnn:str|os.PathLike|None=None, # .onnx file of an own CNN, to travel in the bundle
     name:str|None=None, # of the bundle; the folder's where none is given
@@ -389,7 +389,7 @@ def fit_passages_of(
 def _check(df, train, folds):
     "Refuse tables and settings that can't be trained on"
     for c in (0, 1):
-        if (df["label"] == c).sum() < 5: raise TrainError("labels", f"has {(df['label'] == c).sum()} clips with label {c}", "Give at least 5 of each class, better 100")
+        if (df["label"] == c).sum() < 5: raise TrainError("labels", f"has {(df['label'] == c).sum()} clips with label {c}", "Give at least 5 of each class, preferably 100")
     if (folds or train.balance) and "group" not in df: raise TrainError("labels", "has no column 'group', which folds and balance need", "Add a column that names each clip's source, or train without")
     if train.augment and train.copies: raise ConfigError("TrainConfig", "asks for both kinds of copies", "Set augment or copies to 0")
     for n in ("epochs", "batch", "seeds"):
@@ -406,7 +406,7 @@ def _fit_split(head, train, seq, extra, df, folds, progress):
 # %% ../nbs/api/36_train.ipynb #7b7853ee
 def _check_out(out, overwrite=False):
     "Refuse a folder that can't be made, or whose bundle would be lost, now and not after an hour of training"
-    if (Path(out)/"bundle.json").exists() and not overwrite: raise TrainError(out, "holds a bundle already", "Name another folder, or allow to overwrite it (--overwrite)")
+    if (Path(out)/"bundle.json").exists() and not overwrite: raise TrainError(out, "already holds a bundle", "Name another folder, or allow to overwrite it (--overwrite)")
     new = not Path(out).exists()
     try: Path(out).mkdir(parents=True, exist_ok=True)
     except OSError as e: raise TrainError(out, f"can't be made ({e.strerror})", "Name a folder that can be written") from e

@@ -309,9 +309,9 @@ def _notes(reader, turn, wide, step):
     if turn.mirrored: yield f"mirrored {'top to bottom' if upside else 'left to right'} as its metadata asks"
     if turn.rotation and not upside: yield f"rotated by {turn.rotation}° as its metadata asks"
     if wide: yield f"its pixels are not square: players show it as {wide[0]}×{wide[1]}"
-    if reader.table and reader.table.joins: yield "its times begin anew on the way, as in recordings that were joined; here they run on"
+    if reader.table and reader.table.joins: yield "its timestamps restart partway, as in recordings that were joined; here they run on"
     if step > 1: yield f"its frames are {step:.1f} s apart, as in a time-lapse: nothing can be seen to move from one to the next"
-    if reader.missing > 0.001: yield f"the last {max(1, round(100*reader.missing))} % of the file are missing"
+    if reader.missing > 0.001: yield f"the last {max(1, round(100*reader.missing))} % of the file is missing"
 
 # %% ../nbs/api/14_video.ipynb #6a5c7866
 def probe(

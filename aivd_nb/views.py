@@ -122,6 +122,6 @@ def make_views(
 ) -> np.ndarray: # (len(views), size, size, 3) uint8
     "The squares that a CNN sees of one frame"
     unknown = [v for v in views if v not in VIEWS]
-    if unknown: raise ConfigError(unknown[0], "is no known view", f"Choose from: {', '.join(sorted(VIEWS))}")
+    if unknown: raise ConfigError(unknown[0], "is not a known view", f"Choose from: {', '.join(sorted(VIEWS))}")
     other = image if other is None else other
     return np.stack([v.draw(image, size, other) if v.pair else v.draw(image, size) for v in map(VIEWS.__getitem__, views)])

@@ -35,12 +35,12 @@ class Right:
 
 def refused(problem): return Right(problem=problem)
 
-BASE, JOINED, TWO, MIRROR = Right(), Right(175, 5.83, ("begin anew",), like=False), Right(notes=("2 video tracks",)), Right(notes=("mirrored left to right",), like=False)
+BASE, JOINED, TWO, MIRROR = Right(), Right(175, 5.83, ("timestamps restart",), like=False), Right(notes=("2 video tracks",)), Right(notes=("mirrored left to right",), like=False)
 ENCRYPTED, PART, FIRST = refused("is encrypted"), refused("is a part of a stream"), refused("first part of a stream alone")
 SOUND, COVER, WORDS = refused("holds sound but no picture"), refused("holds sound and a cover picture, no film"), refused("holds no video track, only subtitles")
 FORBIDDEN = ("mislead", "cut off", "invalid")
 SHARED_RIGHT = {"base.mp4": BASE, "long_sound.mkv": BASE, "long_sound.ts": BASE, "vfr.flv": Right(63, 4.45, like=False), "late_start.mkv": BASE, "picture_delayed.mkv": BASE,
-    "browser_vp8.webm": Right(like=False), "browser_vp8_duration.webm": Right(like=False), "bframes.avi": BASE, "two_tracks.mp4": TWO, "mirrored.mp4": MIRROR, "joined.ts": Right(175, 6.97, ("begin anew",), like=False),
+    "browser_vp8.webm": Right(like=False), "browser_vp8_duration.webm": Right(like=False), "bframes.avi": BASE, "two_tracks.mp4": TWO, "mirrored.mp4": MIRROR, "joined.ts": Right(175, 6.97, ("timestamps restart",), like=False),
     "no_ftyp.mov": BASE, "trailing_text.mp4": BASE, "animated.avif": Right(30, 1, like=False), "animated.png": Right(3, .5, size=(160, 90), like=False), "clip.mxf": Right(25, 1, like=False), "clip.nut": BASE,
     "fragment_only.m4s": PART, "init_only.mp4": FIRST, "encrypted.mp4": ENCRYPTED, "ts_starts_mid_packet.ts": BASE, "only_subtitles.mp4": WORDS, "music_cover.mka": COVER}
 
@@ -76,7 +76,7 @@ def sounds(d, base):
 
 
 def times(d, base):
-    "Times that begin late, vary, jitter, begin anew"
+    "Times that begin late, vary, jitter, start again"
     for name in ("late.mkv", "late.mp4", "late.mov", "late.ts", "late.nut"):
         ffmpeg("-i", base, "-c", "copy", "-output_ts_offset", 3600, d/name)
         yield d/name, BASE
