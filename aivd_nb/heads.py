@@ -31,7 +31,7 @@ class HeadConfig:
     projection: int = 0 # principal components kept; 0: all features as they are
     pool: str = "last" # what the ReLU layer sees: the "last" state, or "last+mean" with the features' mean over time beside it
     l2: float = 0.0 # weight penalty of all trained kernels but the last
-    linear: float = 0.0 # strength of a logistic regression whose shares the recurrence reads, and whose score counts as much as its own; 0: the recurrence reads the features
+    linear: float = 0.0 # strength of a logistic regression that the recurrence reads the shares of; 0: it reads the features
 
 # %% ../nbs/api/31_heads.ipynb #b1e78a91
 def check_head(
@@ -50,7 +50,9 @@ def check_head(
 # %% ../nbs/api/31_heads.ipynb #7f750487
 def _principal_axes(z, k):
     "Axes of the k largest components, each scaled so that its scores have unit variance"
-    if k > min(z.shape): raise ConfigError("HeadConfig.projection", f"{k} components can't be computed from {z.shape[0]} frames of {z.shape[1]} features", "Give a smaller number")
+    if k > min(z.shape):
+        problem = f"{k} components can't be computed from {z.shape[0]} frames of {z.shape[1]} features"
+        raise ConfigError("HeadConfig.projection", problem, "Give a smaller number")
     if z.shape[1] <= z.shape[0]:
         val, vec = np.linalg.eigh(z.T @ z)
         vec = vec[:, ::-1][:, :k]
@@ -82,12 +84,17 @@ def _l2(value):
     return keras.regularizers.L2(value) if value else None
 
 # %% ../nbs/api/31_heads.ipynb #e72261e1
+def _standardised(x, mean, variance, name):
+    "Less the mean, over the deviation, both constants"
+    norm = import_keras().layers.BatchNormalization(center=False, scale=False, epsilon=0.0, trainable=False, name=name)
+    return _frozen(norm, x, mean, variance)
+
+# %% ../nbs/api/31_heads.ipynb #a1d32238
 def _clipped(x, mean, scale, name):
     "Standardise and clip with constants"
-    keras = import_keras()
-    x = _frozen(keras.layers.BatchNormalization(center=False, scale=False, epsilon=0.0, trainable=False, name=f"standardise_{name}"), x, mean, scale**2)
-    x = keras.layers.ReLU(max_value=12.0, name=f"clip_{name}")(keras.layers.Rescaling(1.0, 6.0)(x))
-    return keras.layers.Rescaling(1.0, -6.0)(x)
+    L = import_keras().layers
+    x = L.Rescaling(1.0, 6.0)(_standardised(x, mean, scale**2, f"standardise_{name}"))
+    return L.Rescaling(1.0, -6.0)(L.ReLU(max_value=12.0, name=f"clip_{name}")(x))
 
 # %% ../nbs/api/31_heads.ipynb #bd870a41
 def _scaled(x, projection):
@@ -150,15 +157,21 @@ def build_reader(
     return keras.Model(x, keras.layers.Dense(1, name="logit")(_summary(cfg, x)), name=f"{cfg.cell}_reader_{seed}")
 
 # %% ../nbs/api/31_heads.ipynb #dd1c7726
+def _shares_of(shares, x, part, name):
+    "The shares of what a frame shows (part 0), or of how the frames of a sequence differ (part 1)"
+    dim = len(shares.family)
+    columns = slice(part*dim, (part + 1)*dim)
+    dense = import_keras().layers.Dense(shares.count, use_bias=False, trainable=False, name=f"{name}_shares")
+    return _frozen(dense, _clipped(x, shares.mean[columns], shares.scale[columns], name), shares.matrix(part))
+
+# %% ../nbs/api/31_heads.ipynb #7ed2d967
 def _shares_layers(shares, x, length):
     "Constants that turn features (n, length, dim) into shares (n, length, 2·count)"
-    keras = import_keras()
-    L, dim = keras.layers, len(shares.family)
-    mean, scale = shares.mean, shares.scale
-    frames = _frozen(L.Dense(shares.count, use_bias=False, trainable=False, name="frame_shares"), _clipped(x, mean[:dim], scale[:dim], "frames"), shares.matrix(0))
+    L = import_keras().layers
+    frames = _shares_of(shares, x, 0, "frames")
     away = L.Subtract(name="away")([x, L.RepeatVector(length)(L.GlobalAveragePooling1D()(x))])
     moves = L.GlobalAveragePooling1D(name="moves")(L.Add()([L.ReLU()(away), L.ReLU()(L.Rescaling(-1.0)(away))]))
-    still = _frozen(L.Dense(shares.count, use_bias=False, trainable=False, name="moves_shares"), _clipped(moves, mean[dim:], scale[dim:], "moves"), shares.matrix(1))
+    still = _shares_of(shares, moves, 1, "moves")
     return L.Concatenate(name="all_shares")([frames, L.RepeatVector(length)(still)])
 
 # %% ../nbs/api/31_heads.ipynb #baa5e470
@@ -173,8 +186,9 @@ def build_stack(
     L = keras.layers
     inputs = keras.Input((length, len(shares.family)), name="sequence")
     x = _shares_layers(shares, inputs, length)
-    linear = _frozen(L.Dense(1, trainable=False, name="linear"), L.GlobalAveragePooling1D(name="mean_shares")(x), np.ones((2*shares.count, 1)), np.array([shares.bias]))
-    scaled = _frozen(L.BatchNormalization(center=False, scale=False, epsilon=0.0, trainable=False, name="scaled_shares"), x, scale[0], scale[1]**2)
+    mean = L.GlobalAveragePooling1D(name="mean_shares")(x)
+    linear = _frozen(L.Dense(1, trainable=False, name="linear"), mean, np.ones((2*shares.count, 1)), np.array([shares.bias]))
+    scaled = _standardised(x, scale[0], scale[1]**2, "scaled_shares")
     read = [r(scaled) for r in readers]
     recurrent = L.Average(name="recurrent")(read) if len(read) > 1 else read[0]
     logit = L.Average(name="logit")([linear, recurrent])
