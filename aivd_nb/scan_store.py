@@ -183,11 +183,9 @@ class ScanStore(_Parts):
         found = self._db.execute(f"select 1 from rows where digest=? and bundle=? and {_LASTING} limit 1", (digest, bundle, *PASSING))
         return found.fetchone() is not None
 
-    @_locked
     def digests(self, bundle:str) -> list[str]: # sorted
         "All contents that `has` says yes to"
-        wanted = f"bundle=? and digest is not null and {_LASTING}"
-        return [d for (d,) in self._db.execute(f"select distinct digest from rows where {wanted} order by digest", (bundle, *PASSING))]
+        return _digests(self, bundle)
 
     @_locked
     def touch(self, path:str, bundle:str, token:str|None) -> None:
@@ -361,13 +359,13 @@ def _hashes(self:ScanStore):
 def _row(self:ScanStore, digest, bundle):
     wanted = f"digest=? and bundle=? and {_LASTING}"
     found = self._db.execute(f"select part, path from rows where {wanted} limit 1", (digest, bundle, *PASSING)).fetchone()
-    return found and _taken(self, *found, bundle)
+    return found and _taken(self, found[0], found[1], bundle)
 
 # %% ../nbs/api/61_scan_store.ipynb #ae1c8bc8
 @_locked
 def _find(self:ScanStore, path, bundle):
     found = self._db.execute("select part from rows where path=? and bundle=?", (path, bundle)).fetchone()
-    return found and _taken(self, *found, path, bundle)
+    return found and _taken(self, found[0], path, bundle)
 
 # %% ../nbs/api/61_scan_store.ipynb #57454101
 def _taken(self:ScanStore, part, path, bundle):
@@ -384,3 +382,10 @@ def _part(self:ScanStore, name, most=4):
         while len(self._cache) >= most: self._cache.pop(next(iter(self._cache)))
         self._cache[name] = _read(self, name)
     return self._cache[name]
+
+# %% ../nbs/api/61_scan_store.ipynb #3aa3901c
+@_locked
+def _digests(self:ScanStore, bundle):
+    wanted = f"bundle=? and digest is not null and {_LASTING}"
+    found = self._db.execute(f"select distinct digest from rows where {wanted} order by digest", (bundle, *PASSING))
+    return [d for (d,) in found]
