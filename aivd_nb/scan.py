@@ -233,7 +233,7 @@ def _engine(name, make, workers, claim, folder, known, address, resources):
     if name == "local": return Pool(make, workers or cpu_count(), claim, folder).run
     if name != "ray": raise ConfigError(name, "is no engine", "Choose 'local' or 'ray'")
     from aivd_nb.scan_ray import RayPool
-    return RayPool(make, workers, known, address, resources).run
+    return RayPool(make, workers, known, address, resources, folder=folder).run
 
 # %% ../nbs/api/64_scan.ipynb #14d2dfbd
 def _seen(store, clips):
@@ -305,7 +305,8 @@ def scan(
     clips = None if known is None else read_hashes(known)
     make = partial(Worker, loader, timeout_s, hashes=known is not None)
     begun, summary = time.monotonic(), ScanSummary(Path(out), name)
-    with ScanStore(out) as store, tempfile.TemporaryDirectory(prefix="aivd-scan-") as folder, _Bar(progress, watch) as bar:
+    copies = tempfile.TemporaryDirectory(prefix="aivd-scan-", ignore_cleanup_errors=True)
+    with copies as folder, ScanStore(out) as store, _Bar(progress, watch) as bar:
         run = _Run(store, name, summary, bar, _seen(store, clips))
         work = _engine(engine, make, workers, run.claim, folder, lambda: store.digests(name), address, resources)
         _drive(run, work, _source(paths, manifest, sample, watch, stop, bar))

@@ -8,6 +8,7 @@ __all__ = ['import_ray', 'Ledger', 'RayScanner', 'connected', 'RayPool']
 # %% ../nbs/api/63_scan_ray.ipynb #847e9395
 import json
 import logging
+import os
 import signal
 import socket
 import tempfile
@@ -55,8 +56,11 @@ class RayScanner:
     def __init__(self,
         make:Callable[[], Worker], # a new worker
         claim:Callable, # of (digest, path): whether to analyse it
+        folder:str|os.PathLike|None=None, # of the scan, for copies, where it is on this machine
     ):
-        self.worker, self.claim, self.folder = make(), claim, tempfile.TemporaryDirectory(prefix="aivd-scan-")
+        self.worker, self.claim = make(), claim
+        above = folder if folder and os.path.isdir(folder) else None
+        self.folder = tempfile.TemporaryDirectory(prefix="aivd-scan-", dir=above)
         self.worker.start()
     def __call__(self, batch):
         entries = [Entry(*json.loads(e)) for e in batch["entry"]]
@@ -157,7 +161,7 @@ def _round(pool, ray, entries, claim):
     tasks = -(-len(entries)//pool.batch)
     n = min(_actors(ray, pool.workers, pool.resources), tasks)
     actors = ray.data.ActorPoolStrategy(min_size=1, max_size=n, initial_size=n, max_tasks_in_flight_per_actor=2)
-    how = {"fn_constructor_args": (pool.make, claim), "batch_size": pool.batch, "compute": actors} | pool.resources
+    how = {"fn_constructor_args": (pool.make, claim, pool.folder), "batch_size": pool.batch, "compute": actors} | pool.resources
     done = _table(ray, entries, tasks).map_batches(RayScanner, **how)
     try:
         for found in done.iter_batches(batch_size=None): yield from map(_unpacked, found["answer"])
@@ -220,10 +224,11 @@ class RayPool:
         resources:dict|None=None, # of an actor, such as {"num_gpus": 1}; None: one processor
         batch:int=4, # videos a task
         round_size:int=10_000, # videos a dataset
+        folder:str|os.PathLike|None=None, # for copies of what lies elsewhere, on this machine
     ):
         import_ray()
         self.make, self.workers, self.known, self.address = make, workers, known, address
-        self.batch, self.round_size = batch, round_size
+        self.batch, self.round_size, self.folder = batch, round_size, folder
         self.resources = resources or {"num_cpus": 1}
 
     def run(self,

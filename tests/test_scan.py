@@ -94,6 +94,21 @@ def test_stopped(tmp_path, how):
     assert not list((tmp_path/"out").glob(".tmp-*"))
 
 
+def test_stopped_on_ray(tmp_path):
+    "Ray has a handler of its own for SIGTERM, and kills its actors in the middle of a video"
+    for folder in ("lib", "tmp"): (tmp_path/folder).mkdir()
+    for c in make_dataset(tmp_path/"clips", 5, frames=30, size=(200, 200)).rglob("*.mp4"):
+        for i in range(30): (tmp_path/"lib"/f"{c.stem}_{i}.mp4").write_bytes(c.read_bytes() + bytes(i))
+    scanning = [BIN/"aivd", "scan", tmp_path/"lib", "--out", tmp_path/"out", "--bundle", "efficientnet_lite0", "--engine", "ray", "--workers", "1"]
+    env = os.environ | {"TMPDIR": str(tmp_path/"tmp"), "RAY_TMPDIR": "/tmp"} # Ray's sockets need a short path
+    child = subprocess.Popen(scanning, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    assert until(lambda: list((tmp_path/"out").glob("part-*")), 180), child.communicate()
+    child.send_signal(signal.SIGTERM)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 130 and "the same command goes on" in said and "Traceback" not in said, said
+    assert 0 < len(pd.read_parquet(tmp_path/"out")) < 300 and not list((tmp_path/"tmp").glob("aivd-*"))
+
+
 def test_broken_ones_cost_a_row_each(tmp_path):
     "Crashing and hanging children: the others' rows are there, and the run goes on with new children"
     made_up(tmp_path/"lib", 40, ("CRASH", "HANG"))
