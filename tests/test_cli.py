@@ -80,6 +80,16 @@ def test_a_list_on_standard_input(library):
     assert none[head.index("label")] == "" and "can't be found" in none[head.index("problem")]
 
 
+def test_a_table_has_no_formulas(library, tmp_path):
+    "A spreadsheet runs what begins with one of these; JSON has the names as they are"
+    names = ["=1+1.mp4", "+1.mp4", "@x.mp4", "-1.mp4"]
+    (tmp_path/names[0]).write_bytes((library/"good.mp4").read_bytes())
+    rows = list(csv.DictReader(io.StringIO(aivd("predict", "--csv", "--", *names, cwd=tmp_path).stdout.decode())))
+    assert [r["file"] for r in rows] == [f"'{n}" for n in names] and 0 <= float(rows[0]["probability"]) <= 1
+    said = aivd("predict", "--json", "--", *names[1:], cwd=tmp_path).stdout.decode()
+    assert [json.loads(line)["file"] for line in said.splitlines()] == names[1:]
+
+
 @pytest.mark.parametrize("stdin", [b"", b"\n\n"])
 def test_an_empty_list_is_wrong_use(stdin):
     done = aivd("predict", "-", stdin=stdin)
