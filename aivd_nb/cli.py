@@ -283,7 +283,7 @@ def _name_failures(summary):
     "Name the first videos that could not be analysed, and say where the others stand"
     for f in summary.failures: complain(f.message)
     if not summary.unnamed: return
-    say(f"… and {summary.unnamed:,} more: the rows of {summary.out} that have a code; --report makes a table of them", err=True)
+    say(f"… and {summary.unnamed:,} more; each has its row in {summary.out}, with code and problem (--report: as CSV, too)", err=True)
 
 # %% ../nbs/api/86_cli.ipynb #2965223c
 def _name_missing(paths):

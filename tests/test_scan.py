@@ -136,7 +136,7 @@ def test_failures_are_named(tmp_path, monkeypatch):
         named = [line for line in done.stderr.splitlines() if line.startswith("✗")]
         assert done.exit_code == 1 and len(named) == 10 and f"{kept} known before" in done.stdout, done.output
         assert all(re.fullmatch(rf"✗ {tmp_path}/lib/\d\d.mp4: is damaged. Copy it again", line) for line in named), named
-        assert f"… and 3 more: the rows of {tmp_path}/out that have a code" in done.stderr
+        assert f"… and 3 more; each has its row in {tmp_path}/out" in done.stderr
 
 
 def test_a_missing_path_costs_its_row(tmp_path, monkeypatch):
