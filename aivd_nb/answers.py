@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 import click
 from .core import AivdError, ConfigError, Failure, VideoError
-from .show import clock, stretch
+from .show import clock, sheet_cell, stretch
 from .terminal import say, spell
 
 # %% ../nbs/api/83_answers.ipynb #35c4fb89
@@ -130,7 +130,8 @@ def csv_row(
 ) -> str: # a line; what would end it or move a cursor is spelled
     "An answer as a row of a table"
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(CSV_COLUMNS if r is None else ["" if v is None else spell(v) for v in _values(r)])
+    row = CSV_COLUMNS if r is None else ["" if v is None else spell(sheet_cell(v)) for v in _values(r)]
+    csv.writer(line, lineterminator="").writerow(row)
     return line.getvalue()
 
 def _values(r):

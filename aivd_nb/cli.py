@@ -259,26 +259,62 @@ def scan(**options) -> None:
 
     PATHS are files, folders, globs and addresses such as s3://bucket/folder.
     The table is Parquet; started again, a scan goes on where it stopped.
+    What can't be analysed, or isn't there, has its row; ten such are told in the end, and the exit code is 1.
+    Ctrl-C and SIGTERM end it alike: what was found is written, and the exit code is 130.
     """
-    sys.exit(_scan(**options))
+    sys.exit(_stoppable(lambda: _scan(**options)))
 
 # %% ../nbs/api/86_cli.ipynb #c971297b
 def _scan_now(paths, out, fail_on, options):
     "Scan; gives the exit code"
     from aivd_nb.scan import scan as run
-    try: summary = run(paths, out, **options)
+    try:
+        summary = run(paths, out, **options)
     except KeyboardInterrupt:
         say("", f"stopped; what was found is in {out}, and the same command goes on", err=True)
         return INTERRUPTED
+    _name_failures(summary)
     say(*str(summary).splitlines())
     if any(summary.counted(what) for what in fail_on): return FOUND
     return NOT_ANALYSED if summary.failed else 0
+
+# %% ../nbs/api/86_cli.ipynb #1dfa7510
+def _name_failures(summary):
+    "Name the first videos that could not be analysed, and say where the others stand"
+    for f in summary.failures: complain(f.message)
+    if not summary.unnamed: return
+    say(f"… and {summary.unnamed:,} more; each has its row in {summary.out}, with code and problem (--report: as CSV, too)", err=True)
+
+# %% ../nbs/api/86_cli.ipynb #2965223c
+def _name_missing(paths):
+    "Say what is not there before hours of scanning"
+    from aivd_nb.scan_files import missing_paths
+    for p in missing_paths(paths): say(f"{p} is not there; it gets a row that says so, and the others are analysed", err=True)
+
+# %% ../nbs/api/86_cli.ipynb #3a6267ff
+def _stoppable(work):
+    "Do some work that SIGTERM ends as Ctrl-C does; signals belong to the main thread"
+    import signal
+    import threading
+    if threading.current_thread() is not threading.main_thread(): return work()
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        return work()
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+def _stop(number, frame):
+    "What a signal does: it ends the work, once"
+    import signal
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 # %% ../nbs/api/86_cli.ipynb #a4d390f2
 def _scan(paths, out, fail_on, report, **options):
     "The `scan` command's work; gives its exit code"
     if options["watch"] and fail_on: raise click.UsageError("--fail-on asks what there is in the end, and --watch has none")
     if report: _check_report()
+    if not options["watch"]: _name_missing(paths)
     code = _scan_now(paths, out, fail_on, options) if paths or options["manifest"] or not report else 0
     if report: _scan_report(out)
     return code

@@ -20,12 +20,27 @@ from pathlib import Path
 import aivd_nb
 from .bundle import load_bundle
 from .calibration import AI, INCONCLUSIVE
-from .core import AivdError, ConfigError, cpu_count
+from .core import AivdError, ConfigError, Failure, cpu_count
 from .detector import default_bundle
 from .hashes import ClipHash, HashIndex, read_hashes
 from .scan_files import check_sources, list_videos, sample_videos, watch_videos
 from .scan_pool import Answer, Pool, Worker, load_for_scan
 from .scan_store import Known, ScanStore, scan_schema
+from .show import plural
+
+# %% ../nbs/api/64_scan.ipynb #2527ce9f
+def _results_in_words(s):
+    "How many there are of each verdict, and of each failure"
+    found = ", ".join(f"{n} {k}" for k, n in sorted(s.labels.items())) or "no verdict"
+    if not s.errors: return found
+    return f"{found}, {s.failed} not analysed ({', '.join(f'{n} {k}' for k, n in s.errors.most_common())})"
+
+def _in_words(s):
+    "A summary in two lines"
+    copied = f"{s.copied} {plural(s.copied, 'copy of another', 'copies of others')}"
+    near = f", {s.near} seen before in another form" if s.near else ""
+    done = f"{s.analysed} analysed now, {copied}, {s.kept} known before{near}; {s.seconds:.1f} s; {s.out}"
+    return f"{s.videos} {plural(s.videos, 'video')}: {_results_in_words(s)}\n{done}"
 
 # %% ../nbs/api/64_scan.ipynb #c7ddaf93
 @dataclass
@@ -40,10 +55,13 @@ class ScanSummary:
     near: int = 0 # found to be copies of known clips or of one another, though not the same files
     labels: Counter = field(default_factory=Counter) # label → videos
     errors: Counter = field(default_factory=Counter) # code → videos
+    failures: list[Failure] = field(default_factory=list) # the first ten
     @property
     def videos(self) -> int: return self.analysed + self.copied + self.kept
     @property
     def failed(self) -> int: return sum(self.errors.values())
+    @property
+    def unnamed(self) -> int: return self.failed - len(self.failures) # failed, and not among `failures`
     def counted(self,
         what:str, # "ai", "inconclusive" or "error"
     ) -> int: # videos
@@ -55,20 +73,17 @@ class ScanSummary:
         if code: self.errors[code] += 1
         elif label: self.labels[label] += 1
 
-    def __str__(self) -> str:
-        found = ", ".join(f"{n} {k}" for k, n in sorted(self.labels.items())) or "no verdict"
-        near = f", {self.near} seen before in another form" if self.near else ""
-        failed = f", {self.failed} not analysed ({', '.join(f'{n} {k}' for k, n in self.errors.most_common())})" if self.errors else ""
-        return f"{self.videos} video{'s'[:self.videos != 1]}: {found}{failed}\n{self.analysed} analysed now, {self.copied} copies of others, {self.kept} known before{near}; {self.seconds:.1f} s; {self.out}"
+    def __str__(self) -> str: return _in_words(self)
 
 # %% ../nbs/api/64_scan.ipynb #d825f089
 class _Run:
     "The state of a run"
     def __init__(self, store, bundle, summary, bar, seen=None, flush_rows=250, flush_s=2):
+        self.store, self.bundle, self.summary, self.bar = store, bundle, summary, bar
         self.seen = seen # a `HashIndex` where copies are looked for
-        self.store, self.bundle, self.summary, self.bar, self.flush_rows, self.flush_s = store, bundle, summary, bar, flush_rows, flush_s
-        self.lock, self.working, self.claimed, self.waiting = threading.RLock(), {}, {}, {} # path → token; digest → path; digest → entries
-        self.rows, self.tokens, self.fresh, self.flushed = {}, {}, {}, time.monotonic() # path → row; path → token; digest → row
+        self.flush_rows, self.flush_s, self.flushed, self.lock = flush_rows, flush_s, time.monotonic(), threading.RLock()
+        self.working, self.claimed, self.waiting = {}, {}, {} # path → token; digest → path; digest → entries
+        self.rows, self.tokens, self.fresh = {}, {}, {} # path → row; path → token; digest → row
 
     def todo(self, entries):
         "Entries that have to be looked at, each once; None is passed on"
@@ -88,8 +103,7 @@ class _Run:
         "Make rows of an answer, and of those that waited for it"
         with self.lock:
             if a.result is None: return _copy(self, a.entry, a.digest)
-            row = dict.fromkeys(scan_schema().names) | a.result | {"path": a.entry.path, "digest": a.digest, "bundle": self.bundle, "version": aivd_nb.__version__}
-            row |= _compare(self, row)
+            row = _row(self, a)
             self.summary.analysed += 1
             _add(self, a.entry, row)
             if a.digest: self.fresh[a.digest] = row
@@ -97,7 +111,8 @@ class _Run:
 
     def flush(self, always=False):
         "Write the rows that wait, when they are many or have waited long"
-        if not self.rows or not (always or len(self.rows) >= self.flush_rows or time.monotonic() - self.flushed > self.flush_s): return
+        late = time.monotonic() - self.flushed > self.flush_s
+        if not self.rows or not (always or late or len(self.rows) >= self.flush_rows): return
         with self.lock:
             self.store.put(list(self.rows.values()), self.tokens)
             for path, row in self.rows.items(): _written(self, path, row)
@@ -113,12 +128,22 @@ def _is_new(self:_Run, e):
         self.working[e.path] = e.token
         return True
 
+# %% ../nbs/api/64_scan.ipynb #92f6e8c5
+_NAMED = 10 # failures that a summary holds
+
+def _name(self:_Run, path, find):
+    "Hold a failure for the end, while there is room; `find` gives its row"
+    if len(self.summary.failures) >= _NAMED: return
+    row = find(path, self.bundle)
+    self.summary.failures.append(Failure(path, row["code"], row["problem"], row["remedy"]))
+
 # %% ../nbs/api/64_scan.ipynb #de4b461c
 def _keep(self:_Run, e, known):
     "A row that stands as it is; in a folder that is watched it is counted once"
     if self.working.get(e.path, self) is self or not self.bar.watching:
         self.summary.kept += 1
         self.summary.count(known.label, known.code)
+        if known.code: _name(self, e.path, self.store.find)
         self.bar.known()
     if self.bar.watching: self.working[e.path] = e.token
     return False
@@ -132,6 +157,13 @@ def _compare(self:_Run, row):
     if clip.path not in self.seen.paths: self.seen.add(clip)
     self.summary.near += near is not None
     return {"near": near.path, "near_share": near.share} if near else {}
+
+# %% ../nbs/api/64_scan.ipynb #a10f9094
+def _row(self:_Run, a):
+    "The row of an answer"
+    which = {"path": a.entry.path, "digest": a.digest, "bundle": self.bundle, "version": aivd_nb.__version__}
+    row = dict.fromkeys(scan_schema().names) | a.result | which
+    return row | _compare(self, row)
 
 # %% ../nbs/api/64_scan.ipynb #cbc5be76
 def _copy(self:_Run, e, digest):
@@ -149,8 +181,10 @@ def _copy(self:_Run, e, digest):
 
 # %% ../nbs/api/64_scan.ipynb #95e9e3da
 def _add(self:_Run, e, row):
+    "A row that waits to be written"
     self.rows[e.path], self.tokens[e.path] = row, e.token
     self.summary.count(row["label"], row["code"])
+    if row["code"]: _name(self, e.path, lambda *_: row)
     self.bar.done(row["code"])
 
 # %% ../nbs/api/64_scan.ipynb #e0bbc186
@@ -177,6 +211,7 @@ class _Bar:
         if error:
             self.errors += 1
             self.bar.set_postfix_str(f"errors {self.errors}", refresh=False)
+        self.bar.unit = f" {plural(self.bar.n + 1, 'video')}"
         self.bar.update()
     def _total(self):
         if self.counted is not None: self.bar.total = max(self.counted - self.passed, self.bar.n)
@@ -184,10 +219,13 @@ class _Bar:
     def count(self, entries):
         "Count the videos of a listing in a thread"
         def work():
-            try: self.counted = sum(1 for _ in entries)
-            except (OSError, AivdError): return # the listing that is worked on tells
+            try:
+                self.counted = sum(1 for _ in entries)
+            except (OSError, AivdError):
+                return # the listing that is worked on tells
             self._total()
-        if not self.bar.disable and not self.watching: threading.Thread(target=work, daemon=True, name="aivd-count").start()
+        if self.bar.disable or self.watching: return
+        threading.Thread(target=work, daemon=True, name="aivd-count").start()
 
 # %% ../nbs/api/64_scan.ipynb #8d854ad2
 def _engine(name, make, workers, claim, folder, known, address, resources):
@@ -195,7 +233,7 @@ def _engine(name, make, workers, claim, folder, known, address, resources):
     if name == "local": return Pool(make, workers or cpu_count(), claim, folder).run
     if name != "ray": raise ConfigError(name, "is no engine", "Choose 'local' or 'ray'")
     from aivd_nb.scan_ray import RayPool
-    return RayPool(make, workers, known, address, resources).run
+    return RayPool(make, workers, known, address, resources, folder=folder).run
 
 # %% ../nbs/api/64_scan.ipynb #14d2dfbd
 def _seen(store, clips):
@@ -211,8 +249,10 @@ def _drive(run, work, source):
             for a in answers:
                 if a: run.take(a)
                 run.flush()
-    finally: run.flush(always=True)
-    if run.waiting: raise AivdError(run.store.out, f"lacks {sum(map(len, run.waiting.values()))} videos whose copies were lost", "Start the same command again")
+    finally:
+        run.flush(always=True)
+    n = sum(map(len, run.waiting.values()))
+    if n: raise AivdError(run.store.out, f"lacks {n} {plural(n, 'video')} whose copies were lost", "Start the same command again")
 
 # %% ../nbs/api/64_scan.ipynb #dd498f0e
 def _loader(bundle, weights):
@@ -231,13 +271,20 @@ def _source(paths, manifest, sample, watch, stop, bar):
     bar.count(look())
     return look()
 
+# %% ../nbs/api/64_scan.ipynb #6833e07c
+def _check_numbers(sample, timeout_s, workers):
+    "Refuse numbers that mean nothing"
+    if sample is not None and sample < 1: raise ConfigError(f"sample={sample}", "is no number of videos", "Give 1 or more")
+    if not 0 < timeout_s < math.inf: raise ConfigError(f"timeout_s={timeout_s}", "is no time", "Give seconds above 0")
+    if workers is not None and workers < 1: raise ConfigError(f"workers={workers}", "is no number of workers", "Give 1 or more")
+
 # %% ../nbs/api/64_scan.ipynb #9603fc21
 def scan(
     paths:Iterable=(), # files, folders (with all below), globs, addresses such as s3://bucket/folder
     out:str|os.PathLike="results", # folder of the table; a scan that stands there goes on
     manifest:str|os.PathLike|None=None, # CSV with a column `path` or `file_path`
-    bundle=None, # folder or name of a shipped bundle; None: the best at hand. With `loader`: what its rows are called
-    weights=None, # CNN weights; None: the usual places
+    bundle:str|os.PathLike|None=None, # folder or shipped name; None: the best at hand. With `loader`: what its rows are called
+    weights:str|os.PathLike|None=None, # CNN weights; None: the usual places
     engine:str="local", # "local" or "ray"
     address:str|None=None, # of a Ray cluster; None: one is started here, or the one that is connected is used
     workers:int|None=None, # None: one a processor, of this machine or of the cluster
@@ -247,20 +294,19 @@ def scan(
     timeout_s:float=120, # for a video
     loader:Callable|None=None, # gives the detector in each worker; picklable. None: `Detector.load`
     progress:bool|None=None, # None: where a terminal shows it
-    known=None, # CSV of `write_hashes`: mark copies of these clips, and of one another
+    known:str|os.PathLike|None=None, # CSV of `write_hashes`: mark copies of these clips, and of one another
     resources:dict|None=None, # of a Ray worker, such as {"num_gpus": 1}; None: one processor
 ) -> ScanSummary:
     "Analyse videos into a table; what is there already isn't done again"
     paths = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     check_sources(paths, manifest, watch)
-    if sample is not None and sample < 1: raise ConfigError(f"sample={sample}", "is no number of videos", "Give 1 or more")
-    if not 0 < timeout_s < math.inf: raise ConfigError(f"timeout_s={timeout_s}", "is no time", "Give seconds above 0")
-    if workers is not None and workers < 1: raise ConfigError(f"workers={workers}", "is no number of workers", "Give 1 or more")
+    _check_numbers(sample, timeout_s, workers)
     name, loader = (str(bundle or "own"), loader) if loader else _loader(bundle, weights)
     clips = None if known is None else read_hashes(known)
     make = partial(Worker, loader, timeout_s, hashes=known is not None)
     begun, summary = time.monotonic(), ScanSummary(Path(out), name)
-    with ScanStore(out) as store, tempfile.TemporaryDirectory(prefix="aivd-scan-") as folder, _Bar(progress, watch) as bar:
+    copies = tempfile.TemporaryDirectory(prefix="aivd-scan-", ignore_cleanup_errors=True)
+    with copies as folder, ScanStore(out) as store, _Bar(progress, watch) as bar:
         run = _Run(store, name, summary, bar, _seen(store, clips))
         work = _engine(engine, make, workers, run.claim, folder, lambda: store.digests(name), address, resources)
         _drive(run, work, _source(paths, manifest, sample, watch, stop, bar))

@@ -27,14 +27,15 @@ from .scan_files import Entry, fetch
 
 # %% ../nbs/api/62_scan_pool.ipynb #83007217
 def load_for_scan(
-    bundle=None, # folder or name of a shipped bundle; None: the best at hand
-    weights=None, # CNN weights; None: the usual places
+    bundle:str|os.PathLike|None=None, # folder or name of a shipped bundle; None: the best at hand
+    weights:str|os.PathLike|None=None, # CNN weights; None: the usual places
     name:str|None=None, # what `Bundle.id` must say; None: anything
 ) -> Detector:
     "The detector of a worker"
     detector = Detector.load(bundle, weights, threads=1)
-    if name not in (None, detector.bundle.id): raise BundleError(detector.bundle.folder, f"is {detector.bundle.id} here, and {name} where the scan was started", "Install the same version, and copy the same bundle, everywhere")
-    return detector
+    if name in (None, detector.bundle.id): return detector
+    raise BundleError(detector.bundle.folder, f"is {detector.bundle.id} here, and {name} where the scan was started",
+        "Install the same version, and copy the same bundle, everywhere")
 
 # %% ../nbs/api/62_scan_pool.ipynb #d26adcf5
 def _columns(failure):
@@ -46,6 +47,13 @@ def _said(origin):
     "Columns for what a file says of its own making"
     return {"origin": origin["sentence"], "says_ai": origin["says_ai"], "credentials": origin["credentials"]} if origin else {}
 
+def _verdict(v, length):
+    "A verdict as columns of a row"
+    same = ("label", "probability", "reason", "reason_code", "looked_at_s", "timings_ms")
+    parts = {"timeline": list(v.timeline), "passages": list(v.passages)}
+    return {n: getattr(v, n) for n in same} | parts | {"duration_s": length} | _said(v.origin)
+
+# %% ../nbs/api/62_scan_pool.ipynb #b186506b
 def answer(
     detector:Detects,
     file:str, # the video
@@ -55,10 +63,11 @@ def answer(
     def watch(info, windows, frames):
         length.append(info.duration_s)
         return frames
-    try: v = detector.predict(file, watch=watch, threads=1, batch=1)
-    except Exception as e: return _columns(Failure.of(file, e)) # whatever a decoder or a model does about one video
-    return {"label": v.label, "probability": v.probability, "reason": v.reason, "reason_code": v.reason_code, "timeline": list(v.timeline), "passages": list(v.passages),
-        "duration_s": length[0] if length else None, "looked_at_s": v.looked_at_s, "timings_ms": v.timings_ms} | _said(v.origin)
+    try:
+        v = detector.predict(file, watch=watch, threads=1, batch=1)
+    except Exception as e: # whatever a decoder or a model does about one video
+        return _columns(Failure.of(file, e))
+    return _verdict(v, length[0] if length else None)
 
 # %% ../nbs/api/62_scan_pool.ipynb #a0b0b1a5
 def _limit_memory(mebibytes):
@@ -81,25 +90,89 @@ def answer_and_hash(detector:Detects, file:str) -> dict:
     "What `answer` says, and the video's perceptual hashes"
     said = answer(detector, file)
     if said.get("code"): return said
-    try: return said | {"hashes": hash_clip(file).text()}
-    except AivdError as e: return _columns(Failure.of(file, e))
+    try:
+        return said | {"hashes": hash_clip(file).text()}
+    except AivdError as e:
+        return _columns(Failure.of(file, e))
 
 # %% ../nbs/api/62_scan_pool.ipynb #250edfa0
-def child_main() -> int:
-    "A child's life"
+def _silenced():
+    "Standard output for the answers alone: whatever prints from now on, prints to nowhere"
     out, null = os.fdopen(os.dup(1), "wb", 0), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
-    os.dup2(null, 2) # whatever prints, prints to nowhere
-    say, lines = lambda m: out.write(json.dumps(m).encode() + b"\n"), queue.SimpleQueue()
+    os.dup2(null, 2)
+    return lambda m: out.write(json.dumps(m).encode() + b"\n")
+
+# %% ../nbs/api/62_scan_pool.ipynb #34bf2e12
+def child_main() -> int:
+    "A child's life"
+    say, lines = _silenced(), queue.SimpleQueue()
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
     start = lines.get()
     cv2.setNumThreads(1)
-    try: detector = pickle.loads(base64.b64decode(start["loader"]))()
-    except Exception as e: return say(not_loaded(e).to_dict())
+    try:
+        detector = pickle.loads(base64.b64decode(start["loader"]))()
+    except Exception as e:
+        return say(not_loaded(e).to_dict())
     _limit_memory(start["memory_mb"])
     say({"ready": True})
     look = answer_and_hash if start["hashes"] else answer
     while True: say(look(detector, lines.get()))
+
+# %% ../nbs/api/62_scan_pool.ipynb #9db77847
+_THREADS = {f"{k}_NUM_THREADS": "1" for k in ("OMP", "OPENBLAS", "MKL")} | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+
+def _spawned():
+    "A new child, with two pipes"
+    env = os.environ | _THREADS | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    code, pipe = "from aivd_nb.scan_pool import child_main; child_main()", subprocess.PIPE
+    return subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=env, process_group=0)
+
+# %% ../nbs/api/62_scan_pool.ipynb #6567122e
+def _give_up(worker):
+    "End a child that is late"
+    worker.late = True
+    worker.proc.kill()
+
+# %% ../nbs/api/62_scan_pool.ipynb #5986d788
+def _ask(worker, message, seconds):
+    "The child's answer to a message; None where it ended or was ended for being late"
+    worker.late, timer = False, threading.Timer(seconds, _give_up, (worker,))
+    timer.daemon = True
+    timer.start()
+    try:
+        worker.proc.stdin.write(json.dumps(message).encode() + b"\n")
+        worker.proc.stdin.flush()
+        return json.loads(worker.proc.stdout.readline() or b"null")
+    except (OSError, ValueError):
+        return None # it ended in the middle of a line
+    finally:
+        timer.cancel()
+
+# %% ../nbs/api/62_scan_pool.ipynb #37457eb3
+def _start(worker):
+    "Start a child where there is none; an error where its detector can't be loaded"
+    if worker.ended or worker.proc and worker.proc.poll() is None: return
+    worker.kill()
+    worker.proc = _spawned()
+    loader = base64.b64encode(pickle.dumps(worker.loader)).decode()
+    said = _ask(worker, {"loader": loader, "memory_mb": worker.memory_mb, "hashes": worker.hashes}, worker.start_s)
+    if said == {"ready": True} or worker.ended: return
+    worker.kill()
+    if said: raise AivdError(**said)
+    raise ConfigError("a worker", "took too long to load its detector" if worker.late else "ended while it loaded its detector",
+        "Try the detector with aivd predict, or use fewer workers")
+
+# %% ../nbs/api/62_scan_pool.ipynb #0fca758f
+def _asked(worker, file):
+    "The columns of a video's row; a child that ends over it is replaced once"
+    said = None
+    for _ in range(2):
+        worker.start()
+        if worker.ended or (said := _ask(worker, str(file), worker.timeout_s)) is not None: break
+        worker.kill()
+        if worker.late: return _columns(Failure.named(file, "timeout"))
+    return _columns(Failure.named(file, "crash")) if worker.ended or said is None else said
 
 # %% ../nbs/api/62_scan_pool.ipynb #4fee17ac
 class Worker:
@@ -111,18 +184,19 @@ class Worker:
         memory_mb:int=4096, # that a child may take beside what its detector does
         hashes:bool=False, # give perceptual hashes as well
     ):
-        self.loader, self.timeout_s, self.start_s, self.memory_mb, self.hashes = loader, timeout_s, start_s, memory_mb, hashes
+        self.loader, self.timeout_s, self.start_s = loader, timeout_s, start_s
+        self.memory_mb, self.hashes = memory_mb, hashes
         self.proc: Any = None # the child, a `Popen` with two pipes
         self.late, self.ended = False, False
     def __enter__(self): return self
     def __exit__(self, *_): self.end()
 
-    def start(self):
+    def start(self) -> None:
         "Start a child where there is none, and wait until its detector is loaded"
-        return _start(self)
+        _start(self)
 
     def ask(self,
-        file, # a video
+        file:str|os.PathLike, # a video
     ) -> dict: # columns of its row
         "Have a video looked at"
         return _asked(self, file)
@@ -133,56 +207,15 @@ class Worker:
         self.proc.kill()
         self.proc.wait()
         for pipe in (self.proc.stdin, self.proc.stdout):
-            try: pipe.close()
-            except BrokenPipeError: pass # a line that it did not read any more
+            try:
+                pipe.close()
+            except BrokenPipeError:
+                pass # a line that it did not read any more
 
     def end(self) -> None:
         "End the child, and start none again; may be called from another thread"
         self.ended = True
         if self.proc: self.proc.kill()
-
-# %% ../nbs/api/62_scan_pool.ipynb #9db77847
-_THREADS = {f"{k}_NUM_THREADS": "1" for k in ("OMP", "OPENBLAS", "MKL")} | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-
-# %% ../nbs/api/62_scan_pool.ipynb #37457eb3
-def _start(self:Worker):
-    if self.ended or self.proc and self.proc.poll() is None: return
-    self.kill()
-    env = os.environ | _THREADS | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    self.proc = subprocess.Popen([sys.executable, "-c", "from aivd_nb.scan_pool import child_main; child_main()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env, process_group=0)
-    said = _ask(self, {"loader": base64.b64encode(pickle.dumps(self.loader)).decode(), "memory_mb": self.memory_mb, "hashes": self.hashes}, self.start_s)
-    if said == {"ready": True} or self.ended: return
-    self.kill()
-    if said: raise AivdError(**said)
-    raise ConfigError("a worker", "took too long to load its detector" if self.late else "ended while it loaded its detector", "Try the detector with aivd predict, or use fewer workers")
-
-# %% ../nbs/api/62_scan_pool.ipynb #5986d788
-def _ask(self:Worker, message, seconds):
-    "The child's answer to a message; None where it ended or was ended for being late"
-    self.late, timer = False, threading.Timer(seconds, _give_up, (self,))
-    timer.daemon = True
-    timer.start()
-    try:
-        self.proc.stdin.write(json.dumps(message).encode() + b"\n")
-        self.proc.stdin.flush()
-        return json.loads(self.proc.stdout.readline() or b"null")
-    except (OSError, ValueError): return None # it ended in the middle of a line
-    finally: timer.cancel()
-
-# %% ../nbs/api/62_scan_pool.ipynb #6567122e
-def _give_up(self:Worker):
-    self.late = True
-    self.proc.kill()
-
-# %% ../nbs/api/62_scan_pool.ipynb #0fca758f
-def _asked(self:Worker, file):
-    said = None
-    for _ in range(2):
-        self.start()
-        if self.ended or (said := _ask(self, str(file), self.timeout_s)) is not None: break
-        self.kill()
-        if self.late: return _columns(Failure.named(file, "timeout"))
-    return _columns(Failure.named(file, "crash")) if self.ended or said is None else said
 
 # %% ../nbs/api/62_scan_pool.ipynb #ab584e0f
 class Answer(NamedTuple):
@@ -194,22 +227,76 @@ class Answer(NamedTuple):
 # %% ../nbs/api/62_scan_pool.ipynb #ddedc553
 def _look(fetched, worker, claim):
     "The answer to one video that is at hand"
+    entry, digest = fetched.entry, fetched.digest
     try:
-        if fetched.problem: return Answer(fetched.entry, None, dict(zip(("code", "problem", "remedy"), fetched.problem)))
-        if not claim(fetched.digest, fetched.entry.path): return Answer(fetched.entry, fetched.digest, None)
-        return Answer(fetched.entry, fetched.digest, worker.ask(fetched.file))
-    finally: fetched.release()
+        if fetched.problem: return Answer(entry, None, dict(zip(("code", "problem", "remedy"), fetched.problem)))
+        return Answer(entry, digest, worker.ask(fetched.file) if claim(digest, entry.path) else None)
+    finally:
+        fetched.release()
 
 # %% ../nbs/api/62_scan_pool.ipynb #fe4dac47
 def look_at(
     entries:Iterable[Entry],
     worker:Worker,
     claim:Callable, # of (digest, path): whether to analyse it
-    folder, # for copies of what lies elsewhere
+    folder:str|os.PathLike, # for copies of what lies elsewhere
 ) -> Iterator[Answer]:
     "Answers to videos, in their order"
     with closing(prefetch((fetch(e, folder) for e in entries), 1)) as found:
         for f in found: yield _look(f, worker, claim)
+
+# %% ../nbs/api/62_scan_pool.ipynb #ca7fa95a
+def _put(pool, item):
+    "Hand over an answer, unless nobody asks any more"
+    while not pool.stop.is_set():
+        try:
+            return pool.answers.put(item, timeout=.2)
+        except queue.Full:
+            continue
+
+# %% ../nbs/api/62_scan_pool.ipynb #735a4992
+def _serve(pool, worker):
+    "A thread's work; what goes wrong goes to whoever asks for answers"
+    try:
+        worker.start()
+        for a in look_at(pool._mine(), worker, pool.claim, pool.folder):
+            if pool.stop.is_set(): break
+            _put(pool, a)
+    except BaseException as e:
+        _put(pool, e)
+    finally:
+        worker.end()
+        _put(pool, worker)
+
+# %% ../nbs/api/62_scan_pool.ipynb #2a53c0a4
+def _end_all(pool, threads):
+    "End the children, and wait a moment for the threads"
+    pool.stop.set()
+    for w in pool.workers: w.end()
+    for t in threads: t.join(5)
+
+# %% ../nbs/api/62_scan_pool.ipynb #d34c0460
+def _next_answer(pool):
+    "What a thread has put; None where there was nothing for half a second"
+    try:
+        return pool.answers.get(timeout=.5)
+    except queue.Empty:
+        return None
+
+def _run(pool, entries):
+    "Start a thread for each worker, and give what they put until the last has ended"
+    pool.entries = iter(entries)
+    threads = [threading.Thread(target=_serve, args=(pool, w), daemon=True, name="aivd-scan") for w in pool.workers]
+    for t in threads: t.start()
+    busy = len(threads)
+    try:
+        while busy:
+            item = _next_answer(pool)
+            if isinstance(item, BaseException): raise item
+            if isinstance(item, Worker): busy -= 1
+            else: yield item
+    finally:
+        _end_all(pool, threads)
 
 # %% ../nbs/api/62_scan_pool.ipynb #3a41318a
 class Pool:
@@ -218,7 +305,7 @@ class Pool:
         make:Callable[[], Worker], # a new worker
         workers:int, # how many
         claim:Callable, # of (digest, path): whether to analyse it
-        folder, # for copies of what lies elsewhere
+        folder:str|os.PathLike, # for copies of what lies elsewhere
     ):
         self.workers, self.claim, self.folder = [make() for _ in range(workers)], claim, folder
         self.answers, self.lock, self.stop = queue.Queue(4*workers), threading.Lock(), threading.Event()
@@ -236,43 +323,3 @@ class Pool:
     ) -> Iterator: # `Answer` or None
         "Answers as they come"
         return _run(self, entries)
-
-# %% ../nbs/api/62_scan_pool.ipynb #ca7fa95a
-def _put(self:Pool, item):
-    while not self.stop.is_set():
-        try: return self.answers.put(item, timeout=.2)
-        except queue.Full: continue
-
-# %% ../nbs/api/62_scan_pool.ipynb #735a4992
-def _serve(self:Pool, worker):
-    "A thread's work; what goes wrong goes to whoever asks for answers"
-    try:
-        worker.start()
-        for a in look_at(self._mine(), worker, self.claim, self.folder):
-            if self.stop.is_set(): break
-            _put(self, a)
-    except BaseException as e: _put(self, e)
-    finally:
-        worker.end()
-        _put(self, worker)
-
-# %% ../nbs/api/62_scan_pool.ipynb #d34c0460
-def _run(self:Pool, entries):
-    self.entries, threads = iter(entries), [threading.Thread(target=_serve, args=(self, w), daemon=True, name="aivd-scan") for w in self.workers]
-    for t in threads: t.start()
-    busy = len(threads)
-    try:
-        while busy:
-            try: item = self.answers.get(timeout=.5)
-            except queue.Empty: item = None
-            if isinstance(item, BaseException): raise item
-            if isinstance(item, Worker): busy -= 1
-            else: yield item
-    finally: _end_all(self, threads)
-
-# %% ../nbs/api/62_scan_pool.ipynb #2a53c0a4
-def _end_all(self:Pool, threads):
-    "End the children, and wait a moment for the threads"
-    self.stop.set()
-    for w in self.workers: w.end()
-    for t in threads: t.join(5)

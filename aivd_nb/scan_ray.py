@@ -8,17 +8,21 @@ __all__ = ['import_ray', 'Ledger', 'RayScanner', 'connected', 'RayPool']
 # %% ../nbs/api/63_scan_ray.ipynb #847e9395
 import json
 import logging
+import os
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 import numpy as np
 from .core import AivdError, ConfigError, require
 from .scan_files import Entry
 from .scan_pool import Answer, Worker, look_at
 
 # %% ../nbs/api/63_scan_ray.ipynb #3ae0c497
-def import_ray():
+def import_ray() -> ModuleType:
     "Ray with its data library, or the error that says how to get it"
     require("ray.data")
     return require("ray")
@@ -52,37 +56,60 @@ class RayScanner:
     def __init__(self,
         make:Callable[[], Worker], # a new worker
         claim:Callable, # of (digest, path): whether to analyse it
+        folder:str|os.PathLike|None=None, # of the scan, for copies, where it is on this machine
     ):
-        self.worker, self.claim, self.folder = make(), claim, tempfile.TemporaryDirectory(prefix="aivd-scan-")
+        self.worker, self.claim = make(), claim
+        above = folder if folder and os.path.isdir(folder) else None
+        self.folder = tempfile.TemporaryDirectory(prefix="aivd-scan-", dir=above)
         self.worker.start()
     def __call__(self, batch):
         entries = [Entry(*json.loads(e)) for e in batch["entry"]]
         return {"answer": [json.dumps(a) for a in look_at(entries, self.worker, self.claim, self.folder.name)]}
 
 # %% ../nbs/api/63_scan_ray.ipynb #ba20ff31
+_STARTED = "Check the address, and that `ray start --head` ran there"
+
 def _check_address(address):
     "Refuse an address where nobody answers, for which Ray itself waits many minutes"
     host, _, port = (address or "").split("://")[-1].rpartition(":")
     if not port.isdigit(): return # "auto", "local", none
-    try: socket.create_connection((host.strip("[]"), int(port)), 10).close()
-    except OSError as e: raise ConfigError(address, f"can't be reached ({e})", "Check the address, and that `ray start --head` ran there") from e
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), 10).close()
+    except OSError as e:
+        raise ConfigError(address, f"can't be reached ({e})", _STARTED) from e
 
 # %% ../nbs/api/63_scan_ray.ipynb #c421a7fa
+def _first_line(e): return str(e).strip().splitlines()[0]
+
 def _init(ray, address, own, tries=3):
     "Connect; a cluster that doesn't start within Ray's half minute, as on a machine under load, is started again"
-    try: ray.init(address=address or "local", logging_level=logging.ERROR, log_to_driver=False, **own)
-    except (ConnectionError, RuntimeError, ValueError) as e: raise ConfigError(address or "ray", f"can't be reached ({str(e).strip().splitlines()[0]})", "Check the address, and that `ray start --head` ran there") from e
+    try:
+        ray.init(address=address or "local", logging_level=logging.ERROR, log_to_driver=False, **own)
+    except (ConnectionError, RuntimeError, ValueError) as e:
+        raise ConfigError(address or "ray", f"can't be reached ({_first_line(e)})", _STARTED) from e
     except Exception as e: # Ray raises a plain one when a node is late
         ray.shutdown()
-        if tries == 1: raise ConfigError(address or "ray", f"did not start ({str(e).strip().splitlines()[0]})", "Try again when the machine has less to do, or use --engine local") from e
+        if tries == 1:
+            raise ConfigError(address or "ray", f"did not start ({_first_line(e)})",
+                "Try again when the machine has less to do, or use --engine local") from e
         _init(ray, address, own, tries - 1)
+
+# %% ../nbs/api/63_scan_ray.ipynb #e6b06d8e
+@contextmanager
+def _same_sigterm():
+    "What SIGTERM does is afterwards what it was; signals belong to the main thread"
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if callable(before) and threading.current_thread() is threading.main_thread(): signal.signal(signal.SIGTERM, before)
 
 # %% ../nbs/api/63_scan_ray.ipynb #588c7fe0
 @contextmanager
 def connected(
     address:str|None=None, # of a cluster, such as "auto" or "ray://host:10001"
     workers:int|None=None, # processors of a cluster that is started here
-): # the module `ray`
+) -> Iterator[ModuleType]: # the module `ray`
     "Ray, connected; what was started here is ended"
     ray = import_ray()
     _check_address(address)
@@ -90,9 +117,101 @@ def connected(
         yield ray
         return
     own = {} if address else {"num_cpus": workers, "object_store_memory": 100 << 20, "include_dashboard": False}
-    _init(ray, address, own)
-    try: yield ray
-    finally: ray.shutdown()
+    with _same_sigterm(): _init(ray, address, own)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+# %% ../nbs/api/63_scan_ray.ipynb #c80adae7
+def _rounds(entries, size):
+    "Lists of videos; a round ends when it is full, or when there are no more just now"
+    found = []
+    for e in entries:
+        if e is not None: found.append(e)
+        if len(found) == size or e is None:
+            yield found
+            found = []
+    if found: yield found
+
+# %% ../nbs/api/63_scan_ray.ipynb #f7216fd5
+def _here(ray):
+    "Where the driver is: with it, the ledger stands and falls"
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+
+# %% ../nbs/api/63_scan_ray.ipynb #7f827c8a
+def _actors(ray, workers, resources):
+    "How many actors at most: one for each share of the cluster that its resources allow"
+    if workers: return workers
+    has = ray.cluster_resources()
+    asked = (("CPU", resources.get("num_cpus", 0)), ("GPU", resources.get("num_gpus", 0)))
+    most = min((has.get(k, 0)/n for k, n in asked if n), default=1)
+    if most < 1: raise ConfigError("the cluster", f"has no room for a worker ({resources})", "Ask for less, or add machines")
+    return int(most)
+
+# %% ../nbs/api/63_scan_ray.ipynb #4495ba9f
+def _table(ray, entries, tasks):
+    "Videos as a Ray dataset"
+    return ray.data.from_items([{"entry": json.dumps(e)} for e in entries], override_num_blocks=tasks)
+
+# %% ../nbs/api/63_scan_ray.ipynb #a787f201
+def _round(pool, ray, entries, claim):
+    "Answers to a round's videos"
+    tasks = -(-len(entries)//pool.batch)
+    n = min(_actors(ray, pool.workers, pool.resources), tasks)
+    actors = ray.data.ActorPoolStrategy(min_size=1, max_size=n, initial_size=n, max_tasks_in_flight_per_actor=2)
+    how = {"fn_constructor_args": (pool.make, claim, pool.folder), "batch_size": pool.batch, "compute": actors} | pool.resources
+    done = _table(ray, entries, tasks).map_batches(RayScanner, **how)
+    try:
+        for found in done.iter_batches(batch_size=None): yield from map(_unpacked, found["answer"])
+    except ray.exceptions.RayError as e:
+        raise _cause(e) from e
+
+# %% ../nbs/api/63_scan_ray.ipynb #c35fe727
+def _unpacked(text):
+    "An answer as it was before it travelled"
+    entry, digest, result = json.loads(text)
+    return Answer(Entry(*entry), digest, result)
+
+# %% ../nbs/api/63_scan_ray.ipynb #881a7a0f
+def _chain(e):
+    "An error, the one inside it, and so on"
+    yield e
+    if inner := getattr(e, "cause", None) or e.__cause__: yield from _chain(inner)
+
+# %% ../nbs/api/63_scan_ray.ipynb #9ee03c32
+def _cause(e):
+    "The error of this package inside one of Ray's, or one that says what Ray said"
+    chain = list(_chain(e))
+    own = next((x for x in chain if isinstance(x, AivdError)), None)
+    if own: return AivdError(own.file, own.problem, own.remedy, own.code)
+    said = [str(x).strip().splitlines()[-1].strip() for x in chain if str(x).strip()]
+    last = said[-1] if said else type(e).__name__ # of an actor that died while it was made, the error's own words
+    return ConfigError("ray", f"could not go on ({last})", "Look at the cluster with ray status; the same command goes on")
+
+# %% ../nbs/api/63_scan_ray.ipynb #c73c063a
+def _quiet(ray):
+    "No bars and no plans on the terminal"
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+# %% ../nbs/api/63_scan_ray.ipynb #d8d67f04
+def _ledger(ray, known):
+    "The ledger of a run, as an actor that is made anew where it is lost"
+    how = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": _here(ray)}
+    return ray.remote(Ledger).options(**how).remote(known)
+
+# %% ../nbs/api/63_scan_ray.ipynb #d3fc5f63
+def _run(pool, entries):
+    "Rounds, one after the other, as long as there are videos"
+    with connected(pool.address, pool.workers) as ray:
+        _quiet(ray)
+        claim = _Ask(_ledger(ray, pool.known()))
+        for found in _rounds(entries, pool.round_size):
+            if found: yield from _round(pool, ray, found, claim)
+            else: yield None
 
 # %% ../nbs/api/63_scan_ray.ipynb #f2968d7e
 class RayPool:
@@ -105,66 +224,15 @@ class RayPool:
         resources:dict|None=None, # of an actor, such as {"num_gpus": 1}; None: one processor
         batch:int=4, # videos a task
         round_size:int=10_000, # videos a dataset
+        folder:str|os.PathLike|None=None, # for copies of what lies elsewhere, on this machine
     ):
         import_ray()
-        self.make, self.workers, self.known, self.address, self.batch, self.round_size = make, workers, known, address, batch, round_size
+        self.make, self.workers, self.known, self.address = make, workers, known, address
+        self.batch, self.round_size, self.folder = batch, round_size, folder
         self.resources = resources or {"num_cpus": 1}
 
     def run(self,
         entries:Iterator, # of `Entry` or None
     ) -> Iterator: # `Answer` or None
         "Answers as they come"
-        with connected(self.address, self.workers) as ray:
-            context = ray.data.DataContext.get_current()
-            context.enable_progress_bars = context.print_on_execution_start = False
-            logging.getLogger("ray.data").setLevel(logging.ERROR)
-            ledger = ray.remote(Ledger).options(num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=_here(ray)).remote(self.known())
-            for found in _rounds(self, entries):
-                if found: yield from _round(self, ray, found, _Ask(ledger))
-                else: yield None
-
-# %% ../nbs/api/63_scan_ray.ipynb #c80adae7
-def _rounds(self:RayPool, entries):
-    "Lists of videos; a round ends when it is full, or when there are no more just now"
-    found = []
-    for e in entries:
-        if e is not None: found.append(e)
-        if len(found) == self.round_size or e is None:
-            yield found
-            found = []
-    if found: yield found
-
-# %% ../nbs/api/63_scan_ray.ipynb #f7216fd5
-def _here(ray):
-    "Where the driver is: with it, the ledger stands and falls"
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-
-# %% ../nbs/api/63_scan_ray.ipynb #7f827c8a
-def _actors(self:RayPool, ray):
-    "How many actors at most: one for each share of the cluster that its resources allow"
-    has = ray.cluster_resources()
-    shares = [has.get(k, 0)/n for k, n in (("CPU", self.resources.get("num_cpus", 0)), ("GPU", self.resources.get("num_gpus", 0))) if n]
-    if not self.workers and shares and min(shares) < 1: raise ConfigError("the cluster", f"has no room for a worker ({self.resources})", "Ask for less, or add machines")
-    return self.workers or int(min(shares, default=1))
-
-# %% ../nbs/api/63_scan_ray.ipynb #4495ba9f
-def _round(self:RayPool, ray, entries, claim):
-    "Answers to a round's videos"
-    n, tasks = _actors(self, ray), -(-len(entries)//self.batch)
-    table = ray.data.from_items([{"entry": json.dumps(e)} for e in entries], override_num_blocks=tasks)
-    pool = ray.data.ActorPoolStrategy(min_size=1, max_size=min(n, tasks), initial_size=min(n, tasks), max_tasks_in_flight_per_actor=2)
-    done = table.map_batches(RayScanner, fn_constructor_args=(self.make, claim), batch_size=self.batch, compute=pool, **self.resources)
-    try:
-        for found in done.iter_batches(batch_size=None): yield from (Answer(Entry(*e), digest, result) for e, digest, result in map(json.loads, found["answer"]))
-    except ray.exceptions.RayError as e: raise _cause(e) from e
-
-# %% ../nbs/api/63_scan_ray.ipynb #881a7a0f
-def _cause(e):
-    "The error of this package inside one of Ray's, or one that says what Ray said"
-    chain = [e]
-    while inner := getattr(chain[-1], "cause", None) or chain[-1].__cause__: chain.append(inner)
-    own = next((x for x in chain if isinstance(x, AivdError)), None)
-    if own: return AivdError(own.file, own.problem, own.remedy, own.code)
-    said = [str(x).strip().splitlines()[-1].strip() for x in chain if str(x).strip()] # of an actor that died while it was made, the error's own words
-    return ConfigError("ray", f"could not go on ({said[-1] if said else type(e).__name__})", "Look at the cluster with ray status; the same command goes on")
+        return _run(self, entries)

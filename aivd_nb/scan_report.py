@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 import cv2
 import numpy as np
 from .calibration import AI, INCONCLUSIVE, REAL
@@ -26,19 +27,20 @@ from .report import _STYLE, html_table, inline_png
 from .sandbox import thumbnail
 from .scan_files import Entry, fetch
 from .scan_store import scan_schema
-from .show import AI_COLOR, FAINT, REAL_COLOR, passages_in_words
+from .show import AI_COLOR, FAINT, REAL_COLOR, passages_in_words, plural, sheet_cell
 from .video import probe, read_frames
 
 # %% ../nbs/api/65_scan_report.ipynb #2997a0a7
 def read_rows(
-    out, # folder of a scan
+    out:str|os.PathLike, # folder of a scan
     columns:list, # to read
-    where=None, # filter, a pyarrow expression
+    where:Any=None, # filter, a pyarrow expression
 ) -> Iterator: # of pandas DataFrames
     "The rows of a scan, a batch at a time"
     import pyarrow.dataset as ds
-    if not any(Path(out).glob("part-*.parquet")): raise ConfigError(out, "holds no results of a scan", "Scan something into it first, or name another folder")
-    table = ds.dataset([str(p) for p in sorted(Path(out).glob("part-*.parquet"))], format="parquet", schema=scan_schema())
+    parts = [str(p) for p in sorted(Path(out).glob("part-*.parquet"))]
+    if not parts: raise ConfigError(out, "holds no results of a scan", "Scan something into it first, or name another folder")
+    table = ds.dataset(parts, format="parquet", schema=scan_schema())
     for batch in table.to_batches(columns=columns, filter=where, batch_size=10_000):
         if batch.num_rows: yield batch.to_pandas()
 
@@ -56,7 +58,7 @@ class ScanCounts:
     near: Counter = field(default_factory=Counter) # clip → copies of it
     top: list = field(default_factory=list) # (called AI, probability, digest, bundle, path, label), most suspicious first
     @property
-    def rows(self): return sum(self.verdicts.values())
+    def rows(self) -> int: return sum(self.verdicts.values())
 
 # %% ../nbs/api/65_scan_report.ipynb #ccdd957f
 def _count(self:ScanCounts, df, most):
@@ -65,13 +67,16 @@ def _count(self:ScanCounts, df, most):
     for (bundle, label), g in good.groupby(["bundle", "label"]):
         self.verdicts[bundle, label] += len(g)
         self.scores[bundle, label] = self.scores.get((bundle, label), 0) + np.histogram(g["probability"], 20, (0, 1))[0]
-    for (bundle, code), g in bad.groupby(["bundle", "code"]):
-        self.verdicts[bundle, "not analysed"] += len(g)
-        self.errors[code] += len(g)
-        self.examples[code] = (self.examples.get(code, []) + list(zip(g["path"], g["problem"], g["remedy"])))[:3]
+    for (bundle, code), g in bad.groupby(["bundle", "code"]): _count_failures(self, bundle, code, g)
     self.reasons.update(REASONS.get(code, code) for code in good["reason_code"].dropna())
     _note(self, good)
     self.top = _most(self.top, good, most)
+
+def _count_failures(self:ScanCounts, bundle, code, g):
+    "Count rows with one code, and keep some as examples"
+    self.verdicts[bundle, "not analysed"] += len(g)
+    self.errors[code] += len(g)
+    self.examples[code] = (self.examples.get(code, []) + list(zip(g["path"], g["problem"], g["remedy"])))[:3]
 
 # %% ../nbs/api/65_scan_report.ipynb #042b6009
 def _note(self:ScanCounts, good):
@@ -86,28 +91,31 @@ def _most(top, good, most):
     "The most suspicious contents of those so far and of a batch: what is called AI first, then by score; each content once"
     order = good["label"].eq(AI), good["probability"], good["digest"], good["bundle"], good["path"], good["label"]
     found = {}
-    for t in heapq.nlargest(4*most, [*top, *zip(*(map(_native, c) for c in order))], key=lambda t: t[:2]): found.setdefault((t[2], t[3]), t)
+    rows = [*top, *zip(*(map(_native, c) for c in order))]
+    for t in heapq.nlargest(4*most, rows, key=lambda t: t[:2]): found.setdefault((t[2], t[3]), t)
     return list(found.values())[:most]
 
 # %% ../nbs/api/65_scan_report.ipynb #1ccae3e8
 def _native(x): return x.item() if hasattr(x, "item") else x
 
 # %% ../nbs/api/65_scan_report.ipynb #fbe3c405
+_COUNTED = ["path", "digest", "label", "probability", "reason_code", "bundle", "code", "problem", "remedy", "origin", "says_ai", "near"]
+
 def count_scan(
     out:str|os.PathLike, # folder of a scan
     most:int=24, # suspicious contents
 ) -> ScanCounts:
     "Go through a scan once"
     counts = ScanCounts()
-    for df in read_rows(out, ["path", "digest", "label", "probability", "reason_code", "bundle", "code", "problem", "remedy", "origin", "says_ai", "near"]): _count(counts, df, most)
+    for df in read_rows(out, _COUNTED): _count(counts, df, most)
     return counts
 
 # %% ../nbs/api/65_scan_report.ipynb #96874cc3
 def plot_scan_scores(
     counts:ScanCounts,
     bundle:str, # whose scores
-    ax=None, # axes; None: new ones
-): # the axes
+    ax:Any=None, # matplotlib axes; None: new ones
+) -> Any: # the axes
     "A histogram of the scores, coloured by verdict"
     ax, edges, below = new_axes(ax, (7, 2.8)), np.linspace(0, 1, 21), np.zeros(20)
     for label, color in ((REAL, REAL_COLOR), (INCONCLUSIVE, FAINT), (AI, AI_COLOR)):
@@ -122,26 +130,36 @@ def plot_scan_scores(
     return ax
 
 # %% ../nbs/api/65_scan_report.ipynb #493a3db5
+def _frame_at(file, windows):
+    "The middle of the most suspicious window, as a small JPEG"
+    w = max(windows, key=lambda w: w["probability"])
+    info = probe(file)
+    at = min(int((w["start_s"] + w["end_s"])/2*info.fps), info.n_frames - 1)
+    image = next(iter(read_frames(file, [at]))).image
+    return thumbnail(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), 240, 160) # pyright: ignore[reportArgumentType]
+
+# %% ../nbs/api/65_scan_report.ipynb #e2d4b054
 def _picture(path, windows, folder):
-    "A JPEG of the most suspicious window of a video, or None"
+    "A JPEG of a video, or None where it can't be had any more"
     got = fetch(Entry(path, None, None), folder)
     if got.problem: return None
     try:
-        w = max(windows, key=lambda w: w["probability"])
-        info = probe(got.file) # pyright: ignore[reportArgumentType]
-        at = min(int((w["start_s"] + w["end_s"])/2*info.fps), info.n_frames - 1)
-        return thumbnail(cv2.cvtColor(next(iter(read_frames(got.file, [at]))).image, cv2.COLOR_RGB2BGR), 240, 160) # pyright: ignore[reportArgumentType]
-    except (AivdError, OSError, StopIteration, ValueError): return None
-    finally: got.release()
+        return _frame_at(got.file, windows)
+    except (AivdError, OSError, StopIteration, ValueError):
+        return None
+    finally:
+        got.release()
 
 # %% ../nbs/api/65_scan_report.ipynb #661bde81
 def _details(out, top):
     "(digest, bundle) → timeline, words on its passages, and number of paths, of the most suspicious"
     import pyarrow.dataset as ds
     found, wanted = {}, {t[2:4] for t in top}
-    for df in read_rows(out, ["digest", "bundle", "timeline", "passages", "duration_s"], ds.field("digest").isin([t[2] for t in top])):
+    columns = ["digest", "bundle", "timeline", "passages", "duration_s"]
+    for df in read_rows(out, columns, ds.field("digest").isin([t[2] for t in top])):
         for r in df.itertuples():
-            if (key := (r.digest, r.bundle)) in wanted: found[key] = r.timeline, _parts(r), found.get(key, (None, None, 0))[2] + 1
+            key = r.digest, r.bundle
+            if key in wanted: found[key] = r.timeline, _parts(r), found.get(key, (None, None, 0))[2] + 1
     return found
 
 # %% ../nbs/api/65_scan_report.ipynb #3991564a
@@ -150,28 +168,43 @@ def _parts(row):
     return "" if row.passages is None else passages_in_words(list(row.passages), row.duration_s or 0.0)
 
 # %% ../nbs/api/65_scan_report.ipynb #ba71823b
+_GONE = '<div class="gone">no picture: it is not there now</div>'
+
+def _shown(jpeg):
+    "A picture in the page itself, or words in its place"
+    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">' if jpeg else _GONE
+
+# %% ../nbs/api/65_scan_report.ipynb #6bc6313d
+def _caption(p, path, label, parts, copies):
+    "What stands below a picture"
+    said = f": {html.escape(parts)}" if parts else ""
+    more = f", and {copies - 1} more of the same content" if copies > 1 else ""
+    name = f'<span title="{html.escape(path, quote=True)}">{html.escape(Path(path).name)}</span>'
+    return f"<b>{p:.2f}</b> {html.escape(str(label))}{said}<br>{name}{more}"
+
+# %% ../nbs/api/65_scan_report.ipynb #a4dac495
 def _gallery(out, top):
     "The most suspicious as figures"
     details = _details(out, top)
     with tempfile.TemporaryDirectory() as folder:
         for _, p, digest, bundle, path, label in top:
             timeline, parts, copies = details[digest, bundle]
-            jpeg = _picture(path, timeline, folder) if len(timeline) else None
-            picture = f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">' if jpeg else '<div class="gone">no picture: it is not there now</div>'
-            said = f": {html.escape(parts)}" if parts else ""
-            more = f", and {copies - 1} more of the same content" if copies > 1 else ""
-            yield f'<figure>{picture}<figcaption><b>{p:.2f}</b> {html.escape(str(label))}{said}<br><span title="{html.escape(path, quote=True)}">{html.escape(Path(path).name)}</span>{more}</figcaption></figure>'
+            picture = _shown(_picture(path, timeline, folder) if len(timeline) else None)
+            yield f"<figure>{picture}<figcaption>{_caption(p, path, label, parts, copies)}</figcaption></figure>"
 
 # %% ../nbs/api/65_scan_report.ipynb #678f75b7
 def _verdict_table(counts):
+    "Rows of each verdict, by bundle"
     import pandas as pd
-    columns = [REAL, INCONCLUSIVE, AI, "not analysed"]
-    return pd.DataFrame([{"bundle": b} | {k: counts.verdicts[b, k] for k in columns} for b in sorted({b for b, _ in counts.verdicts})])
+    columns, bundles = [REAL, INCONCLUSIVE, AI, "not analysed"], sorted({b for b, _ in counts.verdicts})
+    return pd.DataFrame([{"bundle": b} | {k: counts.verdicts[b, k] for k in columns} for b in bundles])
 
 # %% ../nbs/api/65_scan_report.ipynb #b5f6271b
 def _error_table(counts):
+    "Rows of each failure, with an example"
     import pandas as pd
-    return pd.DataFrame([{"code": k, "videos": n, "for example": path, "problem": problem, "remedy": remedy} for k, n in counts.errors.most_common() for path, problem, remedy in counts.examples[k][:1]])
+    rows = [(code, n, *counts.examples[code][0]) for code, n in counts.errors.most_common()]
+    return pd.DataFrame(rows, columns=["code", "videos", "for example", "problem", "remedy"])
 
 # %% ../nbs/api/65_scan_report.ipynb #49572fe7
 def _said_table(counts):
@@ -181,44 +214,86 @@ def _said_table(counts):
     return pd.DataFrame(rows, columns=["how", "videos", "for example", "what it says"])
 
 # %% ../nbs/api/65_scan_report.ipynb #0ef54a6c
+def _histograms(counts):
+    "The scores of each bundle"
+    for b in sorted({b for b, _ in counts.scores}):
+        picture = inline_png(plot_scan_scores(counts, b), f"Histogram of scores, {b}")
+        yield f"<figure>{picture}<figcaption>{html.escape(b)}</figcaption></figure>"
+
+# %% ../nbs/api/65_scan_report.ipynb #51713cc2
+def _listed(counter, columns, most=None):
+    "A counter as a table, the most frequent first"
+    import pandas as pd
+    return html_table(pd.DataFrame(counter.most_common(most), columns=columns))
+
+# %% ../nbs/api/65_scan_report.ipynb #0c7463dc
 def _sections(out, counts):
     "(heading, HTML) of each part that has something to say"
-    import pandas as pd
     yield "Verdicts", html_table(_verdict_table(counts))
-    yield "Scores", "\n".join(f"<figure>{inline_png(plot_scan_scores(counts, b), f'Histogram of scores, {b}')}<figcaption>{html.escape(b)}</figcaption></figure>" for b in sorted({b for b, _ in counts.scores}))
+    yield "Scores", "\n".join(_histograms(counts))
     if counts.top: yield "Most suspicious first", '<div class="gallery">' + "\n".join(_gallery(out, counts.top)) + "</div>"
     if counts.said: yield "Files that say they are generated", html_table(_said_table(counts))
-    if counts.near: yield "Seen before in another form", html_table(pd.DataFrame(counts.near.most_common(50), columns=["clip", "copies"]))
-    if counts.reasons: yield "Why there was no verdict", html_table(pd.DataFrame(counts.reasons.most_common(), columns=["reason", "videos"]))
+    if counts.near: yield "Seen before in another form", _listed(counts.near, ["clip", "copies"], 50)
+    if counts.reasons: yield "Why there was no verdict", _listed(counts.reasons, ["reason", "videos"])
     if counts.errors: yield "Not analysed", html_table(_error_table(counts))
 
 # %% ../nbs/api/65_scan_report.ipynb #c44d3c34
-_MORE = ".gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(15rem,1fr));gap:.6rem}.gallery figure{margin:0;overflow-wrap:anywhere}.gone{background:#f2f2f2;color:#666;padding:3rem 1rem;text-align:center;font-size:.85rem}"
+_MORE = """.gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(15rem,1fr));gap:.6rem}
+.gallery figure{margin:0;overflow-wrap:anywhere}
+.gone{background:#f2f2f2;color:#666;padding:3rem 1rem;text-align:center;font-size:.85rem}"""
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<title>{title}</title><style>{style}</style></head>
+<body><h1>{title}</h1>
+<p>{lead}</p>
+<p class="note">{note}</p>
+{body}
+</body></html>
+"""
+_NOTE = """A verdict is one signal, not proof. Among many videos of which few are AI-generated,
+most of those called so may be real: look before you act."""
 
 # %% ../nbs/api/65_scan_report.ipynb #9d9ab467
+def _lead(counts):
+    "A scan in two sentences"
+    rows, called = counts.rows, sum(n for (_, label), n in counts.verdicts.items() if label == AI)
+    where = "It is" if rows == 1 else "All rows are"
+    found = f"{called:,} called {AI}, {sum(counts.errors.values()):,} not analysed"
+    return f"{rows:,} {plural(rows, 'row')}: {found}. {where} in scan.csv beside this page."
+
+# %% ../nbs/api/65_scan_report.ipynb #7c3b0638
 def scan_html(
     out:str|os.PathLike, # folder of a scan
     title:str="What the scan found",
 ) -> str: # a whole page
     "A scan as one HTML file"
     counts = count_scan(out)
-    called = sum(n for (_, label), n in counts.verdicts.items() if label == AI)
-    lead = f"{counts.rows:,} rows: {called:,} called {AI}, {sum(counts.errors.values()):,} not analysed. All rows are in scan.csv beside this page."
-    note = "A verdict is one signal, not proof. Among many videos of which few are AI-generated, most of those called so may be real: look before you act."
     body = "\n".join(f"<h2>{html.escape(h)}</h2>\n{c}" for h, c in _sections(out, counts))
-    return f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>{html.escape(title)}</title><style>{_STYLE}{_MORE}</style></head>\n<body><h1>{html.escape(title)}</h1>\n<p>{lead}</p>\n<p class="note">{note}</p>\n{body}\n</body></html>\n'
+    return _PAGE.format(title=html.escape(title), style=_STYLE + _MORE, lead=_lead(counts), note=_NOTE, body=body)
 
 # %% ../nbs/api/65_scan_report.ipynb #3c0d9a48
+_JSON = ("timeline", "passages", "timings_ms")
+
+def _plain(v):
+    "A list or a dict as JSON; empty where there is none"
+    return None if v is None else json.dumps(v.tolist() if isinstance(v, np.ndarray) else v)
+
+# %% ../nbs/api/65_scan_report.ipynb #1a96cd0a
+def _for_sheets(df):
+    "Rows as a spreadsheet may have them"
+    texts = [f.name for f in scan_schema() if f.name in df and str(f.type) == "string"]
+    return df.assign(**{k: df[k].map(_plain, na_action="ignore") for k in _JSON}, **{k: df[k].map(sheet_cell) for k in texts})
+
+# %% ../nbs/api/65_scan_report.ipynb #30488ad8
 def export_csv(
     out:str|os.PathLike, # folder of a scan
     file:str|os.PathLike, # CSV to make or replace
 ) -> Path: # the file
     "The rows of a scan as CSV, without the hashes, which only programs read"
-    plain = lambda v: None if v is None else json.dumps(v.tolist() if isinstance(v, np.ndarray) else v)
+    columns = [n for n in scan_schema().names if n != "hashes"]
     with atomic_write(file) as tmp:
-        for i, df in enumerate(read_rows(out, [n for n in scan_schema().names if n != "hashes"])):
-            df = df.assign(**{k: df[k].map(plain, na_action="ignore") for k in ("timeline", "passages", "timings_ms")})
-            df.to_csv(tmp, mode="a", header=not i, index=False, encoding="utf-8", lineterminator="\n")
+        for i, df in enumerate(read_rows(out, columns)):
+            _for_sheets(df).to_csv(tmp, mode="a", header=not i, index=False, encoding="utf-8", lineterminator="\n")
     return Path(file)
 
 # %% ../nbs/api/65_scan_report.ipynb #18ab5ecd

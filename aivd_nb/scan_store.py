@@ -18,16 +18,27 @@ from typing import Any, NamedTuple
 from .core import CODES, ConfigError, atomic_write
 
 # %% ../nbs/api/61_scan_store.ipynb #a74543a3
-def scan_schema(): # a `pyarrow.Schema`
-    "Columns and types of a scan's table"
+def _types():
+    "What the columns of a scan hold"
     import pyarrow as pa
     text, number = pa.string(), pa.float64()
     window = pa.struct([("start_s", number), ("end_s", number), ("probability", number)])
     passage = pa.struct([("start_s", number), ("end_s", number), ("label", text), ("probability", number)])
     spent = pa.struct([("decode", number), ("cnn", number), ("total", number)])
-    return pa.schema([("path", text), ("digest", text), ("label", text), ("probability", number), ("reason", text), ("reason_code", text), ("timeline", pa.list_(window)),
-        ("passages", pa.list_(passage)), ("duration_s", number), ("looked_at_s", number), ("timings_ms", spent), ("bundle", text), ("version", text), ("code", text), ("problem", text), ("remedy", text),
-        ("origin", text), ("says_ai", text), ("credentials", text), ("near", text), ("near_share", number), ("hashes", text)])
+    return text, number, pa.list_(window), pa.list_(passage), spent
+
+# %% ../nbs/api/61_scan_store.ipynb #3a6c0520
+def scan_schema() -> Any: # a `pyarrow.Schema`
+    "Columns and types of a scan's table"
+    import pyarrow as pa
+    text, number, windows, passages, spent = _types()
+    verdict = [("label", text), ("probability", number), ("reason", text), ("reason_code", text)]
+    parts = [("timeline", windows), ("passages", passages)]
+    work = [("duration_s", number), ("looked_at_s", number), ("timings_ms", spent), ("bundle", text), ("version", text)]
+    failure = [("code", text), ("problem", text), ("remedy", text)]
+    told = [("origin", text), ("says_ai", text), ("credentials", text)]
+    copies = [("near", text), ("near_share", number), ("hashes", text)]
+    return pa.schema([("path", text), ("digest", text), *verdict, *parts, *work, *failure, *told, *copies])
 
 # %% ../nbs/api/61_scan_store.ipynb #f4d43944
 PASSING = tuple(c for c, code in CODES.items() if code.passes)
@@ -37,23 +48,33 @@ _LASTING = f"(code is null or code not in ({','.join('?'*len(PASSING))}))" # in 
 _PART = re.compile(r"part-\d{6,}\.parquet")
 _SCHEMA = """
 create table if not exists parts(name text primary key, size integer not null, changed integer not null) without rowid;
-create table if not exists rows(path text, bundle text, digest text, label text, code text, token text, part text not null, primary key(path, bundle)) without rowid;
+create table if not exists rows(
+    path text, bundle text, digest text, label text, code text, token text, part text not null,
+    primary key(path, bundle)) without rowid;
 create index if not exists by_digest on rows(digest, bundle);
 create index if not exists by_part on rows(part);
 """
 
 # %% ../nbs/api/61_scan_store.ipynb #936e0277
+def _strangers(out):
+    "Names in a folder that no scan puts there"
+    own = lambda name: _PART.fullmatch(name) or name in ("_scan", "_report") or name.startswith(".tmp-")
+    return sorted(p.name for p in out.iterdir() if not own(p.name)) if out.is_dir() else []
+
+# %% ../nbs/api/61_scan_store.ipynb #8bdaf2be
 def check_scan_folder(
     out:str|os.PathLike, # folder of the results
 ) -> Path: # absolute
     "Refuse a place where no results can be written, or where they would mix with other files"
-    if "://" in os.fspath(out): raise ConfigError(out, "is an address", "Name a folder of this machine, and copy it when the scan has ended")
+    if "://" in os.fspath(out):
+        raise ConfigError(out, "is an address", "Name a folder of this machine, and copy it when the scan has ended")
     out = Path(os.path.abspath(out))
     if out.exists() and not out.is_dir(): raise ConfigError(out, "is a file", "Name a folder for the results")
-    other = sorted(p.name for p in out.iterdir() if not (_PART.fullmatch(p.name) or p.name in ("_scan", "_report") or p.name.startswith(".tmp-"))) if out.is_dir() else []
-    if other: raise ConfigError(out, f"holds files that are no results of a scan ({', '.join(other[:3])})", "Name a new folder for the results")
+    if other := _strangers(out):
+        raise ConfigError(out, f"holds files that are no results of a scan ({', '.join(other[:3])})", "Name a new folder for the results")
     above = out if out.is_dir() else next(p for p in out.parents if p.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK): raise ConfigError(out, f"can't be written, because {above} can't", "Name a folder that can be written")
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise ConfigError(out, f"can't be written, because {above} can't", "Name a folder that can be written")
     return out
 
 # %% ../nbs/api/61_scan_store.ipynb #514b26ab
@@ -64,19 +85,25 @@ def _locked(method):
         with self._lock: return method(self, *args, **kw)
     return run
 
+# %% ../nbs/api/61_scan_store.ipynb #f4a5bac2
 _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 
+# %% ../nbs/api/61_scan_store.ipynb #d7674285
 def _code(error):
     "SQLite's own number of an error, without the details in its upper bits"
     return getattr(error, "sqlite_errorcode", 0) & 0xff
 
+# %% ../nbs/api/61_scan_store.ipynb #9e73e769
 @contextmanager
 def _told(out):
     "What a disk or a database says, as an error that helps"
-    try: yield
-    except OSError as e: raise ConfigError(out, f"can't be written ({e.strerror or e})", "Free some space or name another folder; the same command then goes on") from e
+    room = "Free some space or name another folder; the same command then goes on"
+    try:
+        yield
+    except OSError as e:
+        raise ConfigError(out, f"can't be written ({e.strerror or e})", room) from e
     except sqlite3.Error as e:
-        if _code(e) in _NO_ROOM: raise ConfigError(out, f"can't be written ({e})", "Free some space or name another folder; the same command then goes on") from e
+        if _code(e) in _NO_ROOM: raise ConfigError(out, f"can't be written ({e})", room) from e
         raise ConfigError(out/"_scan", f"is damaged or can't be written ({e})", "Delete it; it is made again from the results") from e
 
 # %% ../nbs/api/61_scan_store.ipynb #8befa617
@@ -139,6 +166,10 @@ class ScanStore(_Parts):
         found = self._db.execute("select digest, label, code, token from rows where path=? and bundle=?", (path, bundle)).fetchone()
         return found and Known(*found)
 
+    def find(self, path:str, bundle:str) -> dict|None:
+        "The row of a path"
+        return _find(self, path, bundle)
+
     def row(self,
         digest:str, # of the content
         bundle:str,
@@ -149,12 +180,12 @@ class ScanStore(_Parts):
     @_locked
     def has(self, digest:str, bundle:str) -> bool:
         "Whether a content has a row without passing error"
-        return self._db.execute(f"select 1 from rows where digest=? and bundle=? and {_LASTING} limit 1", (digest, bundle, *PASSING)).fetchone() is not None
+        found = self._db.execute(f"select 1 from rows where digest=? and bundle=? and {_LASTING} limit 1", (digest, bundle, *PASSING))
+        return found.fetchone() is not None
 
-    @_locked
     def digests(self, bundle:str) -> list[str]: # sorted
         "All contents that `has` says yes to"
-        return [r[0] for r in self._db.execute(f"select distinct digest from rows where bundle=? and digest is not null and {_LASTING} order by digest", (bundle, *PASSING))]
+        return _digests(self, bundle)
 
     @_locked
     def touch(self, path:str, bundle:str, token:str|None) -> None:
@@ -165,7 +196,8 @@ class ScanStore(_Parts):
 def _only(out):
     "The lock: an open transaction, which ends with its process"
     db = sqlite3.connect(out/"_scan"/"lock.sqlite", timeout=0, isolation_level=None, check_same_thread=False)
-    try: db.execute("begin exclusive")
+    try:
+        db.execute("begin exclusive")
     except sqlite3.OperationalError as e:
         db.close()
         if _code(e) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED): raise # a full disk is no other scan
@@ -173,16 +205,21 @@ def _only(out):
     return db
 
 # %% ../nbs/api/61_scan_store.ipynb #ed59ec6d
+def _tuned(db):
+    "The index, set up; raises where the file is damaged or of another make"
+    for p in ("locking_mode=exclusive", "journal_mode=truncate", "synchronous=normal"): db.execute(f"pragma {p}")
+    if db.execute("pragma user_version").fetchone()[0] not in (0, 2): raise sqlite3.DatabaseError("made by another version")
+    db.executescript(_SCHEMA + "pragma user_version=2;")
+    db.execute("select count(*) from parts").fetchone()
+    return db
+
+# %% ../nbs/api/61_scan_store.ipynb #591842e1
 def _database(file):
     "The index; one that is damaged or of another make is thrown away, because it can be made again"
     for attempt in range(2):
         db = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
         try:
-            for p in ("locking_mode=exclusive", "journal_mode=truncate", "synchronous=normal"): db.execute(f"pragma {p}")
-            if db.execute("pragma user_version").fetchone()[0] not in (0, 2): raise sqlite3.DatabaseError("made by another version")
-            db.executescript(_SCHEMA + "pragma user_version=2;")
-            db.execute("select count(*) from parts").fetchone()
-            return db
+            return _tuned(db)
         except sqlite3.DatabaseError as e:
             db.close()
             if attempt or _code(e) in _NO_ROOM: raise
@@ -197,22 +234,28 @@ def _grown(table, file):
     "A part as this version writes it: columns that an older version did not know are empty"
     table, schema = table.rename_columns([_CALLED.get(n, n) for n in table.schema.names]), scan_schema()
     names = table.schema.names
-    if not set(_ALWAYS) <= set(names) <= set(schema.names): raise ConfigError(file, "is no part of a scan", "Move it to another folder")
+    if not set(_ALWAYS) <= set(names) <= set(schema.names):
+        raise ConfigError(file, "is no part of a scan", "Move it to another folder")
     columns = [table[f.name].to_pylist() if f.name in names else [None]*len(table) for f in schema]
     return table.cast(schema) if names == schema.names else schema.empty_table().from_arrays(columns, schema=schema)
 
 # %% ../nbs/api/61_scan_store.ipynb #aee688d4
 def _stamp(path):
+    "By which a part is seen to have changed"
     s = path.stat()
     return s.st_size, s.st_mtime_ns
 
+# %% ../nbs/api/61_scan_store.ipynb #e6d12581
 def _read(self:_Parts, name, columns=None):
     "A part's table"
     import pyarrow as pa
     import pyarrow.parquet as pq
     file = self.out/name
-    try: table = pq.read_table(file, columns=columns, partitioning=None) # pyright: ignore[reportArgumentType]
-    except (pa.ArrowException, OSError) as e: raise ConfigError(file, f"can't be read ({str(e).splitlines()[0]})", "Delete it; the same command then analyses its videos again") from e
+    try:
+        table = pq.read_table(file, columns=columns, partitioning=None) # pyright: ignore[reportArgumentType]
+    except (pa.ArrowException, OSError) as e:
+        raise ConfigError(file, f"can't be read ({str(e).splitlines()[0]})",
+            "Delete it; the same command then analyses its videos again") from e
     return table if columns else _grown(table, file)
 
 # %% ../nbs/api/61_scan_store.ipynb #13cf98dd
@@ -242,7 +285,9 @@ def _index(self:_Parts, name, table):
     self._db.execute("delete from rows where part=?", (name,))
     self._db.execute("delete from parts where name=?", (name,))
     if table is not None:
-        self._db.executemany("insert or replace into rows(path, bundle, digest, label, code, part) values(?,?,?,?,?,?)", zip(*(table[c].to_pylist() for c in ("path", "bundle", "digest", "label", "code")), [name]*len(table)))
+        columns = [table[c].to_pylist() for c in ("path", "bundle", "digest", "label", "code")]
+        command = "insert or replace into rows(path, bundle, digest, label, code, part) values(?,?,?,?,?,?)"
+        self._db.executemany(command, zip(*columns, [name]*len(table)))
         self._db.execute("insert into parts values(?,?,?)", (name, *_stamp(self.out/name)))
     self._db.execute("commit")
 
@@ -252,6 +297,7 @@ def _without(table, keys):
     if not keys: return table
     return table.filter([k not in keys for k in zip(table["path"].to_pylist(), table["bundle"].to_pylist())])
 
+# %% ../nbs/api/61_scan_store.ipynb #8460e628
 def _places(self:ScanStore, keys):
     "part → keys in it"
     found = {}
@@ -289,10 +335,12 @@ def _next_part(self:ScanStore, gone):
     if gone: _drop(self, self._last, gone)
     self._last, self._tail = f"part-{int(self._last[5:-8]) + 1:06d}.parquet", scan_schema().empty_table()
 
+# %% ../nbs/api/61_scan_store.ipynb #fd552294
 def _note(self:ScanStore, rows, tokens):
     "Index the rows just written to the last part"
+    noted = [(*(r[c] for c in ("path", "bundle", "digest", "label", "code")), tokens.get(r["path"]), self._last) for r in rows]
     self._db.execute("begin")
-    self._db.executemany("insert or replace into rows values(?,?,?,?,?,?,?)", [(r["path"], r["bundle"], r["digest"], r["label"], r["code"], tokens.get(r["path"]), self._last) for r in rows])
+    self._db.executemany("insert or replace into rows values(?,?,?,?,?,?,?)", noted)
     self._db.execute("insert or replace into parts values(?,?,?)", (self._last, *_stamp(self.out/self._last)))
     self._db.execute("commit")
 
@@ -309,9 +357,19 @@ def _hashes(self:ScanStore):
 # %% ../nbs/api/61_scan_store.ipynb #31cb3c74
 @_locked
 def _row(self:ScanStore, digest, bundle):
-    found = self._db.execute(f"select path, part from rows where digest=? and bundle=? and {_LASTING} limit 1", (digest, bundle, *PASSING)).fetchone()
-    if not found: return None
-    path, part = found
+    wanted = f"digest=? and bundle=? and {_LASTING}"
+    found = self._db.execute(f"select part, path from rows where {wanted} limit 1", (digest, bundle, *PASSING)).fetchone()
+    return found and _taken(self, found[0], found[1], bundle)
+
+# %% ../nbs/api/61_scan_store.ipynb #ae1c8bc8
+@_locked
+def _find(self:ScanStore, path, bundle):
+    found = self._db.execute("select part from rows where path=? and bundle=?", (path, bundle)).fetchone()
+    return found and _taken(self, found[0], path, bundle)
+
+# %% ../nbs/api/61_scan_store.ipynb #57454101
+def _taken(self:ScanStore, part, path, bundle):
+    "A row out of its part"
     table = _part(self, part)
     at = next(i for i, k in enumerate(zip(table["path"].to_pylist(), table["bundle"].to_pylist())) if k == (path, bundle))
     return table.slice(at, 1).to_pylist()[0]
@@ -324,3 +382,10 @@ def _part(self:ScanStore, name, most=4):
         while len(self._cache) >= most: self._cache.pop(next(iter(self._cache)))
         self._cache[name] = _read(self, name)
     return self._cache[name]
+
+# %% ../nbs/api/61_scan_store.ipynb #3aa3901c
+@_locked
+def _digests(self:ScanStore, bundle):
+    wanted = f"bundle=? and digest is not null and {_LASTING}"
+    found = self._db.execute(f"select distinct digest from rows where {wanted} order by digest", (bundle, *PASSING))
+    return [d for (d,) in found]

@@ -80,6 +80,16 @@ def test_a_list_on_standard_input(library):
     assert none[head.index("label")] == "" and "can't be found" in none[head.index("problem")]
 
 
+def test_a_table_has_no_formulas(library, tmp_path):
+    "A spreadsheet runs what begins with one of these; JSON has the names as they are"
+    names = ["=1+1.mp4", "+1.mp4", "@x.mp4", "-1.mp4"]
+    (tmp_path/names[0]).write_bytes((library/"good.mp4").read_bytes())
+    rows = list(csv.DictReader(io.StringIO(aivd("predict", "--csv", "--", *names, cwd=tmp_path).stdout.decode())))
+    assert [r["file"] for r in rows] == [f"'{n}" for n in names] and 0 <= float(rows[0]["probability"]) <= 1
+    said = aivd("predict", "--json", "--", *names[1:], cwd=tmp_path).stdout.decode()
+    assert [json.loads(line)["file"] for line in said.splitlines()] == names[1:]
+
+
 @pytest.mark.parametrize("stdin", [b"", b"\n\n"])
 def test_an_empty_list_is_wrong_use(stdin):
     done = aivd("predict", "-", stdin=stdin)
@@ -105,7 +115,7 @@ def test_others_take_folders_too(library, tmp_path):
     (["predict", "{good}", "--fail-on", "inconclusive", "--fail-on", "ai"], 3), (["predict", "{broken}", "--fail-on", "error"], 3), (["predict", "{broken}", "--fail-on", "ai"], 1),
     (["explain", "{broken}"], 1), (["explain", "{good}", "--out", "x.txt"], 2), (["probe", "{broken}"], 1), (["probe", "{good}"], 0), (["provenance", "{missing}"], 1),
     (["provenance", "{good}", "--trust", "{broken}"], 2), (["hash", "{broken}", "--out", "{tmp}/h.csv"], 1), (["hash", "{good}"], 2), (["hash", "{good}", "--out", "{tmp}"], 2), (["hash", "{good}", "--out", "{good}/h.csv"], 2), (["scan", "{good}", "--out", "{good}"], 2), (["scan", "{good}", "--workers", "0"], 2), (["labels", "{tmp}"], 2), (["frames", "{broken}", "--out", "{tmp}/f"], 1),
-    (["frames", "{good}", "--every", "0"], 2), (["scan", "{broken}", "--out", "{tmp}/r", "--workers", "1"], 1), (["scan", "{missing}", "--out", "{tmp}/r2"], 2),
+    (["frames", "{good}", "--every", "0"], 2), (["scan", "{broken}", "--out", "{tmp}/r", "--workers", "1"], 1), (["scan", "{good}", "{missing}", "--out", "{tmp}/r2", "--workers", "1"], 1), (["scan", "{missing}/*.mp4", "--out", "{tmp}/r2"], 2), (["predict", "{good}", "{missing}"], 1),
     (["serve", "--port", "99999"], 2), (["serve", "--port", "http"], 2), (["evaluate", "{missing}", "--out", "{tmp}/e"], 2), (["train", "{missing}", "--out", "{tmp}/t"], 2), (["card", "nobody"], 2)])
 def test_exit_codes(library, tmp_path, args, code):
     places = {"good": library/"good.mp4", "broken": library/"broken.mp4", "missing": library/"missing.mp4", "tmp": tmp_path}

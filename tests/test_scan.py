@@ -5,10 +5,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from conftest import BIN
 from load_scan import killed, library, lose_a_node, rows, same, two_nodes
 from scan_stub import stub
 
+from aivd_nb import cli
+from aivd_nb import scan as scans
 from aivd_nb.core import ConfigError, shared_data
 from aivd_nb.detector import Detector
 from aivd_nb.scan import scan
@@ -64,28 +67,46 @@ def test_killed_ten_times(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_stopped(tmp_path, how):
-    "Ctrl-C writes what there is and ends with 130; whatever ends the driver ends its workers, in the middle of a video"
+    "Ctrl-C and SIGTERM write what there is, leave no copies behind and end with 130; whatever ends the driver ends its workers, in the middle of a video"
     lib = tmp_path/"lib"
     lib.mkdir()
     for c in make_dataset(tmp_path/"clips", 10, frames=30, size=(200, 200)).rglob("*.mp4"):
         for i in range(8): (lib/f"{c.stem}_{i}.mp4").write_bytes(c.read_bytes() + bytes(i)) # so that none is another's copy
     scanning = [BIN/"aivd", "scan", lib, "--out", tmp_path/"out", "--bundle", "efficientnet_lite0", "--workers", "2"]
-    child = subprocess.Popen(scanning, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    (tmp_path/"tmp").mkdir()
+    child = subprocess.Popen(scanning, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env=os.environ | {"TMPDIR": str(tmp_path/"tmp")})
     assert until(lambda: list((tmp_path/"out").glob("part-*"))), child.communicate()
+    assert list((tmp_path/"tmp").glob("aivd-scan-*"))
     workers = descendants(child.pid)
     assert len(workers) == 2
     child.send_signal(how)
     _, said = child.communicate(timeout=30)
     assert until(lambda: not alive(workers), 10), alive(workers)
-    if how == signal.SIGINT:
+    if how != signal.SIGKILL:
+        assert list((tmp_path/"tmp").iterdir()) == []
         assert child.returncode == 130 and "the same command goes on" in said and "Traceback" not in said, said
         n = len(pd.read_parquet(tmp_path/"out"))
         assert 0 < n < 160, n
         done = subprocess.run(scanning, capture_output=True, text=True)
         assert f"{160 - n} analysed now, 0 copies of others, {n} known before" in done.stdout, done.stdout + done.stderr
     assert not list((tmp_path/"out").glob(".tmp-*"))
+
+
+def test_stopped_on_ray(tmp_path):
+    "Ray has a handler of its own for SIGTERM, and kills its actors in the middle of a video"
+    for folder in ("lib", "tmp"): (tmp_path/folder).mkdir()
+    for c in make_dataset(tmp_path/"clips", 5, frames=30, size=(200, 200)).rglob("*.mp4"):
+        for i in range(30): (tmp_path/"lib"/f"{c.stem}_{i}.mp4").write_bytes(c.read_bytes() + bytes(i))
+    scanning = [BIN/"aivd", "scan", tmp_path/"lib", "--out", tmp_path/"out", "--bundle", "efficientnet_lite0", "--engine", "ray", "--workers", "1"]
+    env = os.environ | {"TMPDIR": str(tmp_path/"tmp"), "RAY_TMPDIR": "/tmp"} # Ray's sockets need a short path
+    child = subprocess.Popen(scanning, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    assert until(lambda: list((tmp_path/"out").glob("part-*")), 180), child.communicate()
+    child.send_signal(signal.SIGTERM)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 130 and "the same command goes on" in said and "Traceback" not in said, said
+    assert 0 < len(pd.read_parquet(tmp_path/"out")) < 300 and not list((tmp_path/"tmp").glob("aivd-*"))
 
 
 def test_broken_ones_cost_a_row_each(tmp_path):
@@ -96,6 +117,40 @@ def test_broken_ones_cost_a_row_each(tmp_path):
     assert (found.videos, found.errors) == (42, {"damaged": 2, "crash": 1, "timeout": 1}) and time.monotonic() - begun < 40
     again = scan([tmp_path/"lib"], tmp_path/"out", loader=stub(), bundle="stub", workers=1, timeout_s=1)
     assert (again.kept, again.analysed) == (40, 2), "errors that pass are tried again, others are not"
+
+
+def commanded(monkeypatch, *args):
+    "`aivd scan` with a detector of no cost"
+    run = scans.scan
+    with monkeypatch.context() as m:
+        m.setattr(scans, "scan", lambda *a, **k: run(*a, **k | {"loader": stub(), "bundle": "stub", "workers": 1}))
+        return CliRunner().invoke(cli.main, ["scan", *map(str, args)])
+
+
+def test_failures_are_named(tmp_path, monkeypatch):
+    "Ten on standard error, each with its problem, and where the others stand; again when nothing is left to do"
+    (tmp_path/"lib").mkdir()
+    for i in range(13): (tmp_path/"lib"/f"{i:02d}.mp4").write_bytes(b"BAD %d" % i)
+    for kept in (0, 13):
+        done = commanded(monkeypatch, tmp_path/"lib", "--out", tmp_path/"out")
+        named = [line for line in done.stderr.splitlines() if line.startswith("✗")]
+        assert done.exit_code == 1 and len(named) == 10 and f"{kept} known before" in done.stdout, done.output
+        assert all(re.fullmatch(rf"✗ {tmp_path}/lib/\d\d.mp4: is damaged. Copy it again", line) for line in named), named
+        assert f"… and 3 more; each has its row in {tmp_path}/out" in done.stderr
+
+
+def test_a_missing_path_costs_its_row(tmp_path, monkeypatch):
+    "As in `aivd predict`: the others are analysed, and the exit code is 1; only what can't have been meant is wrong use"
+    files, gone, out = made_up(tmp_path/"lib", 3), tmp_path/"gone.mp4", ("--out", tmp_path/"out")
+    done = commanded(monkeypatch, files[0], gone, *out)
+    assert done.exit_code == 1 and f"{gone} is not there" in done.stderr and f"✗ {gone}: can't be found. Check the path" in done.stderr, done.output
+    table = pd.read_parquet(tmp_path/"out").set_index("path")
+    assert table.code[str(gone)] == "missing" and table.label[str(files[0])]
+    gone.write_bytes(b"clip")
+    done = commanded(monkeypatch, gone, *out)
+    assert done.exit_code == 0 and "1 video: 1 " in done.stdout and not done.stderr, "it came back"
+    alone = [commanded(monkeypatch, tmp_path/n, "--out", tmp_path/"alone").exit_code for n in ("never.mp4", "never", "never/*.mp4")]
+    assert alone == [1, 1, 2] and commanded(monkeypatch, tmp_path/"never", "--watch", *out).exit_code == 2
 
 
 def test_bundles_side_by_side(tmp_path):
