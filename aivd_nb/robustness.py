@@ -7,14 +7,12 @@ __all__ = ['CLEAN', 'DEGRADATIONS', 'Degradation', 'JpegChain', 'CentreCrop', 'G
            'robustness_rows', 'robustness_table']
 
 # %% ../nbs/api/51_robustness.ipynb #2b068655
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
 from typing import TYPE_CHECKING
 import cv2
 import numpy as np
-
 from .augment import Augment, encoded, gif, h264
 from .calibration import AI, INCONCLUSIVE
 from .core import ConfigError, SplitError
@@ -38,8 +36,12 @@ class Degradation:
 class JpegChain:
     "One JPEG compression after the other"
     qualities: tuple = (85, 65, 45)
-    def __call__(self, image): # RGB uint8 → same shape
-        for q in self.qualities: image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, q])[1], cv2.IMREAD_COLOR) # pyright: ignore[reportCallIssue, reportArgumentType]
+    def __call__(self,
+        image:np.ndarray, # RGB uint8
+    ) -> np.ndarray: # of the same shape
+        for q in self.qualities:
+            jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, q])[1]
+            image = cv2.imdecode(jpeg, cv2.IMREAD_COLOR) # pyright: ignore[reportAssignmentType]
         return image
 
 # %% ../nbs/api/51_robustness.ipynb #458785a7
@@ -47,7 +49,9 @@ class JpegChain:
 class CentreCrop:
     "The middle of the frame"
     share: float = 0.75 # of each side
-    def __call__(self, image): # RGB uint8 → smaller
+    def __call__(self,
+        image:np.ndarray, # RGB uint8
+    ) -> np.ndarray: # smaller
         h, w = image.shape[:2]
         y, x = round(h*(1 - self.share)/2), round(w*(1 - self.share)/2)
         return np.ascontiguousarray(image[y:h-y, x:w-x])
@@ -56,7 +60,10 @@ class CentreCrop:
 @dataclass(frozen=True)
 class Grey:
     "No colour, three equal channels"
-    def __call__(self, image): return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    def __call__(self,
+        image:np.ndarray, # RGB uint8
+    ) -> np.ndarray: # of the same shape
+        return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 # %% ../nbs/api/51_robustness.ipynb #437947bf
 CLEAN = Degradation("clean", "as it is")
@@ -93,7 +100,7 @@ def degrade_file(
 
 # %% ../nbs/api/51_robustness.ipynb #54ce8046
 def sample_sources(
-    df, # columns label, file_path and, where there are sources, group
+    df:"pandas.DataFrame", # columns label, file_path and, where there are sources, group
     n_per_class:int, # clips of each class; all, where there are fewer
     seed:int=0, # same seed, same clips
 ) -> "pandas.DataFrame": # in the order of `df`
@@ -122,10 +129,10 @@ def _degraded(df, degradation, folder):
 
 # %% ../nbs/api/51_robustness.ipynb #aec79d7e
 def robustness_rows(
-    df, # labels as from `read_labels`
+    df:"pandas.DataFrame", # labels as from `read_labels`
     detectors:dict, # name → `Detector`
-    degradations=DEGRADATIONS, # rows of the table; clean is always among them
-    folder=None, # of encoded files; None: in the cache folder
+    degradations:Sequence[Degradation]=DEGRADATIONS, # rows of the table; clean is always among them
+    folder:str|Path|None=None, # of encoded files; None: in the cache folder
     tell:Callable|None=None, # called with a line of text after each degradation
 ) -> "pandas.DataFrame": # as from `score_clips`, with bundle and degradation
     "Score every clip, clean and degraded in every way, with every detector"
@@ -160,7 +167,7 @@ def _line(g, clean, draws, seed):
 
 # %% ../nbs/api/51_robustness.ipynb #6009c636
 def robustness_table(
-    rows, # from `robustness_rows`
+    rows:"pandas.DataFrame", # from `robustness_rows`
     draws:int=500, # of the bootstrap over sources
     seed:int=0, # same seed, same intervals
 ) -> "pandas.DataFrame": # index: bundle, degradation
