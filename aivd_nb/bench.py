@@ -485,7 +485,8 @@ def bounds(
     "What each row's time is made of, from the parts measured alone"
     import pandas as pd
     rows = []
-    for (section, bundle), t in table[table.section.isin(("single", "many"))].groupby(["section", "bundle"]):
+    parts: Any = table[table.section.isin(("single", "many"))].groupby(["section", "bundle"])
+    for (section, bundle), t in parts:
         v = partial(_value, table, section, bundle=bundle)
         dec, net = v(row="(d) decode"), v(row="(d) CNN")
         rows += [{"section": section, "bundle": bundle, "row": r.row, "wall_ms": r.wall_ms, "frames_s": r.frames/r.wall_ms*1000,
@@ -523,7 +524,8 @@ def plot_growth(
     "Time against what grows, medians with the fastest and the slowest round"
     import matplotlib.pyplot as plt
     if ax is None: ax = plt.subplots(figsize=(6, 3.5))[1]
-    for row, t in table[table.section == section].sort_values("x").groupby("row"):
+    grows: Any = table[table.section == section]
+    for row, t in grows.sort_values("x").groupby("row"):
         ax.errorbar(t.x, t.wall_ms, [t.wall_ms - t.low_ms, t.high_ms - t.wall_ms], marker="o", capsize=3, label=row)
     ax.set(xscale="log", yscale="log", ylabel="milliseconds",
         xlabel={"length": "length of the clip, s", "resolution": "height of the clip, pixels",

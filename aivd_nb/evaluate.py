@@ -66,7 +66,7 @@ def choose_clips(
     if column not in df:
         raise ConfigError(only, f"names no column of the labels (there are: {', '.join(c for c in df.columns if c != 'path')})",
             "Write COLUMN=VALUE, for example split=test")
-    found = df[df[column].astype(str) == value]
+    found: Any = df[df[column].astype(str) == value]
     if not len(found):
         raise ConfigError(only, f"fits no clip (column {column} holds: {', '.join(sorted(set(df[column].dropna().astype(str)))[:8])})",
             "Write COLUMN=VALUE, for example split=test")
@@ -77,9 +77,10 @@ def clip_sources(
     table:"pandas.DataFrame", # column `group`, or none
 ) -> np.ndarray|None: # text (n,); None without the column
     "The source of each clip; a clip without one is its own"
-    if "group" not in table or table["group"].isna().all(): return None
+    groups: Any = table.get("group")
+    if groups is None or groups.isna().all(): return None
     own = "clip " + table["file_path"].astype(str)
-    return table["group"].astype(object).where(table["group"].notna(), own).astype(str).to_numpy()
+    return groups.astype(object).where(groups.notna(), own).astype(str).to_numpy()
 
 # %% ../nbs/api/50_evaluate.ipynb #e1a9fea2
 def _verdict_figures(t, groups, n, seed):
@@ -112,7 +113,7 @@ def figures(
 ) -> "pandas.DataFrame": # index: the figure; value, low, high (95 %), n; NaN where not defined
     "Every figure of a table of scored clips with its interval by source"
     import pandas as pd
-    t = table[table["probability"].notna()]
+    t: Any = table[table["probability"].notna()]
     y, groups = t["label"].to_numpy(), clip_sources(t)
     found = {k: (i, int((y == _ON[k]).sum()) if k in _ON else len(t))
         for k, i in evaluate_intervals(y, t["probability"].to_numpy(), threshold, groups, draws, seed).items()}
@@ -146,7 +147,7 @@ def figures_by(
     "The figures of each part of the table"
     import pandas as pd
     if column not in table: raise ConfigError(column, "is no column of the labels", f"Choose one of: {', '.join(table.columns)}")
-    t = table[table["probability"].notna() & table[column].notna()]
+    t: Any = table[table["probability"].notna() & table[column].notna()]
     rows = [_part(table, g, column, value, label, threshold, draws, seed) for (value, label), g in t.groupby([column, "label"])]
     return pd.DataFrame(rows, columns=[column, *_PART]).sort_values(["label", "n", column],
         ascending=[False, False, True], ignore_index=True)
@@ -223,7 +224,8 @@ def evaluate_table(
     seed:int=0, # same seed, same intervals
 ) -> Evaluation:
     "Work out all figures of clips that were scored"
-    t, bundle = table, getattr(detector, "bundle", None)
+    t: Any = table
+    bundle = getattr(detector, "bundle", None)
     if not t["probability"].notna().any():
         raise LabelsError("labels", f"none of the {len(t)} clips could be analysed{_first(t)}",
             "Give video files that can be read: `aivd probe FILE` says what is wrong with one")
@@ -244,5 +246,5 @@ def evaluate(
 ) -> Evaluation:
     "Score every clip of a labels file and work out all figures"
     if not 0 < threshold < 1: raise ConfigError("threshold", f"{threshold} is not between 0 and 1", "Give a probability such as 0.5")
-    df = labels if hasattr(labels, "columns") else read_labels(labels)
+    df = read_labels(labels) if isinstance(labels, (str, os.PathLike)) else labels
     return evaluate_table(score_clips(df, detector, alter, progress), detector, threshold, draws, seed)

@@ -91,7 +91,7 @@ def worst_errors(
     n:int=20, # rows at most
 ) -> "pandas.DataFrame": # the surest mistake first
     "Clips on the wrong side of one half, the surest first"
-    t = table[table["probability"].notna()]
+    t: Any = table[table["probability"].notna()]
     off = (t["probability"] - t["label"]).abs()
     columns = [c for c in ("file_path", "label", "generator", "kind", "group", "probability", "verdict") if c in t]
     return t.loc[off[off > .5].sort_values(ascending=False, kind="stable").index[:n], columns]

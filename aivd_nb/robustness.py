@@ -10,7 +10,7 @@ __all__ = ['CLEAN', 'DEGRADATIONS', 'Degradation', 'JpegChain', 'CentreCrop', 'G
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 from .augment import Augment, encoded, gif, h264
@@ -174,7 +174,8 @@ def robustness_table(
     "One line a bundle and degradation"
     import pandas as pd
     found = {}
-    for (bundle, name), g in rows.groupby(["bundle", "degradation"], sort=False):
+    cells: Any = rows.groupby(["bundle", "degradation"], sort=False)
+    for (bundle, name), g in cells:
         clean = rows[(rows["bundle"] == bundle) & (rows["degradation"] == CLEAN.name)].set_index("file_path")
         found[bundle, name] = _line(g.set_index("file_path"), clean, draws, seed)
     return pd.DataFrame(found).T.rename_axis(["bundle", "degradation"]).astype({"n": int, "errors": int, "n_real": int})

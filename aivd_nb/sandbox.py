@@ -25,7 +25,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 import cv2
-import numpy as np
 from .confine import PDEATHSIG, SUBREAPER, Held, confine, held_here, kill_family, process_switches
 from .containers import KINDS
 from .core import CODES, AivdError, ConfigError, Failure, VideoError
@@ -63,7 +62,7 @@ def clip_limits(
 
 # %% ../nbs/api/46_sandbox.ipynb #95a193a3
 def thumbnail(
-    image:np.ndarray, # uint8, blue first
+    image:Any, # uint8 (height, width, 3), blue first
     width:int=480, height:int=320, # box to fit in
 ) -> bytes: # JPEG
     "A small JPEG of a frame"
