@@ -128,13 +128,16 @@ _PART = ["label", "n", "sources", "right", "right_low", "right_high", "auc", "au
 def _part(table, g, column, value, label, threshold, draws, seed):
     "One row of `figures_by`"
     import pandas as pd
-    others = table[table["probability"].notna() & (table["label"] != label)]
-    both, groups = pd.concat([g, others]), clip_sources(g)
-    right = wilson_interval(int(((g["probability"] >= threshold) == (label == Label.AI)).sum()), len(g))
+    groups = clip_sources(g)
+    right = int(((g["probability"] >= threshold) == (label == Label.AI)).sum())
     a = Interval(*[float("nan")]*3)
-    if len(others): a = bootstrap_interval(auc, both["label"], both["probability"], clip_sources(both), draws, seed)
+    others = table[table["probability"].notna() & (table["label"] != label)]
+    if len(others):
+        both = pd.concat([g, others])
+        a = bootstrap_interval(auc, both["label"], both["probability"], clip_sources(both), draws, seed)
+    sources = len(g) if groups is None else len(set(groups))
     said = [int((g["verdict"] == v).sum()) for v in (AI, REAL, INCONCLUSIVE)]
-    return dict(zip([column, *_PART], [value, int(label), len(g), len(g) if groups is None else len(set(groups)), *right, *a, *said]))
+    return dict(zip([column, *_PART], [value, int(label), len(g), sources, *wilson_interval(right, len(g)), *a, *said]))
 
 # %% ../nbs/api/50_evaluate.ipynb #911f5dc8
 def figures_by(
@@ -148,7 +151,8 @@ def figures_by(
     import pandas as pd
     if column not in table: raise ConfigError(column, "is no column of the labels", f"Choose one of: {', '.join(table.columns)}")
     t: Any = table[table["probability"].notna() & table[column].notna()]
-    rows = [_part(table, g, column, value, label, threshold, draws, seed) for (value, label), g in t.groupby([column, "label"])]
+    groups = t.groupby([column, "label"])
+    rows = [_part(table, g, column, value, label, threshold, draws, seed) for (value, label), g in groups]
     return pd.DataFrame(rows, columns=[column, *_PART]).sort_values(["label", "n", column],
         ascending=[False, False, True], ignore_index=True)
 
@@ -162,6 +166,11 @@ def reasons(
     why = why.str.replace(r"^the score lies.*", "the score lies in the band", regex=True)
     return pd.concat([why, "error: " + table["error"].dropna().astype(str)]).value_counts().rename("clips")
 
+# %% ../nbs/api/50_evaluate.ipynb #2d699a08
+def _plain(df):
+    "Rows of a table, without NaN, which JSON doesn't know"
+    return [{k: None if v != v else v for k, v in row.items()} for row in df.reset_index().to_dict("records")]
+
 # %% ../nbs/api/50_evaluate.ipynb #8d120308
 @dataclass(frozen=True)
 class Evaluation:
@@ -173,41 +182,51 @@ class Evaluation:
     about: dict # bundle, threshold, band, draws, seed, clips
     notes: tuple # what a reader must know before he believes a figure
 
-    def to_dict(self) -> dict: # for JSON: NaN as None
-        plain = lambda df: [{k: None if v != v else v for k, v in row.items()} for row in df.reset_index().to_dict("records")]
-        return {"about": self.about, "notes": list(self.notes), "figures": plain(self.figures), "reasons": self.reasons.to_dict(),
-            **{f"by_{k}": plain(v.rename_axis("row")) for k, v in self.parts.items()}}
+    def to_dict(self) -> dict:
+        "As JSON has it: NaN as None"
+        parts = {f"by_{k}": _plain(v.rename_axis("row")) for k, v in self.parts.items()}
+        return {"about": self.about, "notes": list(self.notes), "figures": _plain(self.figures), "reasons": self.reasons.to_dict(), **parts}
 
 # %% ../nbs/api/50_evaluate.ipynb #0aa6d3b2
+def _n_sources(t):
+    "How many sources clips are of; each is its own where nothing is known"
+    groups = clip_sources(t)
+    return len(t) if groups is None else len(set(groups))
+
 def _counts(t):
     "How many clips of each class and how many sources; how long a clip took"
-    ok, groups = t[t["probability"].notna()], clip_sources(t)
+    ok = t[t["probability"].notna()]
     return {"clips": len(t), "scored": len(ok), "real": int((ok["label"] == 0).sum()), "ai": int(ok["label"].sum()),
-        "sources": None if groups is None else len(set(groups)),
+        "sources": None if clip_sources(t) is None else _n_sources(t),
         "median_ms": round(float(ok["ms"].median()), 1) if ok["ms"].notna().any() else None}
 
 # %% ../nbs/api/50_evaluate.ipynb #134086b0
+def _missing_class(ok):
+    "What can't be said where a class is missing"
+    for c, name, lost in ((Label.REAL, "real", "false alarms"), (Label.AI, "AI-generated", "how many AI clips are found")):
+        if not (ok["label"] == c).any():
+            yield f"There is no {name} clip: nothing can be said about {lost}, and no figure that needs both classes is defined."
+
+# %% ../nbs/api/50_evaluate.ipynb #3b13133e
 def _notes(t):
     "What limits the figures"
     ok, found = t[t["probability"].notna()], []
-    n = {c: int((ok["label"] == c).sum()) for c in Label}
     if bad := len(t) - len(ok):
         found.append(f"{bad} of {len(t)} files could not be analysed and count in no figure; their errors stand in the table of clips.")
-    for c, name, lost in ((Label.REAL, "real", "false alarms"), (Label.AI, "AI-generated", "how many AI clips are found")):
-        if not n[c]:
-            found.append(f"There is no {name} clip: nothing can be said about {lost}, and no figure that needs both classes is defined.")
-    if n[Label.REAL]: found.append(f"{n[Label.REAL]} real clips can't resolve a false-alarm rate under {percent(1/n[Label.REAL], 1)}.")
-    return (*found, *_source_notes(t, ok, n))
+    found += _missing_class(ok)
+    real = int((ok["label"] == Label.REAL).sum())
+    if real: found.append(f"{real} real clips can't resolve a false-alarm rate under {percent(1/real, 1)}.")
+    return (*found, *_source_notes(t, ok))
 
 # %% ../nbs/api/50_evaluate.ipynb #0b1df2e1
-def _source_notes(t, ok, n):
+def _source_notes(t, ok):
     "What the sources of the clips mean for the intervals"
     if clip_sources(t) is None:
         yield ("The labels have no column group: intervals take every clip for a source of its own, "
             "and are too narrow where clips share a camera, a website or a scene.")
         return
-    names = {Label.REAL: "real", Label.AI: "AI-generated"}
-    few = [name for c, name in names.items() if n[c] and len(set(clip_sources(ok[ok["label"] == c]))) < 2] # pyright: ignore[reportArgumentType]
+    classes = {"real": ok[ok["label"] == Label.REAL], "AI-generated": ok[ok["label"] == Label.AI]}
+    few = [name for name, clips in classes.items() if len(clips) and _n_sources(clips) < 2]
     if few: yield f"All {' and all '.join(few)} clips are of one source: no interval can be given."
 
 # %% ../nbs/api/50_evaluate.ipynb #718cc8a4
