@@ -11,13 +11,13 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from unittest import mock
 import cv2
 import numpy as np
@@ -26,11 +26,20 @@ from .bundle import load_bundle, tool_versions
 from .core import WeightsError, atomic_write, cpu_count, require, shared_data
 from .detector import Detector
 from .featurizers import FeatureSpec, find_weights, get_backbone
-from .views import make_views
-from .sampling import to_sequence
+from .sampling import Sampling, every_nth, plan_windows, to_sequence
 from .synth import camera_frames, encode, ffmpeg, make_dataset
-from .sampling import every_nth, plan_windows
 from .video import VideoReader, probe, read_frames
+from .views import make_views
+
+# %% ../nbs/api/53_bench.ipynb #ca5174fb
+if TYPE_CHECKING: import pandas
+
+# %% ../nbs/api/53_bench.ipynb #fe48a4df
+def _clocked(job):
+    "(wall_ms, cpu_ms) that a job takes"
+    wall, cpu = time.perf_counter(), time.process_time()
+    job()
+    return 1000*(time.perf_counter() - wall), 1000*(time.process_time() - cpu)
 
 # %% ../nbs/api/53_bench.ipynb #0c51f9bb
 def _timed(name, times):
@@ -42,15 +51,14 @@ def _timed(name, times):
 def in_turn(
     jobs:dict, # name → function without arguments that does the work
     repeats:int=5, # rounds that count; one comes before them to warm up
-): # DataFrame: row, repeats, wall_ms (median), low_ms, high_ms, cpu_ms (median, of this process)
+) -> "pandas.DataFrame": # row, repeats, wall_ms (median), low_ms, high_ms, cpu_ms (median, of this process)
     "Time jobs in turn, round after round"
     import pandas as pd
     found = {name: [] for name in jobs}
     for turn in range(repeats + 1):
         for name, job in jobs.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            job()
-            if turn: found[name].append((1000*(time.perf_counter() - wall), 1000*(time.process_time() - cpu)))
+            measured = _clocked(job)
+            if turn: found[name].append(measured)
     return pd.DataFrame([_timed(name, times) for name, times in found.items()])
 
 # %% ../nbs/api/53_bench.ipynb #ca096c25
@@ -62,14 +70,15 @@ print(done.returncode, 1000*wall, 1000*(used.ru_utime + used.ru_stime), used.ru_
 
 # %% ../nbs/api/53_bench.ipynb #b096638d
 def process(
-    *command, # program and arguments
-): # (wall_ms, cpu_ms, peak_mib)
+    *command:str|os.PathLike, # program and arguments
+) -> tuple[float, float, float]: # (wall_ms, cpu_ms, peak_mib)
     "Run a program and measure the whole of it"
     import subprocess
-    done = subprocess.run([sys.executable, "-c", _SPAWN, *map(str, command)], capture_output=True, text=True)
-    code, *found = map(float, done.stdout.split())
-    if code: raise RuntimeError(f"{' '.join(map(str, command))}: exit {code:.0f}\n{done.stderr}")
-    return tuple(found)
+    asked = list(map(str, command))
+    done = subprocess.run([sys.executable, "-c", _SPAWN, *asked], capture_output=True, text=True)
+    code, wall, cpu, peak = map(float, done.stdout.split())
+    if code: raise RuntimeError(f"{' '.join(asked)}: exit {code:.0f}\n{done.stderr}")
+    return wall, cpu, peak
 
 # %% ../nbs/api/53_bench.ipynb #ee777ab0
 def _aivd(*arguments): # command line
@@ -124,9 +133,9 @@ def collection(
 
 # %% ../nbs/api/53_bench.ipynb #1523e806
 def wanted(
-    clip, # a video
-    sampling, # of a bundle
-) -> list: # rising indices
+    clip:str|os.PathLike, # a video
+    sampling:Sampling, # of a bundle
+) -> list[int]: # rising
     "The frames that a bundle looks at"
     info = probe(clip)
     return sorted({i for w in plan_windows(info.n_frames, info.fps, sampling) for i in w.indices})
@@ -141,21 +150,32 @@ class KerasWay:
     length: int
 
     @classmethod
-    def load(cls, detector:Detector) -> Self:
+    def load(cls,
+        detector:Detector, # of a bundle whose CNN Keras has
+    ) -> Self:
+        "The models behind a detector"
         from aivd_nb.featurizers import keras_model
         from aivd_nb.heads import load_head
         b = detector.bundle
         return cls(keras_model(b.spec), load_head(b.folder/"head.h5"), b.spec, b.sampling.length)
 
-    def views(self, image): return make_views(image, self.spec.views, self.cnn.input_shape[1]) # uint8
-    def score(self, features): # (frames, dim) → probability
+    def views(self,
+        image:np.ndarray, # RGB uint8
+    ) -> np.ndarray: # uint8 (views, size, size, 3)
+        "What the CNN gets of a frame"
+        return make_views(image, self.spec.views, self.cnn.input_shape[1])
+
+    def score(self,
+        features:np.ndarray, # (frames, dim)
+    ) -> float: # probability
+        "The head's answer"
         return float(self.head.predict(to_sequence(features, self.length)[None], verbose=0)[0, 0])
 
 # %% ../nbs/api/53_bench.ipynb #1609d35c
 def straightforward(
     way:KerasWay,
-    clip, # a video
-    indices, # of frames
+    clip:str|os.PathLike, # a video
+    indices:Iterable[int], # of frames
 ) -> float: # the head's score
     "JPEGs on disk, read back, one `predict` a frame"
     with TemporaryDirectory() as folder:
@@ -172,8 +192,8 @@ def straightforward(
 # %% ../nbs/api/53_bench.ipynb #043a0b71
 def batched(
     way:KerasWay,
-    clip, # a video
-    indices, # of frames
+    clip:str|os.PathLike, # a video
+    indices:Iterable[int], # of frames
 ) -> float: # the head's score
     "All frames of a clip in memory, one `predict` in batches of 32"
     squares = np.concatenate([way.views(f.image) for f in read_frames(clip, indices)]).astype(np.float32)/255
@@ -212,12 +232,13 @@ def _cnn(
 # %% ../nbs/api/53_bench.ipynb #88556236
 def ready(
     detector:Detector,
-    clip, # a video
-) -> list: # of float32 (n, size, size, 3)
+    clip:str|os.PathLike, # a video
+) -> list[np.ndarray]: # float32 (n, size, size, 3)
     "The batches of a clip, ready for the CNN"
     f = detector.featurizer
     indices = wanted(clip, detector.bundle.sampling)
-    squares = np.concatenate([make_views(x.image, f.spec.views, f.size) for x in read_frames(clip, indices)]).astype(np.float32)/255
+    views = [make_views(x.image, f.spec.views, f.size) for x in read_frames(clip, indices)]
+    squares = np.concatenate(views).astype(np.float32)/255
     return [squares[i:i+f.batch] for i in range(0, len(squares), f.batch)]
 
 # %% ../nbs/api/53_bench.ipynb #175e8e3a
@@ -278,9 +299,12 @@ def _process(
 def _processes(found):
     "A row a program: medians, the fastest and the slowest, the highest peak"
     import pandas as pd
-    return pd.DataFrame([{"row": n, "repeats": len(m), "wall_ms": np.median(m, 0)[0], "low_ms": min(m)[0], "high_ms": max(m)[0],
-        "cpu_ms": np.median(m, 0)[1], "peak_mib": max(p for *_, p in m)}
-        for n, m in found.items()])
+    rows = []
+    for name, measured in found.items():
+        wall, cpu, peak = zip(*measured)
+        rows.append({"row": name, "repeats": len(measured), "wall_ms": np.median(wall), "low_ms": min(wall), "high_ms": max(wall),
+            "cpu_ms": np.median(cpu), "peak_mib": max(peak)})
+    return pd.DataFrame(rows)
 
 # %% ../nbs/api/53_bench.ipynb #ee93f4c3
 def _growth(
@@ -290,13 +314,15 @@ def _growth(
     repeats:int, # rounds
 ):
     "Our path and decoding alone on clips that grow, with the peak memory of a whole process for each"
-    s, name = detector.bundle.sampling, detector.bundle.name
+    bundle = detector.bundle
     jobs = {("(c) aivd", x): partial(detector.predict, c) for x, c in clips.items()}
-    if section == "resolution": jobs |= {("(d) decode", x): partial(_decode, c, wanted(c, s), cpu_count()) for x, c in clips.items()}
+    if section == "resolution":
+        jobs |= {("(d) decode", x): partial(_decode, c, wanted(c, bundle.sampling), cpu_count()) for x, c in clips.items()}
     table = in_turn(jobs, repeats)
-    peaks = {x: process(*_aivd("predict", "--no-cache", "--bundle", name, c))[2] for x, c in clips.items()}
-    return table.assign(section=section, bundle=name, x=[x for _, x in table.row], row=[r for r, _ in table.row],
-        peak_mib=[peaks[x] if r == "(c) aivd" else None for r, x in table.row])
+    peaks = {x: process(*_aivd("predict", "--no-cache", "--bundle", bundle.name, c))[2] for x, c in clips.items()}
+    rows, sizes = zip(*table.row)
+    return table.assign(section=section, bundle=bundle.name, x=sizes, row=rows,
+        peak_mib=[peaks[x] if r == "(c) aivd" else None for r, x in zip(rows, sizes)])
 
 # %% ../nbs/api/53_bench.ipynb #4815a0bf
 def _read(
@@ -375,9 +401,9 @@ def _steps(folder, detectors, repeats, clips, lengths, heights, gaps, hours, kin
 def bench(
     quick:bool=False, # one round on few and small clips: to see that it runs, not to report
     bundles:tuple=("efficientnet_lite0", "mobilenetv2"), # those whose weights are at hand are timed; growth is that of the first
-    folder=None, # for drawn clips, which are kept; None: a temporary folder
+    folder:str|os.PathLike|None=None, # for drawn clips, which are kept; None: a temporary folder
     say:Callable=lambda text: None, # told what comes next
-): # DataFrame: section, bundle, row, x, frames, repeats, wall_ms, low_ms, high_ms, cpu_ms, peak_mib
+) -> "pandas.DataFrame": # section, bundle, row, x, frames, repeats, wall_ms, low_ms, high_ms, cpu_ms, peak_mib
     "Time everything; minutes on two cores"
     pd = require("pandas")
     k = _QUICK if quick else _FULL
@@ -431,8 +457,8 @@ def _goal(goal, how, limit, measured):
 
 # %% ../nbs/api/53_bench.ipynb #9d2ab79b
 def targets(
-    table, # what `bench` gives
-): # DataFrame: goal, limit, measured, reached
+    table:"pandas.DataFrame", # what `bench` gives
+) -> "pandas.DataFrame": # goal, limit, measured, reached
     "The goals and what was measured"
     import pandas as pd
     v = partial(_value, table)
@@ -445,7 +471,7 @@ def targets(
     return pd.DataFrame([_goal(*r) for r in rows if r[3] == r[3]])
 
 # %% ../nbs/api/53_bench.ipynb #767f62a7
-def _bound(row, dec, net, rest):
+def _bound(row, dec, net):
     "What bounds a row, in words"
     if row.startswith("(a)"): return "one call of Keras a frame: its overhead, then the arithmetic"
     if row.startswith("(b)"): return "TensorFlow's arithmetic, one step after the other"
@@ -454,18 +480,17 @@ def _bound(row, dec, net, rest):
 
 # %% ../nbs/api/53_bench.ipynb #9ceefc55
 def bounds(
-    table, # what `bench` gives
-): # DataFrame: bundle, row, and what bounds it
+    table:"pandas.DataFrame", # what `bench` gives
+) -> "pandas.DataFrame": # bundle, row, and what bounds it
     "What each row's time is made of, from the parts measured alone"
     import pandas as pd
     rows = []
-    for (section, bundle), t in table[table.section.isin(("single", "many"))].groupby(["section", "bundle"]):
+    parts: Any = table[table.section.isin(("single", "many"))].groupby(["section", "bundle"])
+    for (section, bundle), t in parts:
         v = partial(_value, table, section, bundle=bundle)
         dec, net = v(row="(d) decode"), v(row="(d) CNN")
-        for r in t.itertuples():
-            rest = r.wall_ms - dec - (net if r.row[:3] in ("(c)",) else 0)
-            rows.append({"section": section, "bundle": bundle, "row": r.row, "wall_ms": r.wall_ms, "frames_s": r.frames/r.wall_ms*1000,
-                "decode_share": dec/r.wall_ms, "cnn_share": net/r.wall_ms, "bound": _bound(r.row, dec, net, rest)})
+        rows += [{"section": section, "bundle": bundle, "row": r.row, "wall_ms": r.wall_ms, "frames_s": r.frames/r.wall_ms*1000,
+            "decode_share": dec/r.wall_ms, "cnn_share": net/r.wall_ms, "bound": _bound(r.row, dec, net)} for r in t.itertuples()]
     return pd.DataFrame(rows)
 
 # %% ../nbs/api/53_bench.ipynb #49dee2f7
@@ -481,7 +506,7 @@ def machine() -> dict: # name → value
 
 # %% ../nbs/api/53_bench.ipynb #ed4d35cb
 def write_bench(
-    table, # what `bench` gives
+    table:"pandas.DataFrame", # what `bench` gives
     folder:str|os.PathLike, # gets 03_speed.csv and 03_machine.csv
 ) -> Path: # the first
     "Keep a run"
@@ -492,14 +517,15 @@ def write_bench(
 
 # %% ../nbs/api/53_bench.ipynb #4931ca66
 def plot_growth(
-    table, # what `bench` gives
+    table:"pandas.DataFrame", # what `bench` gives
     section:str, # "length", "resolution" or "gap"
-    ax=None, # matplotlib axes; None: new ones
-): # the axes
+    ax:Any=None, # matplotlib axes; None: new ones
+) -> Any: # the axes
     "Time against what grows, medians with the fastest and the slowest round"
     import matplotlib.pyplot as plt
     if ax is None: ax = plt.subplots(figsize=(6, 3.5))[1]
-    for row, t in table[table.section == section].sort_values("x").groupby("row"):
+    grows: Any = table[table.section == section]
+    for row, t in grows.sort_values("x").groupby("row"):
         ax.errorbar(t.x, t.wall_ms, [t.wall_ms - t.low_ms, t.high_ms - t.wall_ms], marker="o", capsize=3, label=row)
     ax.set(xscale="log", yscale="log", ylabel="milliseconds",
         xlabel={"length": "length of the clip, s", "resolution": "height of the clip, pixels",

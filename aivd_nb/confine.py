@@ -226,7 +226,7 @@ def _limit(memory_mb, cpu_s, open_files):
 
 # %% ../nbs/api/45_confine.ipynb #f85227bd
 def confine(
-    file, # the only one to be read beside Python's own
+    file:str|os.PathLike, # the only one to be read beside Python's own
     memory_mb:int, # on top of what the process has
     cpu_s:int, # on top of what it has used
     open_files:int=64,

@@ -8,29 +8,40 @@ __all__ = ['MIN_SIDE', 'MIN_SECONDS', 'MIN_BITS', 'REASONS', 'Verdict', 'Detects
 
 # %% ../nbs/api/43_detector.ipynb #b73ce86c
 import os
-from html import escape
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 import numpy as np
+from .ahead import in_order
 from .bundle import Bundle, load_bundle
 from .cache import FeatureCache
 from .calibration import AI, INCONCLUSIVE, REAL, decide, is_ood, logit, sigmoid
 from .core import AivdError, BundleError, ConfigError, Failure, VideoError, WeightsError, cpu_count, require
 from .featurizers import Featurizer, create, get_backbone, onnx_session
 from .origin import origin
-from .ahead import in_order
 from .passages import Passage, find_passages, weigh
 from .pipeline import CnnThreads, OpenClip, VideoFeatures
 from .sampling import Look, Window, look_over, spread_count
 from .shots import Shot, find_shots
 from .show import how_often_wrong, looked_at, passages_in_words, percent, timeline_svg, what_next
-from .video import Limits, VideoReader
+from .video import Limits, VideoInfo, VideoReader
 
 # %% ../nbs/api/43_detector.ipynb #aa2aab65
 if TYPE_CHECKING: import pandas
+
+# %% ../nbs/api/43_detector.ipynb #2f18302d
+def _verdict_html(v):
+    "What a notebook shows of a verdict"
+    why = v.reason and f"Why no verdict: {v.reason}."
+    lines = [v.words, v.how_often_wrong, why, *v.what_next, *v.warnings, (v.origin or {}).get("sentence")]
+    text = "".join(f"<div>{escape(line)}</div>" for line in lines if line)
+    name = escape(os.path.basename(v.file))
+    head = f"<div><b>{escape(v.label)}</b>, {percent(v.probability)} probability of AI: {name}</div>"
+    foot = f"<div><small>{escape(v.bundle)}. One signal, not proof.</small></div>"
+    return f"<div>{head}{timeline_svg(v.timeline, duration=v.duration_s)}{text}{foot}</div>"
 
 # %% ../nbs/api/43_detector.ipynb #d33237b3
 @dataclass(frozen=True, repr=False)
@@ -49,7 +60,7 @@ class Verdict:
     reason_code: str|None = None # the same for programs, a key of REASONS
     duration_s: float = 0.0 # of the clip
     looked_at_s: float = 0.0 # of it, in windows that were judged
-    passages: tuple = () # pieces of the clip whose windows agree: {"start_s", "end_s", "label", "probability"}; none where there is no verdict on the picture
+    passages: tuple = () # pieces whose windows agree: {"start_s", "end_s", "label", "probability"}; none where the picture is not judged
     words: str = "" # the verdict in a sentence
     how_often_wrong: str = "" # of verdicts like this one
     what_next: tuple = () # what to do where there is no verdict
@@ -65,14 +76,6 @@ class Verdict:
         return f"Verdict({self.file!r}: {self.label}, probability of AI {self.probability:.2f}{why})"
 
     def _repr_html_(self) -> str: return _verdict_html(self)
-
-# %% ../nbs/api/43_detector.ipynb #2f18302d
-def _verdict_html(v):
-    "What a notebook shows of a verdict"
-    lines = [v.words, v.how_often_wrong, v.reason and f"Why no verdict: {v.reason}.", *v.what_next, *v.warnings, (v.origin or {}).get("sentence")]
-    text = "".join(f"<div>{escape(line)}</div>" for line in lines if line)
-    head = f"<div><b>{escape(v.label)}</b>, {percent(v.probability)} probability of AI: {escape(os.path.basename(v.file))}</div>"
-    return f"<div>{head}{timeline_svg(v.timeline, duration=v.duration_s)}{text}<div><small>{escape(v.bundle)}. One signal, not proof.</small></div></div>"
 
 # %% ../nbs/api/43_detector.ipynb #93368dc5
 class Detects(Protocol):
@@ -101,7 +104,7 @@ MIN_SIDE, MIN_SECONDS, MIN_BITS = 128, 0.5, 0.04
 
 # %% ../nbs/api/43_detector.ipynb #7bf70954
 def bits_per_pixel(
-    info, # `VideoInfo`
+    info:VideoInfo, # of the clip
     size:int=224, # side of the square that is looked at
 ) -> float:
     "Bits of the file for each pixel of the central square as a CNN sees it"
@@ -109,10 +112,11 @@ def bits_per_pixel(
     return 8*info.size_bytes/max(info.n_frames, 1)/(info.width*info.height) * max(side/size, 1)**2
 
 # %% ../nbs/api/43_detector.ipynb #3c00cf80
-REASONS = {"too_small": "the picture is too small", "too_short": "the clip is too short", "too_compressed": "there are too few bits for the picture",
-    "blank": "nothing in it moves", "unusual": "its features are unlike those of any training clip", "mixed": "a part of it may be AI-generated", "band": "the score lies where too many verdicts were wrong"}
+REASONS = {"too_small": "the picture is too small", "too_short": "the clip is too short",
+    "too_compressed": "there are too few bits for the picture", "blank": "nothing in it moves",
+    "unusual": "its features are unlike those of any training clip", "mixed": "a part of it may be AI-generated",
+    "band": "the score lies where too many verdicts were wrong"}
 
-# %% ../nbs/api/43_detector.ipynb #c1224ea5
 class Reason(NamedTuple):
     "Why there is no verdict"
     code: str # a key of REASONS
@@ -127,11 +131,16 @@ def decline_reason(
     blank:bool=False, # no window shows a moving picture
 ) -> Reason|None: # None: the score may speak
     "Why a clip allows no verdict, whatever its score"
-    if min(width, height) < MIN_SIDE: return Reason("too_small", f"too small: {width}×{height} pixels, at least {MIN_SIDE} a side are needed")
-    if seconds < MIN_SECONDS: return Reason("too_short", f"too short: {seconds:.2f} s, at least {MIN_SECONDS} s are needed")
-    if blank: return Reason("blank", "nothing to judge: wherever it was looked at, the picture is of one colour, a title, or doesn't move")
-    if bits < MIN_BITS: return Reason("too_compressed", f"too compressed: {bits:.3f} bits for each pixel looked at, at least {MIN_BITS} are needed")
-    if unusual: return Reason("unusual", "unlike anything in training: its features lie outside the range in which scores were checked")
+    if min(width, height) < MIN_SIDE:
+        return Reason("too_small", f"too small: {width}×{height} pixels, at least {MIN_SIDE} a side are needed")
+    if seconds < MIN_SECONDS:
+        return Reason("too_short", f"too short: {seconds:.2f} s, at least {MIN_SECONDS} s are needed")
+    if blank:
+        return Reason("blank", "nothing to judge: wherever it was looked at, the picture is of one colour, a title, or doesn't move")
+    if bits < MIN_BITS:
+        return Reason("too_compressed", f"too compressed: {bits:.3f} bits for each pixel looked at, at least {MIN_BITS} are needed")
+    if unusual:
+        return Reason("unusual", "unlike anything in training: its features lie outside the range in which scores were checked")
     return None
 
 # %% ../nbs/api/43_detector.ipynb #da9b9256
@@ -200,6 +209,284 @@ class _Steps:
         c = self.bundle.calibrator
         return c.scale*logit(self.head(sequences)) + c.bias if len(sequences) else np.zeros(0)
 
+# %% ../nbs/api/43_detector.ipynb #c3b215a6
+def _see(self:_Steps, path, progress, alter, cnn, batch, threads, watch, shot):
+    shared = nullcontext(cnn) if cnn else CnnThreads(self.featurizer, batch)
+    with shared as cnn, OpenClip(path, cnn, self.cache, self.limits, alter, threads, watch) as clip:
+        reading = _Reading(self, clip, progress, shot.first if shot else 0)
+        part = shot or Shot(0, clip.info.n_frames)
+        keys = [k - part.first for k in clip.keys if part.first <= k < part.end]
+        looked = look_over(part.end - part.first, clip.info.fps, self.bundle.sampling, reading, self.looking, keys)
+    if progress: progress(1.0)
+    return _seen_by(reading, looked)
+
+# %% ../nbs/api/43_detector.ipynb #8e86952b
+def _moved(window, offset):
+    "A window of a shot, in the numbers of the clip"
+    return Window(tuple(offset + i for i in window.indices))
+
+# %% ../nbs/api/43_detector.ipynb #e8d8ae38
+class _Reading:
+    "Reads windows for `look_over`, and keeps what came of each"
+    def __init__(self, detector, clip, progress, offset=0):
+        self.detector = detector
+        self.clip = clip
+        self.progress = progress
+        self.offset = offset # of the shot's first frame in the clip
+        self.parts = []
+        self.rows = {} # a window's frames → what came of it
+        self.done = 0
+        self.expected = self._guess()
+
+    def _guess(self):
+        "How many windows will be asked for, about"
+        sampling, look = self.detector.bundle.sampling, self.detector.looking
+        n = spread_count(self.clip.info.duration_s, sampling, look)
+        return n + min(look.budget - n, n//2) if n > sampling.windows else n
+
+    def _tell(self, share, n):
+        if self.progress: self.progress(min(1.0, (self.done + share*n)/max(self.expected, self.done + n)))
+
+    def __call__(self, asked):
+        windows = [_moved(w, self.offset) for w in asked]
+        v, scores = self._scored(windows, lambda share: self._tell(share, len(windows)))
+        self.done += len(windows)
+        there = [w for w in windows if any(w.indices[0] <= x[0] <= w.indices[-1] for x in v.windows)]
+        self.parts.append(v)
+        found = zip(v.sequences, v.spans, v.windows, v.kinds, scores, strict=True)
+        self.rows |= {w.indices: row for w, row in zip(there, found)} # by their own numbers
+        return np.array([self._score(w) for w in windows])
+
+    def _scored(self, windows, tell):
+        "Features and the head's scores; features that somebody put into the cache and that fit no head are made again"
+        v = self.clip.look(windows, self.detector.bundle.sampling, tell)
+        try:
+            return v, self.detector.log_odds(v.sequences)
+        except Exception:
+            if not v.cached: raise
+        v = self.clip.look(windows, self.detector.bundle.sampling, tell, fresh=True)
+        return v, self.detector.log_odds(v.sequences)
+
+    def _score(self, w):
+        *_, kind, score = self.rows.get(w.indices, (None, 0.0))
+        return score if kind == "picture" else np.nan
+
+# %% ../nbs/api/43_detector.ipynb #2a9f3cd9
+def _put_together(self:_Reading, rows):
+    "The features of some windows as those of one clip, and their scores"
+    sequences, spans, windows, kinds, scores = zip(*rows)
+    timings = {k: sum(v.timings_ms[k] for v in self.parts) for k in ("decode", "cnn")}
+    warnings = dict.fromkeys(w for v in self.parts for w in v.warnings)
+    features = VideoFeatures(np.stack(sequences), np.stack(spans), sum(v.frames for v in self.parts), self.clip.info, timings,
+        all(v.cached for v in self.parts), tuple(warnings), windows, kinds)
+    return features, np.array(scores)
+
+# %% ../nbs/api/43_detector.ipynb #f443afb6
+def _seen_by(self:_Reading, looked):
+    "What came of all windows"
+    windows = [_moved(w, self.offset).indices for w in looked.windows]
+    kept = [(w, spread) for w, spread in zip(windows, looked.spread) if w in self.rows]
+    if not kept: raise VideoError(self.clip.path, "holds no frame where it was looked at", "Copy or download it again", "truncated")
+    features, scores = _put_together(self, [self.rows[w] for w, _ in kept])
+    judged = np.array([k == "picture" for k in features.kinds])
+    features = replace(features, warnings=features.warnings + _not_judged(judged))
+    spread = np.array([s for _, s in kept])
+    return Seen(features, scores, judged if judged.any() else ~judged, spread, not judged.any())
+
+# %% ../nbs/api/43_detector.ipynb #597876b1
+def _not_judged(judged):
+    "A note on places that show nothing"
+    empty = int((~judged).sum())
+    if not 0 < empty < len(judged): return ()
+    return (f"{empty} of {len(judged)} places show one colour, a title or a picture that doesn't move, and were not judged",)
+
+# %% ../nbs/api/43_detector.ipynb #6404f58f
+def _covered(spans):
+    "Seconds that windows cover; where two overlap, once"
+    seconds, reached = 0.0, -np.inf
+    for start, end in sorted(map(tuple, spans)):
+        seconds += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return float(seconds)
+
+# %% ../nbs/api/43_detector.ipynb #abe5f107
+def _declined(self:_Steps, seen):
+    "Why a clip allows no verdict, or None"
+    v, b = seen.features, self.bundle
+    unusual = bool(b.gate is not None and is_ood(b.gate, v.sequences[seen.whole].mean((0, 1)))[0])
+    return decline_reason(v.info.width, v.info.height, v.info.duration_s, unusual, bits_per_pixel(v.info), seen.blank)
+
+# %% ../nbs/api/43_detector.ipynb #0f4a75ee
+def _undecided(band, passages, duration):
+    "Why a score allows no verdict"
+    if passages:
+        where = passages_in_words(_pieces(passages), duration) or "a part of it may be AI-generated"
+        return Reason("mixed", f"not of one piece: {where}")
+    return Reason("band", f"the score lies between {band.real:.2f} and {band.ai:.2f}, where too many verdicts were wrong")
+
+# %% ../nbs/api/43_detector.ipynb #3a7ed79d
+def _decided(self:_Steps, seen, passages, duration):
+    "(probability of AI, decision, reason why there is no verdict)"
+    band = self.bundle.band
+    p, mixed = weigh(seen.mean, passages, band)
+    reason = _declined(self, seen)
+    decision = decide(p, band, declined=mixed or reason is not None)
+    if reason or decision.label != INCONCLUSIVE: return p, decision, reason
+    return p, decision, _undecided(band, passages if mixed else (), duration)
+
+# %% ../nbs/api/43_detector.ipynb #bb28a279
+def _pieces(passages):
+    "Passages as a verdict has them"
+    return tuple({"start_s": round(p.start_s, 3), "end_s": round(p.end_s, 3), "label": p.label, "probability": round(p.probability, 4)}
+        for p in passages)
+
+# %% ../nbs/api/43_detector.ipynb #b2e3a175
+def _timeline(spans, scores):
+    "Windows as a verdict has them"
+    return tuple({"start_s": round(float(a), 3), "end_s": round(float(b), 3), "probability": round(float(sigmoid(z)), 4)}
+        for (a, b), z in zip(spans, scores))
+
+# %% ../nbs/api/43_detector.ipynb #20cb0968
+def _doubtful(seen, bundle, label):
+    "A note on places of a long clip that would not be called Real by themselves, where the whole is"
+    p = sigmoid(seen.scores[seen.judged])
+    n = int((p > bundle.band.real).sum())
+    if label != REAL or not n or len(p) <= bundle.sampling.windows: return ""
+    return f"{n} of {len(p)} places would not be called {REAL} by themselves"
+
+# %% ../nbs/api/43_detector.ipynb #fac711bb
+def _wrong(bundle, label, passages):
+    "How often a verdict of this kind was wrong: one on a passage, or one on a whole clip"
+    m, r = bundle.metrics, bundle.passages
+    if label == AI and passages and r.n_real:
+        return (f"Of {r.n_real} long videos put together of real clips of {r.sources} sources that it had not been trained on, "
+            f"it called {r.called_ai} AI-generated ({percent(r.called_ai/r.n_real)}).")
+    return how_often_wrong(label, bundle.band, m.get("on") != "held-out clips", m.get("missed_most", ""))
+
+# %% ../nbs/api/43_detector.ipynb #464f2d19
+def _warnings(v, sampling):
+    "What a reader should know about the clip beside the verdict"
+    found = []
+    if v.frames < sampling.length:
+        found.append(f"only {v.frames} of {sampling.length} frames that a sequence holds; the rest is filled by going back in time")
+    return (*found, *v.info.notes, *v.warnings)
+
+# %% ../nbs/api/43_detector.ipynb #3c1f2955
+def _verdict(self:_Steps, path, seen, timings, part):
+    bundle = self.bundle
+    spans, scores = seen.features.spans[seen.judged], seen.scores[seen.judged]
+    begin, end = part or (0.0, seen.features.info.duration_s)
+    duration = end - begin
+    passages = () if part else find_passages(spans, scores, duration, bundle.band, bundle.passages)
+    p, decision, reason = _decided(self, seen, passages, duration)
+    code = reason and reason.code
+    whole = Passage(begin, end, decision.label, p)
+    pieces = _pieces(passages or (whole,)) if code in (None, "band", "mixed") else ()
+    looked = _covered(spans)
+    notes = (looked_at(looked, duration), _doubtful(seen, bundle, decision.label))
+    return Verdict(
+        file=os.fspath(path),
+        label=decision.label,
+        leans=decision.leans,
+        probability=round(p, 4),
+        confidence=round(max(p, 1 - p), 4),
+        reason=reason and reason.words,
+        timeline=_timeline(spans, scores),
+        bundle=bundle.name,
+        warnings=(*_warnings(seen.features, bundle.sampling), *filter(None, notes)),
+        timings_ms=timings or {},
+        reason_code=code,
+        duration_s=round(duration, 3),
+        looked_at_s=round(looked, 3),
+        passages=pieces,
+        words=passages_in_words(pieces, duration) or decision.words,
+        how_often_wrong=_wrong(bundle, decision.label, passages),
+        what_next=what_next(decision.label, code))
+
+# %% ../nbs/api/43_detector.ipynb #689be01d
+def _check_places(weights):
+    "Refuse weights that are named and not there"
+    named = ((weights, "Correct the path of the CNN weights, or omit it"),
+        (os.environ.get("AIVD_WEIGHTS"), "Correct the variable AIVD_WEIGHTS, or unset it"))
+    for place, remedy in named:
+        if place and not os.path.exists(place): raise WeightsError(place, "is not there", remedy)
+
+# %% ../nbs/api/43_detector.ipynb #08e187a3
+def _check_identity(bundle, featurizer):
+    "Refuse a CNN file other than the one that the head was trained on: in 8-bit integers, nearly the same is not the same"
+    if bundle.identity == featurizer.identity: return
+    raise BundleError(bundle.name, "was trained on another version of the CNN that ships with aivd-nb",
+        "Use the version that made it, or train it again")
+
+# %% ../nbs/api/43_detector.ipynb #4f1f9552
+def _loaded(bundle, weights, engine, threads):
+    "A bundle and the CNN that belongs to it"
+    _check_places(weights)
+    b = load_bundle(bundle)
+    own = b.folder/"cnn.onnx"
+    if own.is_file(): weights, engine = own, "onnx"
+    featurizer = create(b.spec, weights, engine=engine, threads=threads)
+    featurizer.check_fingerprint(b.fingerprint, b.name)
+    if get_backbone(b.spec.backbone).network: _check_identity(b, featurizer)
+    return b, featurizer
+
+# %% ../nbs/api/43_detector.ipynb #d140fd24
+def _head(bundle, engine):
+    "The head as a function, in the engine asked for"
+    if engine == "keras":
+        from aivd_nb.heads import load_head
+        model: Any = load_head(bundle.folder/"head.h5")
+        return lambda x: model.predict_on_batch(x)[:, 0]
+    if engine != "onnx": raise ConfigError(engine, "is no known engine", "Choose 'onnx' or 'keras'")
+    session = onnx_session(bundle.folder/"head.onnx", threads=1)
+    name = session.get_inputs()[0].name
+    return lambda x: np.asarray(session.run(None, {name: x})[0])[:, 0]
+
+# %% ../nbs/api/43_detector.ipynb #7dffdf54
+def _predict_shots(self:_Steps, path, least_s):
+    with VideoReader(path, self.limits) as video:
+        info = video.info()
+        every = range(0, info.n_frames, max(1, round(info.fps/5)))
+        frames = ((f.index, f.image) for f in video.frames(every, rgb=False))
+        shots = find_shots(frames, info.n_frames, max(1, round(least_s*info.fps)))
+    found = []
+    with CnnThreads(self.featurizer) as cnn:
+        for shot in shots:
+            start, end = shot.first/info.fps, shot.end/info.fps
+            seen = self.see(path, cnn=cnn, shot=shot)
+            name = f"{os.fspath(path)}#t={start:.2f},{end:.2f}"
+            found.append(self.verdict(name, seen, seen.features.timings_ms, (start, end)))
+    return found
+
+# %% ../nbs/api/43_detector.ipynb #014f5664
+def _several(paths):
+    "Refuse one path where many are asked for: its letters would be taken for files"
+    if not isinstance(paths, (str, bytes, os.PathLike)): return paths
+    raise ConfigError(os.fspath(paths), "is one path, where many are asked for",
+        "Give a list, such as [path], or ask `predict` for the one")
+
+# %% ../nbs/api/43_detector.ipynb #13626688
+def _predict_many(self, paths):
+    threads = max(1, cpu_count()//max(1, len(paths))) if hasattr(paths, "__len__") else 1
+    with CnnThreads(self.featurizer) as cnn:
+        yield from in_order(lambda p: _answer(self, p, cnn, threads), paths, cpu_count() + 1, cnn.stop)
+
+# %% ../nbs/api/43_detector.ipynb #3044022d
+def _answer(self, path, cnn, threads):
+    "The verdict on one clip of many, or why there is none"
+    try:
+        return self.predict(path, cnn=cnn, threads=threads)
+    except Exception as e:
+        return Failure.of(path, e) # whatever a decoder or a model does about one clip
+
+# %% ../nbs/api/43_detector.ipynb #c70b4a6b
+def _predict(self:_Steps, path, **how):
+    start = time.perf_counter()
+    seen = self.see(path, **how)
+    timings = seen.features.timings_ms | {"total": 1000*(time.perf_counter() - start)}
+    verdict = self.verdict(path, seen, {k: round(t, 1) for k, t in timings.items()})
+    return replace(verdict, origin=origin(path))
+
 # %% ../nbs/api/43_detector.ipynb #831b8817
 @dataclass(repr=False)
 class Detector(_Steps):
@@ -238,210 +525,11 @@ class Detector(_Steps):
     def predict_shots(self,
         path:str|os.PathLike, # the clip
         least_s:float=1.0, # seconds of a shot; a shorter one belongs to the one before it
-    ) -> list[Verdict]: # one for each shot, in order; its times are those of the clip, and its file ends in #t=START,END (a media fragment)
+    ) -> list[Verdict]: # one for each shot, in order, with the clip's times; its file ends in #t=START,END (a media fragment)
         "The verdict on each shot of a clip"
         return _predict_shots(self, path, least_s)
 
     def __repr__(self) -> str: return f"Detector({self.bundle!r})"
-
-# %% ../nbs/api/43_detector.ipynb #689be01d
-def _loaded(bundle, weights, engine, threads):
-    "A bundle and the CNN that belongs to it"
-    for place, remedy in ((weights, "Correct the path of the CNN weights, or omit it"), (os.environ.get("AIVD_WEIGHTS"), "Correct the variable AIVD_WEIGHTS, or unset it")):
-        if place and not os.path.exists(place): raise WeightsError(place, "is not there", remedy)
-    b = load_bundle(bundle)
-    own = b.folder/"cnn.onnx"
-    featurizer = create(b.spec, own if own.is_file() else weights, engine="onnx" if own.is_file() else engine, threads=threads)
-    featurizer.check_fingerprint(b.fingerprint, b.name)
-    if get_backbone(b.spec.backbone).network: _check_identity(b, featurizer)
-    return b, featurizer
-
-# %% ../nbs/api/43_detector.ipynb #08e187a3
-def _check_identity(bundle, featurizer):
-    "Refuse a CNN file other than the one that the head was trained on: in 8-bit integers, nearly the same is not the same"
-    if bundle.identity == featurizer.identity: return
-    raise BundleError(bundle.name, "was trained on another version of the CNN that ships with aivd-nb", "Use the version that made it, or train it again")
-
-# %% ../nbs/api/43_detector.ipynb #d140fd24
-def _head(bundle, engine):
-    "The head as a function, in the engine asked for"
-    if engine == "keras":
-        from aivd_nb.heads import load_head
-        model: Any = load_head(bundle.folder/"head.h5")
-        return lambda x: model.predict_on_batch(x)[:, 0]
-    if engine != "onnx": raise ConfigError(engine, "is no known engine", "Choose 'onnx' or 'keras'")
-    session = onnx_session(bundle.folder/"head.onnx", threads=1)
-    name = session.get_inputs()[0].name
-    return lambda x: np.asarray(session.run(None, {name: x})[0])[:, 0]
-
-# %% ../nbs/api/43_detector.ipynb #c3b215a6
-def _see(self:_Steps, path, progress, alter, cnn, batch, threads, watch, shot):
-    s = self.bundle.sampling
-    with nullcontext(cnn) if cnn else CnnThreads(self.featurizer, batch) as cnn, OpenClip(path, cnn, self.cache, self.limits, alter, threads, watch) as clip:
-        reading = _Reading(self, clip, progress, shot.first if shot else 0)
-        part = shot or Shot(0, clip.info.n_frames)
-        keys = [k - part.first for k in clip.keys if part.first <= k < part.end]
-        looked = look_over(part.end - part.first, clip.info.fps, s, reading, self.looking, keys)
-    if progress: progress(1.0)
-    return _seen_by(reading, looked)
-
-# %% ../nbs/api/43_detector.ipynb #e8d8ae38
-class _Reading:
-    "Reads windows for `look_over`, and keeps what came of each"
-    def __init__(self, detector, clip, progress, offset=0):
-        self.detector, self.clip, self.progress, self.parts, self.rows, self.done, self.offset = detector, clip, progress, [], {}, 0, offset
-        s, look = detector.bundle.sampling, detector.looking
-        self.expected = spread_count(clip.info.duration_s, s, look)
-        if self.expected > s.windows: self.expected += min(look.budget - self.expected, self.expected//2)
-
-    def _tell(self, share, n):
-        if self.progress: self.progress(min(1.0, (self.done + share*n)/max(self.expected, self.done + n)))
-
-    def __call__(self, asked):
-        windows = [Window(tuple(self.offset + i for i in w.indices)) for w in asked]
-        v, scores = self._scored(windows, lambda share: self._tell(share, len(windows)))
-        self.done += len(windows)
-        there = [w for w in windows if any(w.indices[0] <= x[0] <= w.indices[-1] for x in v.windows)]
-        self.parts.append(v)
-        self.rows |= {w.indices: (v.sequences[i], v.spans[i], v.windows[i], v.kinds[i], scores[i]) for i, w in enumerate(there)} # by their own numbers
-        return np.array([self._score(w) for w in windows])
-
-    def _scored(self, windows, tell):
-        "Features and the head's scores; features that somebody put into the cache and that fit no head are made again"
-        v = self.clip.look(windows, self.detector.bundle.sampling, tell)
-        try: return v, self.detector.log_odds(v.sequences)
-        except Exception:
-            if not v.cached: raise
-        v = self.clip.look(windows, self.detector.bundle.sampling, tell, fresh=True)
-        return v, self.detector.log_odds(v.sequences)
-
-    def _score(self, w):
-        *_, kind, score = self.rows.get(w.indices, (None, 0.0))
-        return score if kind == "picture" else np.nan
-
-# %% ../nbs/api/43_detector.ipynb #f443afb6
-def _seen_by(self:_Reading, looked):
-    "What came of all windows"
-    moved = [tuple(self.offset + i for i in w.indices) for w in looked.windows]
-    kept = [(w, spread) for w, spread in zip(moved, looked.spread) if w in self.rows]
-    if not kept: raise VideoError(self.clip.path, "holds no frame where it was looked at", "Copy or download it again", "truncated")
-    sequences, spans, windows, kinds, scores = zip(*(self.rows[w] for w, _ in kept))
-    judged = np.array([k == "picture" for k in kinds])
-    timings = {k: sum(v.timings_ms[k] for v in self.parts) for k in ("decode", "cnn")}
-    features = VideoFeatures(np.stack(sequences), np.stack(spans), sum(v.frames for v in self.parts), self.clip.info, timings,
-        all(v.cached for v in self.parts), tuple(dict.fromkeys(w for v in self.parts for w in v.warnings)) + _not_judged(judged), windows, kinds)
-    return Seen(features, np.array(scores), judged if judged.any() else ~judged, np.array([s for _, s in kept]), not judged.any())
-
-# %% ../nbs/api/43_detector.ipynb #597876b1
-def _not_judged(judged):
-    "A note on places that show nothing"
-    empty = int((~judged).sum())
-    return (f"{empty} of {len(judged)} places show one colour, a title or a picture that doesn't move, and were not judged",) if 0 < empty < len(judged) else ()
-
-# %% ../nbs/api/43_detector.ipynb #c70b4a6b
-def _predict(self:Detector, path, **how):
-    start = time.perf_counter()
-    seen = self.see(path, **how)
-    timings = seen.features.timings_ms | {"total": 1000*(time.perf_counter() - start)}
-    verdict = self.verdict(path, seen, {k: round(t, 1) for k, t in timings.items()})
-    return replace(verdict, origin=origin(path))
-
-# %% ../nbs/api/43_detector.ipynb #6404f58f
-def _covered(spans):
-    "Seconds that windows cover; where two overlap, once"
-    seconds, reached = 0.0, -np.inf
-    for start, end in sorted(map(tuple, spans)):
-        seconds += max(0.0, end - max(start, reached))
-        reached = max(reached, end)
-    return float(seconds)
-
-# %% ../nbs/api/43_detector.ipynb #3c1f2955
-def _verdict(self:_Steps, path, seen, timings, part):
-    b, v = self.bundle, seen.features
-    spans, (begin, end) = v.spans[seen.judged], part or (0.0, v.info.duration_s)
-    duration = end - begin
-    passages = () if part else find_passages(spans, seen.scores[seen.judged], duration, b.band, b.passages)
-    p, mixed = weigh(seen.mean, passages, b.band)
-    reason = _declined(self, seen)
-    decision = decide(p, b.band, declined=mixed or reason is not None)
-    if not reason and decision.label == INCONCLUSIVE: reason = _undecided(b.band, passages if mixed else (), duration)
-    pieces = _pieces(passages or (Passage(begin, end, decision.label, p),)) if not reason or reason.code in ("band", "mixed") else ()
-    looked = _covered(spans)
-    notes = (*_warnings(v, b.sampling), *filter(None, [looked_at(looked, duration), _doubtful(seen, b, decision.label)]))
-    return Verdict(os.fspath(path), decision.label, decision.leans, round(p, 4), round(max(p, 1 - p), 4), reason and reason.words, _timeline(spans, seen.scores[seen.judged]), b.name, notes, timings or {},
-        reason and reason.code, round(duration, 3), round(looked, 3), pieces, passages_in_words(pieces, duration) or decision.words, _wrong(b, decision.label, passages), what_next(decision.label, reason and reason.code))
-
-# %% ../nbs/api/43_detector.ipynb #abe5f107
-def _declined(self:_Steps, seen):
-    "Why a clip allows no verdict, or None"
-    v, b = seen.features, self.bundle
-    unusual = bool(b.gate is not None and is_ood(b.gate, v.sequences[seen.whole].mean((0, 1)))[0])
-    return decline_reason(v.info.width, v.info.height, v.info.duration_s, unusual, bits_per_pixel(v.info), seen.blank)
-
-# %% ../nbs/api/43_detector.ipynb #0f4a75ee
-def _undecided(band, passages, duration):
-    "Why a score allows no verdict"
-    if passages: return Reason("mixed", f"not of one piece: {passages_in_words(_pieces(passages), duration) or 'a part of it may be AI-generated'}")
-    return Reason("band", f"the score lies between {band.real:.2f} and {band.ai:.2f}, where too many verdicts were wrong")
-
-# %% ../nbs/api/43_detector.ipynb #bb28a279
-def _pieces(passages):
-    return tuple({"start_s": round(p.start_s, 3), "end_s": round(p.end_s, 3), "label": p.label, "probability": round(p.probability, 4)} for p in passages)
-
-# %% ../nbs/api/43_detector.ipynb #b2e3a175
-def _timeline(spans, scores):
-    return tuple({"start_s": round(float(a), 3), "end_s": round(float(b), 3), "probability": round(float(sigmoid(z)), 4)} for (a, b), z in zip(spans, scores))
-
-# %% ../nbs/api/43_detector.ipynb #20cb0968
-def _doubtful(seen, bundle, label):
-    "A note on places of a long clip that would not be called Real by themselves, where the whole is"
-    p = sigmoid(seen.scores[seen.judged])
-    n = int((p > bundle.band.real).sum())
-    if label != REAL or not n or len(p) <= bundle.sampling.windows: return ""
-    return f"{n} of {len(p)} places would not be called {REAL} by themselves"
-
-# %% ../nbs/api/43_detector.ipynb #fac711bb
-def _wrong(bundle, label, passages):
-    "How often a verdict of this kind was wrong: one on a passage, or one on a whole clip"
-    m, r = bundle.metrics, bundle.passages
-    if label == AI and passages and r.n_real:
-        return f"Of {r.n_real} long videos put together of real clips of {r.sources} sources that it had not been trained on, it called {r.called_ai} AI-generated ({percent(r.called_ai/r.n_real)})."
-    return how_often_wrong(label, bundle.band, m.get("on") != "held-out clips", m.get("missed_most", ""))
-
-# %% ../nbs/api/43_detector.ipynb #464f2d19
-def _warnings(v, sampling):
-    "What a reader should know about the clip beside the verdict"
-    found = []
-    if v.frames < sampling.length: found.append(f"only {v.frames} of {sampling.length} frames that a sequence holds; the rest is filled by going back in time")
-    return (*found, *v.info.notes, *v.warnings)
-
-# %% ../nbs/api/43_detector.ipynb #7dffdf54
-def _predict_shots(self:Detector, path, least_s):
-    with VideoReader(path, self.limits) as video:
-        info = video.info()
-        every = range(0, info.n_frames, max(1, round(info.fps/5)))
-        frames = ((f.index, f.image) for f in video.frames(every, rgb=False))
-        shots = find_shots(frames, info.n_frames, max(1, round(least_s*info.fps)))
-    with CnnThreads(self.featurizer) as cnn: seen = [self.see(path, cnn=cnn, shot=s) for s in shots]
-    parts = [(s.first/info.fps, s.end/info.fps) for s in shots]
-    return [self.verdict(f"{os.fspath(path)}#t={a:.2f},{b:.2f}", x, x.features.timings_ms, (a, b)) for x, (a, b) in zip(seen, parts)]
-
-# %% ../nbs/api/43_detector.ipynb #014f5664
-def _several(paths):
-    "Refuse one path where many are asked for: its letters would be taken for files"
-    if not isinstance(paths, (str, bytes, os.PathLike)): return paths
-    raise ConfigError(os.fspath(paths), "is one path, where many are asked for", "Give a list, such as [path], or ask `predict` for the one")
-
-# %% ../nbs/api/43_detector.ipynb #13626688
-def _predict_many(self:Detector, paths):
-    threads = max(1, cpu_count()//max(1, len(paths))) if hasattr(paths, "__len__") else 1
-    with CnnThreads(self.featurizer) as cnn:
-        yield from in_order(lambda p: _answer(self, p, cnn, threads), paths, cpu_count() + 1, cnn.stop)
-
-# %% ../nbs/api/43_detector.ipynb #3044022d
-def _answer(self:Detector, path, cnn, threads):
-    try: return self.predict(path, cnn=cnn, threads=threads)
-    except Exception as e: return Failure.of(path, e) # whatever a decoder or a model does about one clip
 
 # %% ../nbs/api/43_detector.ipynb #b3956a9a
 def to_frame(

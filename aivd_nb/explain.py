@@ -16,24 +16,26 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
+from .bundle import Bundle
 from .calibration import logit
 from .core import BundleError
 from .detector import Detector, Verdict
 from .pipeline import video_features
-from .views import VIEWS, make_views
 from .sampling import Window, neighbours, reflect_indices
 from .video import read_frames
+from .views import VIEWS, make_views
 
 # %% ../nbs/api/44_explain.ipynb #9d0ec787
 def log_odds(
     detector:Detector,
-    sequences, # (n, length, dim)
+    sequences:np.ndarray, # (n, length, dim)
     at_once:int=64 << 20, # bytes of features in one call of the head
 ) -> np.ndarray: # (n,) calibrated
     "Logarithm of the odds of AI of each sequence"
     step = max(1, at_once//max(1, sequences[:1].nbytes))
     c = detector.bundle.calibrator
-    return np.concatenate([c.scale*logit(detector.head(sequences[i:i+step])) + c.bias for i in range(0, len(sequences), step)])
+    logits = [logit(detector.head(sequences[i:i+step])) for i in range(0, len(sequences), step)]
+    return c.scale*np.concatenate(logits) + c.bias
 
 # %% ../nbs/api/44_explain.ipynb #e8cfafbb
 EVEN = 0.05 # log-odds under which a part spoke for neither side
@@ -47,7 +49,7 @@ def spoke_for(
 
 # %% ../nbs/api/44_explain.ipynb #9f92980e
 def neutral(
-    bundle, # `Bundle`
+    bundle:Bundle,
 ) -> np.ndarray: # (dim,) float32
     "Features of a frame about which nothing is known: the mean of the training clips"
     if bundle.gate is None:
@@ -60,18 +62,26 @@ def _exact(value, n):
     "All 2ⁿ combinations"
     there = np.array(list(itertools.product((False, True), repeat=n)))
     v, size = np.asarray(value(there), float), there.sum(1)
-    with_, bit = np.arange(2**n), 2**np.arange(n)[::-1]
-    weight = np.array([math.factorial(s)*math.factorial(n - s - 1)/math.factorial(n) for s in range(n)] + [0])
-    return np.array([(weight[size]*(v[with_ | b] - v))[~there[:, i]].sum() for i, b in enumerate(bit)])
+    weights = [math.factorial(s)*math.factorial(n - s - 1)/math.factorial(n) for s in range(n)]
+    found = []
+    for i in range(n):
+        without = np.flatnonzero(~there[:, i])
+        joined = without + 2**(n - 1 - i) # the same with part i
+        found.append((np.take(weights, size[without])*(v[joined] - v[without])).sum())
+    return np.array(found)
 
 # %% ../nbs/api/44_explain.ipynb #8e86ddaf
 def _sampled(value, n, orders, seed):
     "Random orders in which the parts come, each forwards and backwards"
     rng = np.random.default_rng(seed)
-    found = [o for _ in range(orders) for p in [rng.permutation(n)] for o in (p, p[::-1])]
+    found = []
+    for _ in range(orders):
+        order = rng.permutation(n)
+        found += [order, order[::-1]]
     there = np.stack([np.isin(np.arange(n), o[:k]) for o in found for k in range(n + 1)])
+    steps = np.diff(np.asarray(value(there), float).reshape(len(found), n + 1))
     total = np.zeros(n)
-    for order, steps in zip(found, np.diff(np.asarray(value(there), float).reshape(len(found), n + 1))): total[order] += steps
+    for order, step in zip(found, steps): total[order] += step
     return total/len(found)
 
 # %% ../nbs/api/44_explain.ipynb #3c3de1c4
@@ -96,7 +106,7 @@ def _asked(detector, there, build, at_once=64):
 # %% ../nbs/api/44_explain.ipynb #cc9a03b2
 def frame_shares(
     detector:Detector,
-    sequence, # (length, dim) of one window
+    sequence:np.ndarray, # (length, dim) of one window
     frames:int, # distinct frames in it
 ) -> np.ndarray: # (frames,): their sum is the window's log-odds less neutral's
     "What each frame of a window contributes to that window's log-odds"
@@ -119,7 +129,7 @@ def families(
 # %% ../nbs/api/44_explain.ipynb #e08fcd4d
 def family_shares(
     detector:Detector,
-    sequences, # (windows, length, dim) of a clip
+    sequences:np.ndarray, # (windows, length, dim) of a clip
     groups:dict, # name → columns
 ) -> dict: # name → contribution; their sum is the clip's log-odds less neutral's
     "What each family of features contributes to a clip's log-odds"
@@ -141,20 +151,28 @@ def _area(views, width, height, size):
     seen = np.array([_seen(v, width, height, size) for v in views])
     return (*seen[:, :2].min(0).tolist(), *seen[:, 2:].max(0).tolist())
 
+# %% ../nbs/api/44_explain.ipynb #68deec20
+def _pixels(edges, low, high, size):
+    "Pixels of a view's side between two edges, in shares of the frame, of which the view shows from `low` to `high`"
+    start, stop = (int(round(size*min(max((e - low)/(high - low), 0), 1))) for e in edges)
+    return slice(start, stop)
+
 # %% ../nbs/api/44_explain.ipynb #55797894
 def _places(views, width, height, size, grid):
     "For each cell of a grid over the area, row by row: where it lies in each view, as slices"
     left, top, right, bottom = _area(views, width, height, size)
     xs = np.linspace(left, right, grid + 1)
     ys = np.linspace(top, bottom, grid + 1)
-    def pixels(edges, i, low, high): return slice(*(int(round(size*min(max((e - low)/(high - low), 0), 1))) for e in edges[i:i+2]))
     boxes = [_seen(v, width, height, size) for v in views]
-    return [[(pixels(ys, r, b[1], b[3]), pixels(xs, c, b[0], b[2])) for b in boxes] for r in range(grid) for c in range(grid)]
+    return [[(_pixels(ys[r:r+2], b[1], b[3], size), _pixels(xs[c:c+2], b[0], b[2], size)) for b in boxes]
+        for r in range(grid) for c in range(grid)]
 
 # %% ../nbs/api/44_explain.ipynb #3808aa76
 def _blocks(grid):
     "Cells alone, and two by two"
-    return [(i,) for i in range(grid*grid)] + [(i, i + 1, i + grid, i + grid + 1) for i in range(grid*grid - grid) if i % grid < grid - 1]
+    alone = [(i,) for i in range(grid*grid)]
+    corners = [i for i in range(grid*grid - grid) if i % grid < grid - 1]
+    return alone + [(i, i + 1, i + grid, i + grid + 1) for i in corners]
 
 # %% ../nbs/api/44_explain.ipynb #29667018
 def _covers(squares):
@@ -187,27 +205,42 @@ class _Scene:
     rows: list # of each frame: its places in the sequence
     squares: np.ndarray # (frames, views, size, size, 3) uint8
     places: list # of `_places`
-    def asked(self, sets): # log-odds with each set of cells covered, averaged over the covers
-        return np.mean([[self._one(_covered(self.squares, cover, self.places, cells)) for cells in sets]
-            for cover in _covers(self.squares)], axis=0)
+
+    def asked(self, sets):
+        "Log-odds with each set of cells covered, averaged over the covers"
+        covers = _covers(self.squares)
+        return np.mean([[self._one(_covered(self.squares, cover, self.places, cells)) for cells in sets] for cover in covers], axis=0)
+
     def _one(self, squares):
         x = self.sequence.copy()
         for rows, f in zip(self.rows, _features(self.detector.featurizer, squares)): x[rows] = f
         return log_odds(self.detector, x[None])[0]
 
 # %% ../nbs/api/44_explain.ipynb #488bbcf3
+def _nothing(detector, sequences):
+    "Log-odds of a sequence about which nothing is known"
+    return log_odds(detector, np.broadcast_to(neutral(detector.bundle), sequences.shape[-2:])[None])[0]
+
+# %% ../nbs/api/44_explain.ipynb #1cc6442c
+def _cells(scene, whole, grid):
+    "What each cell contributes: the mean of what it changes alone, and as a part of its blocks"
+    sets, n = _blocks(grid), grid*grid
+    lost = whole - scene.asked(sets)
+    blocks = [np.mean([d/4 for s, d in zip(sets[n:], lost[n:]) if i in s]) for i in range(n)]
+    return (lost[:n] + blocks)/2
+
+# %% ../nbs/api/44_explain.ipynb #d2e53dac
 def _map(scene, grid, seed=0) -> dict:
     "Contribution of each cell, and whether the cells it names matter more than others"
     whole = log_odds(scene.detector, scene.sequence[None])[0]
-    sets = _blocks(grid)
-    lost, cells = whole - scene.asked(sets), grid*grid
-    blocks = [np.mean([d/4 for s, d in zip(sets[cells:], lost[cells:]) if i in s]) for i in range(cells)]
-    found, rng = (lost[:cells] + blocks)/2, np.random.default_rng(seed)
-    side = np.sign(whole - log_odds(scene.detector, np.broadcast_to(neutral(scene.detector.bundle), scene.sequence.shape)[None])[0])
-    some = max(1, cells//4)
-    moved = side*(whole - scene.asked([np.argsort(-side*found)[:some], *(rng.permutation(cells)[:some] for _ in range(4))]))
-    return {"log_odds": found.reshape(grid, grid).round(4).tolist(), "named": round(float(moved[0]), 4),
-        "random": round(float(moved[1:].mean()), 4), "held": bool(moved[0] > max(0, moved[1:].mean()) + EVEN)}
+    found = _cells(scene, whole, grid)
+    side = np.sign(whole - _nothing(scene.detector, scene.sequence))
+    rng, some = np.random.default_rng(seed), max(1, found.size//4)
+    quarters = [np.argsort(-side*found)[:some], *(rng.permutation(found.size)[:some] for _ in range(4))]
+    named, *others = side*(whole - scene.asked(quarters))
+    by_chance = np.mean(others)
+    return {"log_odds": found.reshape(grid, grid).round(4).tolist(), "named": round(float(named), 4),
+        "random": round(float(by_chance), 4), "held": bool(named > max(0, by_chance) + EVEN)}
 
 # %% ../nbs/api/44_explain.ipynb #5ca549e0
 @dataclass(frozen=True)
@@ -226,9 +259,11 @@ class Explanation:
     seconds: dict # where the time went
     notes: tuple = () # why to take care with this explanation
     pictures: tuple = field(default=(), repr=False) # central squares of the frames of `regions`, RGB
+
     def to_dict(self) -> dict:
-        return {k: list(v) if isinstance(v, tuple) else v
-            for k, v in vars(self).items() if k != "pictures"} | {"verdict": self.verdict.to_dict()}
+        "As JSON has it, without the pictures"
+        told = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self).items() if k != "pictures"}
+        return told | {"verdict": self.verdict.to_dict()}
 
 # %% ../nbs/api/44_explain.ipynb #70973c1b
 class _Kept(dict):
@@ -247,12 +282,22 @@ def _only(seen, rows):
     return replace(v, sequences=v.sequences[rows], spans=v.spans[rows], windows=tuple(w for w, r in zip(v.windows, rows) if r))
 
 # %% ../nbs/api/44_explain.ipynb #73282327
-def _timed(windows, spans, shares, n):
+def _timed(windows, spans, shares):
     "Rows for windows and for their frames"
+    n = len(windows)
     rows = [_part(s.sum()/n, start_s=round(float(a), 3), end_s=round(float(b), 3)) for s, (a, b) in zip(shares, spans)]
-    frames = [_part(x/n, window=k, frame=i, time_s=round(float(np.interp(i, (w[0], w[-1]), span)), 3))
-        for k, (w, s, span) in enumerate(zip(windows, shares, spans)) for i, x in zip(w, s)]
+    frames = []
+    for k, (w, s, span) in enumerate(zip(windows, shares, spans)):
+        times = np.interp(w, (w[0], w[-1]), span)
+        frames += [_part(x/n, window=k, frame=i, time_s=round(float(t), 3)) for i, x, t in zip(w, s, times)]
     return tuple(rows), tuple(frames)
+
+# %% ../nbs/api/44_explain.ipynb #7e98e28a
+def _by_family(detector, sequences):
+    "Rows for views and for layers"
+    groups = families(detector.bundle.columns)
+    def rows(kind): return tuple(_part(x, name=name) for name, x in family_shares(detector, sequences, groups[kind]).items())
+    return rows("views"), rows("taps")
 
 # %% ../nbs/api/44_explain.ipynb #3586316f
 def _closer(detector, v, base):
@@ -260,6 +305,57 @@ def _closer(detector, v, base):
     z = log_odds(detector, v.sequences)
     return tuple(_part(x - base, start_s=round(float(a), 3), end_s=round(float(b), 3), probability=round(float(1/(1 + np.exp(-x))), 4))
         for x, (a, b) in zip(z, v.spans))
+
+# %% ../nbs/api/44_explain.ipynb #e67d3ffe
+def _notes(detector, v):
+    "What limits an explanation"
+    found = []
+    if (np.abs(logit(detector.head(v.sequences))) > 15).any():
+        found.append("the head is so sure that its probability has no room left: contributions are too small, or all alike")
+    if len(v.sequences) == 1: found.append("the clip has a single window")
+    return tuple(found)
+
+# %% ../nbs/api/44_explain.ipynb #f1fb3545
+def _images(detector, path, info, window, chosen):
+    "Frames of a window as they are, and as their views; {number: image}, (frames, views, size, size, 3)"
+    bundle, size = detector.bundle, detector.featurizer.size
+    pairs = neighbours([Window(tuple(window))], info.n_frames, info.fps, bundle.sampling.apart)
+    images = {f.index: f.image for f in read_frames(path, {j for i in chosen for j in (i, pairs[i])}, detector.limits)}
+    squares = [make_views(images[i], bundle.spec.views, size, images[pairs[i]]) for i in chosen]
+    return {i: images[i] for i in chosen}, np.stack(squares)
+
+# %% ../nbs/api/44_explain.ipynb #39e10e0a
+def _regions(detector, path, v, windows, shares, grid, most):
+    "The map of the window that contributed most, and its frames' squares"
+    k = int(np.argmax([abs(s.sum()) for s in shares]))
+    window, places = windows[k], sorted(int(i) for i in np.argsort(-np.abs(shares[k]))[:most])
+    images, squares = _images(detector, path, v.info, window, [window[i] for i in places])
+    height, width = next(iter(images.values())).shape[:2]
+    seen = detector.bundle.spec.views, width, height, detector.featurizer.size
+    at = reflect_indices(len(window), v.sequences.shape[1])
+    scene = _Scene(detector, v.sequences[k], [np.flatnonzero(at == i) for i in places], squares, _places(*seen, grid))
+    area = _area(*seen)
+    where = {"window": k, "frames": list(images), "area": [round(x, 4) for x in area], "views": list(seen[0])}
+    return where | _map(scene, grid), tuple(_shown(image, area) for image in images.values())
+
+# %% ../nbs/api/44_explain.ipynb #a2e3ff64
+def _shown(image, area, size=224):
+    "The part of a frame that the map covers, small"
+    h, w = image.shape[:2]
+    left, top, right, bottom = (int(round(a*n)) for a, n in zip(area, (w, h, w, h)))
+    part = image[top:bottom, left:right]
+    scale = size/max(part.shape[:2])
+    height, width = (max(1, round(n*scale)) for n in part.shape[:2])
+    return cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
+
+# %% ../nbs/api/44_explain.ipynb #3abda2d5
+def _looks(detector, path, closer):
+    "The verdict, the windows that it rests on, and those of a closer look"
+    seen, sampling = detector.see(path), detector.bundle.sampling
+    verdict, v = detector.verdict(path, seen), _only(seen, seen.whole)
+    if len(seen.scores) >= closer: return verdict, v, _only(seen, seen.judged)
+    more = replace(sampling, windows=max(closer, sampling.windows))
+    return verdict, v, video_features(path, detector.featurizer, more, detector.cache, detector.limits)
 
 # %% ../nbs/api/44_explain.ipynb #8d76551f
 def explain(
@@ -272,80 +368,48 @@ def explain(
     "Why a detector says what it says of a clip; raises `VideoError` where the clip can't be analysed"
     start = time.perf_counter()
     own = replace(detector, cache=detector.cache or _Kept())
-    seen, b = own.see(path), own.bundle
-    verdict, v = own.verdict(path, seen), _only(seen, seen.whole)
-    more = replace(b.sampling, windows=max(closer, b.sampling.windows))
-    near = _only(seen, seen.judged) if len(seen.scores) >= closer else video_features(path, own.featurizer, more, own.cache, own.limits)
-    base = log_odds(own, np.broadcast_to(neutral(b), v.sequences.shape[1:])[None])[0]
+    verdict, v, near = _looks(own, path, closer)
+    base = _nothing(own, v.sequences)
     ready = time.perf_counter()
-    windows, groups = _there(v), families(b.columns)
+    windows = _there(v)
     shares = [frame_shares(own, x, len(w)) for x, w in zip(v.sequences, windows)]
-    rows, frames = _timed(windows, v.spans, shares, len(windows))
-    views, taps = (tuple(_part(x, name=n) for n, x in family_shares(own, v.sequences, g).items()) for g in groups.values())
-    timeline, asked = _closer(own, near, base), time.perf_counter()
+    rows, frames = _timed(windows, v.spans, shares)
+    views, taps = _by_family(own, v.sequences)
+    timeline = _closer(own, near, base)
+    asked = time.perf_counter()
     regions, pictures = _regions(own, path, v, windows, shares, grid, most) if grid else (None, ())
-    seconds = {"features": ready - start, "head": asked - ready, "regions": time.perf_counter() - asked,
-        "total": time.perf_counter() - start}
-    return Explanation(os.fspath(path), verdict, round(float(log_odds(own, v.sequences).mean()), 4), round(float(base), 4), rows,
-        frames, views, taps, timeline, regions,
-        {k: round(s, 3) for k, s in seconds.items()}, _notes(own, v), pictures)
-
-# %% ../nbs/api/44_explain.ipynb #e67d3ffe
-def _notes(detector, v):
-    "What limits an explanation"
-    found = []
-    if (np.abs(logit(detector.head(v.sequences))) > 15).any():
-        found.append("the head is so sure that its probability has no room left: contributions are too small, or all alike")
-    if len(v.sequences) == 1: found.append("the clip has a single window")
-    return tuple(found)
-
-# %% ../nbs/api/44_explain.ipynb #f1fb3545
-def _regions(detector, path, v, windows, shares, grid, most):
-    "The map of the window that contributed most, and its frames' squares"
-    k = int(np.argmax([abs(s.sum()) for s in shares]))
-    w = windows[k]
-    size = detector.featurizer.size
-    views = detector.bundle.spec.views
-    chosen = sorted(int(i) for i in np.argsort(-np.abs(shares[k]))[:most])
-    s = detector.bundle.sampling
-    pairs = neighbours([Window(tuple(w))], v.info.n_frames, v.info.fps, s.apart)
-    needed = {i: w[i] for i in chosen}
-    images = {f.index: f.image for f in read_frames(path, {j for i in needed.values() for j in (i, pairs[i])}, detector.limits)}
-    squares = np.stack([make_views(images[i], views, size, images[pairs[i]]) for i in needed.values()])
-    at = reflect_indices(len(w), v.sequences.shape[1])
-    height, width = next(iter(images.values())).shape[:2]
-    scene = _Scene(detector, v.sequences[k], [np.flatnonzero(at == i) for i in chosen], squares, _places(views, width, height, size, grid))
-    where = {"window": k, "frames": list(needed.values()), "area": [round(x, 4) for x in _area(views, width, height, size)],
-        "views": list(views)}
-    return where | _map(scene, grid), tuple(_shown(images[i], _area(views, width, height, size)) for i in needed.values())
-
-# %% ../nbs/api/44_explain.ipynb #a2e3ff64
-def _shown(image, area, size=224):
-    "The part of a frame that the map covers, small"
-    h, w = image.shape[:2]
-    left, top, right, bottom = (int(round(a*n)) for a, n in zip(area, (w, h, w, h)))
-    part = image[top:bottom, left:right]
-    scale = size/max(part.shape[:2])
-    return cv2.resize(part, (max(1, round(part.shape[1]*scale)), max(1, round(part.shape[0]*scale))), interpolation=cv2.INTER_AREA)
+    end = time.perf_counter()
+    seconds = {"features": ready - start, "head": asked - ready, "regions": end - asked, "total": end - start}
+    whole = log_odds(own, v.sequences).mean()
+    return Explanation(os.fspath(path), verdict, round(float(whole), 4), round(float(base), 4), rows, frames, views, taps, timeline,
+        regions, {k: round(s, 3) for k, s in seconds.items()}, _notes(own, v), pictures)
 
 # %% ../nbs/api/44_explain.ipynb #97816cd1
-def _oddities(e):
-    "What the closer look and the map add"
-    found, r = [], e.regions
+def _missed(e):
+    "A passage that the closer look found and the verdict did not, in words; nothing where there is none"
     peak = max(e.timeline, key=lambda w: w["log_odds"])
-    if peak["probability"] >= .5 > e.verdict.probability:
-        when = f"{peak['start_s']:.1f}–{peak['end_s']:.1f} s (probability {peak['probability']:.2f})"
-        found.append(f"a closer look leans to AI at {when}, which the verdict's windows missed or outvoted")
-    if not r: return found
-    if not r["held"]: return [*found, "places: no part of the picture mattered more than a random one"]
-    grid = np.array(r["log_odds"])
-    side = np.sign(e.windows[r["window"]]["log_odds"])
+    if not peak["probability"] >= .5 > e.verdict.probability: return []
+    when = f"{peak['start_s']:.1f}–{peak['end_s']:.1f} s (probability {peak['probability']:.2f})"
+    return [f"a closer look leans to AI at {when}, which the verdict's windows missed or outvoted"]
+
+# %% ../nbs/api/44_explain.ipynb #4aafeb83
+def _where(grid, side):
+    "The cell that spoke most for a side, in words"
     y, x = np.unravel_index(np.argmax(side*grid), grid.shape)
     height = ("top", "middle", "bottom")[min(2, 3*y//len(grid))]
     width = ("left", "middle", "right")[min(2, 3*x//len(grid))]
-    where = " ".join(dict.fromkeys([height, width]))
+    return " ".join(dict.fromkeys([height, width]))
+
+# %% ../nbs/api/44_explain.ipynb #cf7590e4
+def _oddities(e):
+    "What the closer look and the map add"
+    r = e.regions
+    if not r: return _missed(e)
+    if not r["held"]: return [*_missed(e), "places: no part of the picture mattered more than a random one"]
+    side = np.sign(e.windows[r["window"]]["log_odds"])
     moved = f"the quarter named moves the log-odds by {r['named']:.2f}, random quarters by {r['random']:.2f}"
-    return [*found, f"places: most {'for AI' if side > 0 else 'for real'} at the {where}; {moved}"]
+    where = _where(np.array(r["log_odds"]), side)
+    return [*_missed(e), f"places: most {'for AI' if side > 0 else 'for real'} at the {where}; {moved}"]
 
 # %% ../nbs/api/44_explain.ipynb #553b0127
 def describe_explanation(

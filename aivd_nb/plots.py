@@ -8,10 +8,13 @@ __all__ = ['new_axes', 'save_figure', 'plot_confusion', 'plot_roc', 'plot_reliab
 
 # %% ../nbs/api/52_plots.ipynb #7fdf04e3
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-from .core import ConfigError, VideoError, atomic_write, require
+from typing import Any
+import numpy as np
+from numpy.typing import ArrayLike
 from .calibration import Band
+from .core import ConfigError, VideoError, atomic_write, require
 from .metrics import as_scores, auc, ece, reliability_table, risk_coverage, wilson_interval
 from .show import AI_COLOR, FAINT, REAL_COLOR, clock, percent
 
@@ -22,9 +25,9 @@ _CURVE_LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
 
 # %% ../nbs/api/52_plots.ipynb #b040671d
 def new_axes(
-    ax=None, # axes to draw on; a new figure is made where there are none
-    size=(5, 4), # of a new figure, inches
-): # matplotlib axes
+    ax:Any=None, # axes to draw on; a new figure is made where there are none
+    size:tuple[float, float]=(5, 4), # of a new figure, inches
+) -> Any: # matplotlib axes
     "The axes given, or those of a new figure that no global state knows of"
     Figure = require("matplotlib.figure").Figure
     return ax if ax is not None else Figure(figsize=size, layout="constrained").subplots()
@@ -47,7 +50,7 @@ def _step(ax, i, x, y, label):
 
 # %% ../nbs/api/52_plots.ipynb #6a5ec034
 def save_figure(
-    ax, # axes, or a figure
+    ax:Any, # axes, or a figure
     path:str|os.PathLike, # .png, .svg or .pdf
     dpi:int=150, # dots an inch, for .png
 ) -> Path: # the file
@@ -60,18 +63,23 @@ def save_figure(
     return path
 
 # %% ../nbs/api/52_plots.ipynb #f1c26cea
-def plot_confusion(
-    matrix, # 2 × 2 counts: rows are what clips are (real, AI), columns what they were called
-    title:str="Confusion matrix",
-    ax=None, # where to draw
-): # axes
-    "The confusion matrix as a picture"
-    import numpy as np
-    sns = require("seaborn")
-    m, ax = np.asarray(matrix), new_axes(ax, (4.2, 3.6))
+def _counts_and_shares(matrix):
+    "(share of the row, what is written) of each of the four cells"
+    m = np.asarray(matrix)
     if m.shape != (2, 2): raise ConfigError("confusion matrix", f"has shape {m.shape}", "Pass the 2 × 2 counts of metrics.confusion")
     share = m/np.maximum(m.sum(1, keepdims=True), 1)
-    text = np.array([[f"{m[i,j]}\n{percent(share[i,j])}" for j in (0, 1)] for i in (0, 1)])
+    return share, np.array([[f"{n}\n{percent(s)}" for n, s in zip(*row)] for row in zip(m, share)])
+
+# %% ../nbs/api/52_plots.ipynb #17a9f7d0
+def plot_confusion(
+    matrix:ArrayLike, # 2 × 2 counts: rows are what clips are (real, AI), columns what they were called
+    title:str="Confusion matrix",
+    ax:Any=None, # where to draw
+) -> Any: # axes
+    "The confusion matrix as a picture"
+    sns = require("seaborn")
+    share, text = _counts_and_shares(matrix)
+    ax = new_axes(ax, (4.2, 3.6))
     names = ["Real", "AI-generated"]
     sns.heatmap(share, annot=text, fmt="", cmap="Greys", vmin=0, vmax=1.3, cbar=False, square=True, linewidths=2,
         xticklabels=names, yticklabels=names, annot_kws={"fontsize": 13}, ax=ax)
@@ -85,8 +93,8 @@ def plot_roc(
     curves:dict, # name → (labels, scores)
     mark:float=0.05, # false-alarm rate to mark
     title:str="How many are found, for how many false alarms",
-    ax=None, # where to draw
-): # axes
+    ax:Any=None, # where to draw
+) -> Any: # axes
     "ROC curves with their areas"
     roc_curve = require("sklearn.metrics").roc_curve
     ax = new_axes(ax, (4.6, 4.6))
@@ -101,23 +109,28 @@ def plot_roc(
     ax.legend(loc="lower right", frameon=False, fontsize=9)
     return _dress(ax, title, "real clips called AI", "AI clips found", square=True)
 
+# %% ../nbs/api/52_plots.ipynb #ad8c0de8
+def _wilson_gaps(bins):
+    "How far Wilson's interval of each bin reaches below and above what was observed"
+    found = [wilson_interval(round(o*n), n) for o, n in zip(bins.observed, bins.n)]
+    below = [o - i.low for o, i in zip(bins.observed, found)]
+    return [below, [i.high - o for o, i in zip(bins.observed, found)]]
+
 # %% ../nbs/api/52_plots.ipynb #0b49be13
 def plot_reliability(
-    y, # labels
-    p, # probabilities
+    y:ArrayLike, # labels
+    p:ArrayLike, # probabilities
     bins:int=10, # of equal width
     title:str="Are the probabilities true?",
-    ax=None, # where to draw
-): # axes
+    ax:Any=None, # where to draw
+) -> Any: # axes
     "Observed against predicted share of AI clips, with intervals and the clips in each bin"
     ax, t = new_axes(ax, (4.6, 4.6)), reliability_table(y, p, bins)
     ax.bar(t.low, .2*t.n/t.n.max(), 1/bins, align="edge", color="#dddddd", edgecolor="white", label="clips in the bin")
     t = t[t.n > 0]
-    ci = [wilson_interval(round(o*n), n) for o, n in zip(t.observed, t.n)]
-    gap = [[o - c.low for o, c in zip(t.observed, ci)], [c.high - o for o, c in zip(t.observed, ci)]]
     ax.plot([0, 1], [0, 1], color=FAINT, linestyle=":", label="true probabilities")
-    ax.errorbar(t.predicted, t.observed, gap, color=_INK, marker="o", capsize=2, linewidth=1.4, elinewidth=.8,
-        label=f"observed, ECE {ece(y, p, bins):.3f}, n={len(y)}")
+    ax.errorbar(t.predicted, t.observed, _wilson_gaps(t), color=_INK, marker="o", capsize=2, linewidth=1.4, elinewidth=.8,
+        label=f"observed, ECE {ece(y, p, bins):.3f}, n={t.n.sum()}")
     ax.legend(loc="upper left", frameon=False, fontsize=9)
     return _dress(ax, title, "predicted probability of AI", "share that is AI", square=True)
 
@@ -126,8 +139,8 @@ def plot_risk_coverage(
     curves:dict, # name → (labels, probabilities)
     threshold:float=0.5, # from here upwards a clip is called AI
     title:str="What abstaining buys",
-    ax=None, # where to draw
-): # axes
+    ax:Any=None, # where to draw
+) -> Any: # axes
     "Share of wrong answers against share of clips answered, the surest first"
     ax, top = new_axes(ax, (5, 3.6)), .05
     for i, (name, (y, p)) in enumerate(curves.items()):
@@ -139,79 +152,59 @@ def plot_risk_coverage(
     ax.legend(loc="upper left", frameon=False, fontsize=9)
     return _dress(ax, title, "clips answered, the surest first", "wrong among them")
 
-# %% ../nbs/api/52_plots.ipynb #72d6689c
-def plot_scores(
-    y, # labels
-    p, # probabilities
-    band:Band|None=None, # shaded where given
-    bins:int=20, # of equal width
-    title:str="Scores of real and AI clips",
-    ax=None, # where to draw
-): # axes
-    "Histograms of the probabilities of real clips (blue, hatched) and AI clips (orange, outlined)"
-    import numpy as np
-    (y, p), ax = as_scores(y, p), new_axes(ax, (5.4, 3.4))
-    edges = np.linspace(0, 1, bins + 1)
-    if (y == 0).any():
-        ax.hist(p[y == 0], edges, color=REAL_COLOR, alpha=.45, hatch="///", edgecolor=REAL_COLOR, linewidth=.5,
-            label=f"real, n={(y == 0).sum()}")
-    if (y == 1).any(): ax.hist(p[y == 1], edges, histtype="step", color=AI_COLOR, linewidth=2.2, label=f"AI, n={(y == 1).sum()}")
-    if band: _shade_band(ax.axvspan, ax.axvline, band)
-    ax.set_xlim(0, 1)
-    ax.legend(loc="upper center", frameon=False, fontsize=9)
-    return _dress(ax, title, "probability of AI", "clips")
-
 # %% ../nbs/api/52_plots.ipynb #2db7e734
 def _shade_band(span, line, band):
     "The band where no verdict is given, along either axis"
     span(max(band.real, 0), min(band.ai, 1), color="#000000", alpha=.07, linewidth=0, label="inconclusive")
     for at in {band.real, band.ai}: line(at, color="#666666", linewidth=1, linestyle="--")
 
+# %% ../nbs/api/52_plots.ipynb #72d6689c
+def plot_scores(
+    y:ArrayLike, # labels
+    p:ArrayLike, # probabilities
+    band:Band|None=None, # shaded where given
+    bins:int=20, # of equal width
+    title:str="Scores of real and AI clips",
+    ax:Any=None, # where to draw
+) -> Any: # axes
+    "Histograms of the probabilities of real clips (blue, hatched) and AI clips (orange, outlined)"
+    labels, scores = as_scores(y, p)
+    real, ai = scores[labels == 0], scores[labels == 1]
+    edges = np.linspace(0, 1, bins + 1)
+    ax = new_axes(ax, (5.4, 3.4))
+    if len(real):
+        ax.hist(real, edges, color=REAL_COLOR, alpha=.45, hatch="///", edgecolor=REAL_COLOR, linewidth=.5, label=f"real, n={len(real)}")
+    if len(ai): ax.hist(ai, edges, histtype="step", color=AI_COLOR, linewidth=2.2, label=f"AI, n={len(ai)}")
+    if band: _shade_band(ax.axvspan, ax.axvline, band)
+    ax.set_xlim(0, 1)
+    ax.legend(loc="upper center", frameon=False, fontsize=9)
+    return _dress(ax, title, "probability of AI", "clips")
+
+# %% ../nbs/api/52_plots.ipynb #ed6c42bc
+def _epochs(ax, values, line, color, label):
+    "A curve over epochs; where they are few, each has a dot"
+    dot = "." if len(values) < 30 else None
+    ax.plot(range(1, len(values) + 1), values, line, marker=dot, color=color, label=label)
+
 # %% ../nbs/api/52_plots.ipynb #151c09c2
 def plot_history(
     history:dict, # Keras' `History.history`: name → one value an epoch, `val_name` beside it
-    metrics=("loss", "accuracy"), # what to draw, each in its own axes; those that are not there are left out
+    metrics:Sequence[str]=("loss", "accuracy"), # what to draw, each in its own axes; those that are not there are left out
     title:str="Training",
-): # array of axes
+) -> np.ndarray: # of axes
     "Curves over epochs, training solid and validation dashed"
     Figure = require("matplotlib.figure").Figure
     shown = [m for m in metrics if m in history]
-    if not shown:
-        raise ConfigError("history", f"has none of {', '.join(metrics)} (it has {', '.join(history) or 'nothing'})", "Name what it has")
+    there = ", ".join(history) or "nothing"
+    if not shown: raise ConfigError("history", f"has none of {', '.join(metrics)} (it has {there})", "Name what it has")
     axes = Figure(figsize=(4.4*len(shown), 3.2), layout="constrained").subplots(1, len(shown), squeeze=False)[0]
     for ax, m in zip(axes, shown):
-        for name, label, line, color in ((m, "training", "-", _INK), (f"val_{m}", "validation", "--", AI_COLOR)):
-            if name in history:
-                ax.plot(range(1, len(history[name]) + 1), history[name], line,
-                    marker="." if len(history[name]) < 30 else None, color=color, label=label)
+        _epochs(ax, history[m], "-", _INK, "training")
+        if f"val_{m}" in history: _epochs(ax, history[f"val_{m}"], "--", AI_COLOR, "validation")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend(frameon=False, fontsize=9)
         _dress(ax, f"{title}: {m}", "epoch", m)
     return axes
-
-# %% ../nbs/api/52_plots.ipynb #5586be06
-def plot_timeline(
-    timeline, # of a verdict: mappings or objects with start_s, end_s, probability
-    band:Band|None=None, # shaded where given
-    title:str="Over the clip",
-    ax=None, # where to draw
-    duration:float=0.0, # of the clip, seconds; 0: as far as its windows reach
-): # axes
-    "The probability of AI of each window that was looked at; between windows that don't follow one another there is a gap"
-    ax = new_axes(ax, (7, 2.6))
-    rows = sorted(_window(w) for w in timeline)
-    if not rows: raise VideoError("timeline", "has no window", "Analyse a clip with at least two frames", code="too_few_frames")
-    if band: _shade_band(ax.axhspan, ax.axhline, band)
-    for start, end, p in rows:
-        color, marker = _side(p, band)
-        ax.plot([start, end], [p, p], color=color, linewidth=3, solid_capstyle="butt")
-        ax.plot([(start + end)/2], [p], marker, color=color, markersize=10, markeredgecolor="white")
-    for (a, b, p), (c, e, q) in zip(rows, rows[1:]):
-        if c - b <= b - a: ax.plot([(a + b)/2, (c + e)/2], [p, q], color=FAINT, linewidth=1, zorder=1)
-    low, high = _span(rows, duration)
-    ax.set(ylim=(-.03, 1.03), xlim=(low, high), yticks=[0, .5, 1], yticklabels=["0 Real", "½", "AI 1"])
-    if high > 60: ax.xaxis.set_major_formatter(lambda t, _: clock(t, high) if t >= 0 else "")
-    return _dress(ax, title, "minutes" if high > 60 else "seconds", "probability of AI")
 
 # %% ../nbs/api/52_plots.ipynb #390b7a72
 def _window(w):
@@ -233,6 +226,35 @@ def _span(rows, duration=0.0):
     room = .02*(end - start) or .5
     return start - room, end + room
 
+# %% ../nbs/api/52_plots.ipynb #eda2847f
+def _draw_windows(ax, rows, band):
+    "A bar for each window with a mark in its middle; those that follow one another are joined"
+    for start, end, p in rows:
+        color, marker = _side(p, band)
+        ax.plot([start, end], [p, p], color=color, linewidth=3, solid_capstyle="butt")
+        ax.plot([(start + end)/2], [p], marker, color=color, markersize=10, markeredgecolor="white")
+    for (a, b, p), (c, e, q) in zip(rows, rows[1:]):
+        if c - b <= b - a: ax.plot([(a + b)/2, (c + e)/2], [p, q], color=FAINT, linewidth=1, zorder=1)
+
+# %% ../nbs/api/52_plots.ipynb #5586be06
+def plot_timeline(
+    timeline:Iterable, # of a verdict: mappings or objects with start_s, end_s, probability
+    band:Band|None=None, # shaded where given
+    title:str="Over the clip",
+    ax:Any=None, # where to draw
+    duration:float=0.0, # of the clip, seconds; 0: as far as its windows reach
+) -> Any: # axes
+    "The probability of AI of each window that was looked at; between windows that don't follow one another there is a gap"
+    ax = new_axes(ax, (7, 2.6))
+    rows = sorted(_window(w) for w in timeline)
+    if not rows: raise VideoError("timeline", "has no window", "Analyse a clip with at least two frames", code="too_few_frames")
+    if band: _shade_band(ax.axhspan, ax.axhline, band)
+    _draw_windows(ax, rows, band)
+    low, high = _span(rows, duration)
+    ax.set(ylim=(-.03, 1.03), xlim=(low, high), yticks=[0, .5, 1], yticklabels=["0 Real", "½", "AI 1"])
+    if high > 60: ax.xaxis.set_major_formatter(lambda t, _: clock(t, high) if t >= 0 else "")
+    return _dress(ax, title, "minutes" if high > 60 else "seconds", "probability of AI")
+
 # %% ../nbs/api/52_plots.ipynb #43624c97
 _FOR = {"AI": (AI_COLOR, "^"), "real": (REAL_COLOR, "o"), "neither": ("#777777", "s")}
 
@@ -244,10 +266,10 @@ def _even(line, limit, most):
 
 # %% ../nbs/api/52_plots.ipynb #adb5c63a
 def plot_families(
-    rows, # of an explanation: {"name", "log_odds", "spoke_for"}
+    rows:Sequence[dict], # of an explanation: {"name", "log_odds", "spoke_for"}
     title:str="What kind of features spoke for it",
-    ax=None, # where to draw
-): # axes
+    ax:Any=None, # where to draw
+) -> Any: # axes
     "Contributions of views or layers as bars to both sides"
     ax = new_axes(ax, (5.4, .6 + .32*len(rows)))
     for i, r in enumerate(rows):
@@ -261,10 +283,10 @@ def plot_families(
 
 # %% ../nbs/api/52_plots.ipynb #8358114d
 def plot_frames(
-    rows, # of an explanation: {"time_s", "log_odds", "spoke_for"}
+    rows:Sequence[dict], # of an explanation: {"time_s", "log_odds", "spoke_for"}
     title:str="Which frames spoke for it",
-    ax=None, # where to draw
-): # axes
+    ax:Any=None, # where to draw
+) -> Any: # axes
     "Contributions of the verdict's frames over the clip's time"
     ax = new_axes(ax, (7, 2.2))
     for r in rows:
@@ -274,34 +296,27 @@ def plot_frames(
     _even(ax.axhline, ax.set_ylim, max([abs(r["log_odds"]) for r in rows] + [.02]))
     return _dress(ax, title, "seconds", "real ←  log-odds  → AI")
 
-# %% ../nbs/api/52_plots.ipynb #caf90df7
-def plot_regions(
-    regions:dict, # of an explanation
-    pictures, # of the same explanation, RGB
-    title:str="Which places spoke for it",
-): # array of axes
-    "The map of places over its frames: orange for AI, blue for real"
-    Figure = require("matplotlib.figure").Figure
-    axes = Figure(figsize=(2.5*len(pictures), 2.9), layout="constrained").subplots(1, len(pictures), squeeze=False)[0]
-    for ax, picture, number in zip(axes, pictures, regions["frames"]): _overlay(ax, regions, picture, f"frame {number}")
-    axes[0].set_title(_map_title(regions, title), loc="left", fontsize=11, color=_INK)
-    return axes
-
 # %% ../nbs/api/52_plots.ipynb #8b99e18b
 def _map_title(regions, title): return title if regions["held"] else "No place mattered more than others"
+
+# %% ../nbs/api/52_plots.ipynb #7462d094
+def _colours(grid, strength):
+    "RGBA of each cell: orange for AI, blue for real"
+    from matplotlib.colors import to_rgb
+    colour = np.where(grid[..., None] > 0, to_rgb(AI_COLOR), to_rgb(REAL_COLOR))
+    return np.concatenate([colour, strength[..., None]], 2)
 
 # %% ../nbs/api/52_plots.ipynb #897b4f4a
 def _overlay(ax, regions, picture, label):
     "A picture in greys under the map's colours; the stronger, the more a place spoke"
-    import numpy as np
-    from matplotlib.colors import to_rgb
-    grid, (h, w) = np.array(regions["log_odds"], float), picture.shape[:2]
+    height, width = picture.shape[:2]
+    whole = (0, width, height, 0)
+    grid = np.array(regions["log_odds"], float)
     strength = np.abs(grid)/max(np.abs(grid).max(), 1e-9)
-    ax.imshow(np.asarray(picture, float).mean(2), extent=(0, w, h, 0), cmap="gray", vmin=0, vmax=255)
+    ax.imshow(np.asarray(picture, float).mean(2), extent=whole, cmap="gray", vmin=0, vmax=255)
     if regions["held"]:
-        ax.imshow(np.concatenate([np.where(grid[..., None] > 0, to_rgb(AI_COLOR), to_rgb(REAL_COLOR)), .65*strength[..., None]], 2),
-            extent=(0, w, h, 0), interpolation="nearest")
-        _signs(ax, grid, strength, w, h)
+        ax.imshow(_colours(grid, .65*strength), extent=whole, interpolation="nearest")
+        _signs(ax, grid, strength, width, height)
     ax.set(xticks=[], yticks=[])
     ax.set_xlabel(label, fontsize=9)
 
@@ -313,16 +328,30 @@ def _signs(ax, grid, strength, w, h):
         ax.text((c + .5)*w/columns, (r + .5)*h/rows, "+" if grid[r, c] > 0 else "−", ha="center", va="center", color="white",
             fontsize=6 + 9*strength[r, c], fontweight="bold")
 
+# %% ../nbs/api/52_plots.ipynb #caf90df7
+def plot_regions(
+    regions:dict, # of an explanation
+    pictures:Sequence[np.ndarray], # of the same explanation, RGB
+    title:str="Which places spoke for it",
+) -> np.ndarray: # of axes
+    "The map of places over its frames: orange for AI, blue for real"
+    Figure = require("matplotlib.figure").Figure
+    axes = Figure(figsize=(2.5*len(pictures), 2.9), layout="constrained").subplots(1, len(pictures), squeeze=False)[0]
+    for ax, picture, number in zip(axes, pictures, regions["frames"]): _overlay(ax, regions, picture, f"frame {number}")
+    axes[0].set_title(_map_title(regions, title), loc="left", fontsize=11, color=_INK)
+    return axes
+
 # %% ../nbs/api/52_plots.ipynb #c5486bb7
 def plot_explanation(
-    e, # `Explanation`
+    e:Any, # `Explanation`
     band:Band|None=None, # of the bundle, shaded in the timeline
-): # figure
+) -> Any: # figure
     "Timeline, frames, views, layers and places of an explanation on one page"
     Figure = require("matplotlib.figure").Figure
-    fig, v = Figure(figsize=(9.5, 8), layout="constrained"), e.verdict
+    fig = Figure(figsize=(9.5, 8), layout="constrained")
     top, middle, bottom = fig.subfigures(3, 1, height_ratios=[2.5, 1.7 + .12*len(e.taps), 2.9]) # pyright: ignore[reportGeneralTypeIssues]
-    plot_timeline(e.timeline, band, f"{v.label}, probability of AI {v.probability:.2f}. A closer look over the clip", top.subplots())
+    answer = f"{e.verdict.label}, probability of AI {e.verdict.probability:.2f}"
+    plot_timeline(e.timeline, band, f"{answer}. A closer look over the clip", top.subplots())
     left, right = middle.subplots(1, 2)
     plot_families(e.views, "Views", left)
     plot_families(e.taps, "Layers, from fine detail to things", right)

@@ -27,8 +27,10 @@ def _clean(
     value, # bytes or text, from a file
 ) -> str:
     "Printable text of bounded length: no control characters, no marks that turn the direction of writing"
-    text = bytes(value[:4*_TEXT]).decode("utf-8", "replace") if isinstance(value, (bytes, bytearray)) else str(value)[:4*_TEXT]
-    return re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in text)).strip()[:_TEXT]
+    start = value[:4*_TEXT] if isinstance(value, (bytes, bytearray)) else str(value)[:4*_TEXT]
+    text = start if isinstance(start, str) else bytes(start).decode("utf-8", "replace")
+    shown = "".join(c if c.isprintable() else " " for c in text)
+    return re.sub(r"\s+", " ", shown).strip()[:_TEXT]
 
 # %% ../nbs/api/41_provenance.ipynb #f8413904
 def _when(
@@ -89,6 +91,7 @@ _NAMES = {"©too": "encoder", "©swr": "software", "©enc": "encoder", "©day": 
     "ISFT": "software", "ICRD": "date", "INAM": "title", "ICMT": "comment", "IART": "artist",
     "writing app": "software", "muxing app": "encoder"}
 
+# %% ../nbs/api/41_provenance.ipynb #abc52791
 def _tag(facts, name, value):
     "Keep a tag; of a location only that there is one"
     name, value = _clean(name), _clean(value)
@@ -137,16 +140,17 @@ _C2PA = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _WRITTEN = re.compile(rb"(?:x26[45] - core \d+|x265 \(build \d+\)|Lav[cf]\d+\.\d+\.\d+)[ -~]{0,80}")
 _SAYS_AI = re.compile(rb"(?i)(?:composite(?:With)?)?trainedAlgorithmic(?:Media|Data)")
-
 _SOURCE = re.compile(rb"(?i)newscodes/digitalsourcetype/([a-z]{3,60})")
 _AIGC = re.compile(rb"(?i)\bAIGC\b[^{]{0,40}(\{.{0,1000}?\})", re.S)
 
+# %% ../nbs/api/41_provenance.ipynb #42b5dcf5
 def _claims(facts, content):
     "Unsigned claims about how a clip was made"
-    facts["source_types"] += [s for m in _SOURCE.findall(content) if (s := _clean(m)) not in facts["source_types"]][:4]
+    sources = [_clean(m) for m in _SOURCE.findall(content)]
+    facts["source_types"] += [s for s in sources if s and s not in facts["source_types"]][:4]
     facts["credentials_link"] |= b"dcterms:provenance" in content
     facts["ai_claims"] += [f"AIGC: {_clean(unescape(_clean(m)))}" for m in _AIGC.findall(content)[:1]]
-    for found in sorted({_clean(m) for m in _SAYS_AI.findall(content)} - set(facts["ai_claims"]))[:4]: facts["ai_claims"].append(found)
+    facts["ai_claims"] += sorted({_clean(m) for m in _SAYS_AI.findall(content)} - set(facts["ai_claims"]))[:4]
 
 # %% ../nbs/api/41_provenance.ipynb #e9586208
 def _stamp(facts, content):
@@ -154,55 +158,65 @@ def _stamp(facts, content):
     if not facts["stamp"] and (found := _WRITTEN.search(content)): facts["stamp"] = _clean(found[0])
 
 # %% ../nbs/api/41_provenance.ipynb #e905b8e1
+def _brands(box):
+    "What an MP4 says that it is compatible with; behind the first stands a version"
+    found = [_clean(box[i:i+4]) for i in (0, *range(8, min(len(box), 72) - 3, 4))]
+    return [b for b in dict.fromkeys(found) if b]
+
 def _blob(facts, path, box):
     "Credentials, XMP, brands, the first bytes of the pictures"
     name = path[-1]
-    if name == b"ftyp":
-        facts["brands"] = list(dict.fromkeys(b for i in (0, *range(8, min(len(box), 72) - 3, 4)) if (b := _clean(box[i:i+4]))))
+    if name == b"ftyp": facts["brands"] = _brands(box)
     elif name == b"uuid" and box[:16] == _C2PA: facts["credentials_box"] = True
     elif name == b"uuid" and box[:16] == _XMP or name == b"XMP_": _claims(facts, box)
     elif name == b"mdat": _stamp(facts, box)
 
+# %% ../nbs/api/41_provenance.ipynb #11407754
 def _isobmff(look, facts):
     "Facts of an MP4 or QuickTime file"
     state, seen = {"scale": 1}, []
     for path, start, end in boxes(look, 0, look.size):
         if len(path) == 1: seen.append(path[0])
         if path == (b"moov", b"trak"): facts["tracks"].append({})
-        if path[-1] in INSIDE: continue
-        box = look.read(start, end - start)
-        if path == (b"moov", b"mvhd"): facts["created"], state["scale"], _ = _clock(box)
-        elif path[:2] == (b"moov", b"trak") and b"udta" not in path: _read_track(facts, state, path, box)
-        elif len(path) > 1: _read_tag(facts, state, path, box)
-        if len(path) == 1 or path[-1] == b"XMP_": _blob(facts, path, box)
+        if path[-1] not in INSIDE: _read_box(facts, state, path, look.read(start, end - start))
     facts["fragmented"] = b"moof" in seen
     facts["tracks"] = facts["tracks"][:_TRACKS]
     facts["boxes"] = [_clean(b) for b in list(dict.fromkeys(seen))[:16]]
 
+def _read_box(facts, state, path, box):
+    "What a box that holds no boxes says"
+    if path == (b"moov", b"mvhd"): facts["created"], state["scale"], _ = _clock(box)
+    elif path[:2] == (b"moov", b"trak") and b"udta" not in path: _read_track(facts, state, path, box)
+    elif len(path) > 1: _read_tag(facts, state, path, box)
+    if len(path) == 1 or path[-1] == b"XMP_": _blob(facts, path, box)
+
 # %% ../nbs/api/41_provenance.ipynb #ffdd62a8
 _SEGMENT, _INFO, _ALL_TAGS, _ONE_TAG, _SIMPLE, _CLUSTER = 0x18538067, 0x1549A966, 0x1254C367, 0x7373, 0x67C8, 0x1F43B675
 _ATTACHMENTS, _ATTACHED, _MEDIA_TYPE = 0x1941A469, 0x61A7, 0x4660
-
-def _matroska(look, facts):
-    "Facts of a Matroska or WebM file"
-    for name, start, end in _matroska_leaves(look, 0, look.size):
-        box = look.read(start, end - start)
-        if name in (0x4D80, 0x5741): _tag(facts, {0x4D80: "muxing app", 0x5741: "writing app"}[name], box)
-        elif name == 0x4461 and len(box) == 8:
-            facts["created"] = _when(int.from_bytes(box, "big", signed=True)//10**9 + 3061152000) # from 2001
-        elif name == 0x45A3: facts["boxes"] = [_clean(box)]
-        elif name == 0x4487: _tag(facts, "".join(facts["boxes"]), box)
-        elif name == _MEDIA_TYPE: facts["credentials_box"] |= box.startswith((b"application/c2pa", b"application/x-c2pa"))
-        elif name == _CLUSTER: _stamp(facts, box)
-    facts["boxes"] = []
+_DATE, _TAG_NAME, _TAG_TEXT = 0x4461, 0x45A3, 0x4487
+_APPS = {0x4D80: "muxing app", 0x5741: "writing app"}
+_HOLD = (_SEGMENT, _INFO, _ALL_TAGS, _ONE_TAG, _SIMPLE, _ATTACHMENTS, _ATTACHED)
 
 def _matroska_leaves(look, at, end, depth=0):
     "Elements with the insides of those that hold the facts"
     for name, start, stop in elements(look, at, end):
         stop = end if stop is None else min(stop, end)
-        if name in (_SEGMENT, _INFO, _ALL_TAGS, _ONE_TAG, _SIMPLE, _ATTACHMENTS, _ATTACHED) and depth < _DEPTH:
-            yield from _matroska_leaves(look, start, stop, depth + 1)
+        if name in _HOLD and depth < _DEPTH: yield from _matroska_leaves(look, start, stop, depth + 1)
         else: yield name, start, stop
+
+# %% ../nbs/api/41_provenance.ipynb #1290fed0
+def _matroska(look, facts):
+    "Facts of a Matroska or WebM file"
+    tag = "" # the name that was read last; its text follows
+    for name, start, end in _matroska_leaves(look, 0, look.size):
+        box = look.read(start, end - start)
+        if name in _APPS: _tag(facts, _APPS[name], box)
+        elif name == _DATE and len(box) == 8: # nanoseconds from 2001
+            facts["created"] = _when(int.from_bytes(box, "big", signed=True)//10**9 + 3061152000)
+        elif name == _TAG_NAME: tag = _clean(box)
+        elif name == _TAG_TEXT: _tag(facts, tag, box)
+        elif name == _MEDIA_TYPE: facts["credentials_box"] |= box.startswith((b"application/c2pa", b"application/x-c2pa"))
+        elif name == _CLUSTER: _stamp(facts, box)
 
 # %% ../nbs/api/41_provenance.ipynb #7391eed7
 def _riff(look, facts, at=12, end=None, depth=0):
@@ -215,6 +229,7 @@ def _riff(look, facts, at=12, end=None, depth=0):
         elif name == b"_PMX": _claims(facts, look.read(start, stop - start))
         elif name.startswith(b"I") and depth: _tag(facts, name.decode("latin1"), look.read(start, stop - start))
 
+# %% ../nbs/api/41_provenance.ipynb #243abfa6
 def _riff_list(look, facts, start, stop, depth):
     "A list of chunks: the pictures are glanced at, the others walked through"
     if look.read(start, 4) == b"movi": _stamp(facts, look.read(start, stop - start))
@@ -235,6 +250,13 @@ def _size_of(path):
     return info.st_size
 
 # %% ../nbs/api/41_provenance.ipynb #4e236789
+def _blank(kind):
+    "The facts of a container of which nothing was read yet"
+    return {"kind": kind, "read": kind in _READERS, "brands": [], "created": None, "tags": {}, "stamp": None, "location": False,
+        "tracks": [], "fragmented": False, "boxes": [], "credentials_box": False, "credentials_link": False,
+        "ai_claims": [], "source_types": [], "complete": True}
+
+# %% ../nbs/api/41_provenance.ipynb #c86477ea
 def container_facts(
     path:str|os.PathLike, # a video file
 ) -> dict: # JSON-serialisable, a few kilobytes at most
@@ -244,10 +266,7 @@ def container_facts(
         with open(path, "rb", buffering=0) as f:
             kind = sniff(f.read(HEAD))
             if kind not in KINDS: raise VideoError(path, "is not a video, whatever its name says", "Give a video file", "not_a_video")
-            facts = {"kind": kind, "read": kind in _READERS, "brands": [], "created": None, "tags": {}, "stamp": None,
-                "location": False, "tracks": [], "fragmented": False,
-                "boxes": [], "credentials_box": False, "credentials_link": False, "ai_claims": [], "source_types": [], "complete": True}
-            look = Look(f, size)
+            facts, look = _blank(kind), Look(f, size)
             if kind in _READERS: _READERS[kind](look, facts)
     except OSError as e:
         raise VideoError(path, f"can't be read ({e.strerror})", "Check its permissions", "unreadable") from e
@@ -303,38 +322,56 @@ def _refused(text, found):
     return Credentials("invalid", text) if found else Credentials("not checked", f"the file can't be parsed ({text})")
 
 # %% ../nbs/api/41_provenance.ipynb #79a65068
+def _signed_by(sign):
+    "Name and organisation on the certificate"
+    return ", ".join(dict.fromkeys(_clean(sign[k]) for k in ("common_name", "issuer") if sign.get(k))) or None
+
+def _faults(report):
+    "What is wrong with a claim that is not valid; that its signer is unknown is told elsewhere"
+    codes = [s.get("code", "") for s in report.get("validation_status") or ()]
+    return "; ".join([_clean(c) for c in codes if c != "signingCredential.untrusted"][:4]) or "not valid"
+
+# %% ../nbs/api/41_provenance.ipynb #05706e65
 def _told(state, report, signers) -> Credentials:
     "The library's report in few words"
     manifests = report.get("manifests") or {}
     active = manifests.get(report.get("active_manifest")) or {}
     sign = active.get("signature_info") or {}
     told = [a for m in list(manifests.values())[:64] for a in _actions(m)]
-    sources = tuple(dict.fromkeys(_clean(str(a["digitalSourceType"]).rsplit("/", 1)[-1]) for a in told if a.get("digitalSourceType")))[:16]
-    faults = [_clean(s.get("code", "")) for s in report.get("validation_status") or () if s.get("code") != "signingCredential.untrusted"]
+    named = [a["digitalSourceType"] for a in told if a.get("digitalSourceType")]
+    sources = tuple(dict.fromkeys(_clean(str(s).rsplit("/", 1)[-1]) for s in named))[:16]
     unknown = "valid, signer not trusted" if signers else "valid, signer not checked"
     known = {"Trusted": "trusted", "Valid": unknown}.get(state, "invalid")
-    who = ", ".join(dict.fromkeys(_clean(sign[k]) for k in ("common_name", "issuer") if sign.get(k)))
-    return Credentials(known, "; ".join(faults[:4]) or "not valid" if known == "invalid" else None, _generator(active), who or None,
-        _clean(sign["time"]) if sign.get("time") else None,
-        tuple(dict.fromkeys(_clean(a.get("action", "")) for a in told))[:16], sources,
-        bool(set(sources) & set(AI_SOURCES)), signers and str(signers))
+    return Credentials(
+        state=known,
+        why=_faults(report) if known == "invalid" else None,
+        generator=_generator(active),
+        signer=_signed_by(sign),
+        signed=_clean(sign["time"]) if sign.get("time") else None,
+        actions=tuple(dict.fromkeys(_clean(a.get("action", "")) for a in told))[:16],
+        sources=sources,
+        says_ai=bool(set(sources) & set(AI_SOURCES)),
+        trust=signers and str(signers))
 
 # %% ../nbs/api/41_provenance.ipynb #6b1c6781
 def _actions(manifest):
     "The actions that a manifest's assertions list"
-    found = [a.get("data") or {} for a in manifest.get("assertions") or () if str(a.get("label", "")).startswith("c2pa.actions")]
+    assertions = manifest.get("assertions") or ()
+    found = [a.get("data") or {} for a in assertions if str(a.get("label", "")).startswith("c2pa.actions")]
     return [a for data in found for a in (data.get("actions") or [])[:64] if isinstance(a, dict)]
 
 def _generator(manifest):
     "Name and version of the program that made the claim"
     info = (manifest.get("claim_generator_info") or [{}])[0]
-    return _clean(" ".join(str(info[k]) for k in ("name", "version") if info.get(k)) or manifest.get("claim_generator") or "") or None
+    own = " ".join(str(info[k]) for k in ("name", "version") if info.get(k))
+    return _clean(own or manifest.get("claim_generator") or "") or None
 
 # %% ../nbs/api/41_provenance.ipynb #85dcf8c5
 def _unread(kind, found):
     "Why a container's credentials can't be read"
-    if found: return f"the {kind} file brings content credentials, and the library that checks them reads them only in {', '.join(_MIME)}"
-    return f"there is no agreed place for content credentials in {kind} files; they are read in {', '.join(_MIME)}"
+    read = ", ".join(_MIME)
+    if found: return f"the {kind} file brings content credentials, and the library that checks them reads them only in {read}"
+    return f"there is no agreed place for content credentials in {kind} files; they are read in {read}"
 
 # %% ../nbs/api/41_provenance.ipynb #f169aad2
 _MIME = {"mp4": "video/mp4", "mov": "video/quicktime", "avi": "video/avi"}
@@ -367,7 +404,10 @@ class Provenance:
     file: str
     container: dict # of `container_facts`
     credentials: Credentials
-    def to_dict(self) -> dict: return {"file": self.file, "container": self.container, "credentials": self.credentials.to_dict()}
+
+    def to_dict(self) -> dict:
+        "As JSON has it"
+        return {"file": self.file, "container": self.container, "credentials": self.credentials.to_dict()}
 
 # %% ../nbs/api/41_provenance.ipynb #a5b17881
 def provenance(
@@ -384,23 +424,35 @@ _SAID = {"trusted": "signed by someone on the list of signers: made with a gener
     "valid, signer not trusted": "signed, but by someone who is not on the list of signers: made with a generative model",
     "valid, signer not checked": "signature valid; whether to trust the signer is not checked here: made with a generative model"}
 
+def _credential_lines(c):
+    "What the credentials say"
+    yield f"content credentials: {c.state}" + (f" ({c.why})" if c.why else "")
+    if c.trust: yield f"signers: checked against {c.trust}"
+    if c.says_ai: yield _SAID[c.state]
+    told = {"claim made by": c.generator, "signed by": c.signer, "signed at": c.signed, "actions": ", ".join(c.actions),
+        "sources": ", ".join(c.sources)}
+    yield from (f"{name}: {value}" for name, value in told.items() if value)
+
+# %% ../nbs/api/41_provenance.ipynb #ccf18253
+def _track_line(track):
+    "A track, and whether it was cut"
+    known = ", ".join(str(track[k]) for k in ("kind", "codec", "handler", "compressor") if track.get(k))
+    shown = [e for e in track.get("edits") or () if e["from"] is not None]
+    return f"track: {known}" + (f"; its edit list shows {len(shown)} parts" if len(shown) > 1 else "")
+
+def _container_lines(f):
+    "What the container says"
+    claims = [*f["ai_claims"], *(s for s in f["source_types"] if s not in f["ai_claims"])]
+    yield from (f"unsigned note in the file: {a}" for a in claims)
+    kind = " ".join([f["kind"], *f["brands"]])
+    made = [("container", kind), ("created", f["created"]), *f["tags"].items(), ("encoder's stamp", f["stamp"])]
+    yield from (f"{name}: {value}" for name, value in made if value)
+    yield from map(_track_line, f["tracks"])
+    if f["location"]: yield "a place is told in the file"
+
+# %% ../nbs/api/41_provenance.ipynb #5d177c76
 def describe_provenance(
     p:Provenance,
 ) -> list[str]: # lines of text
     "Provenance in plain words, the most telling first"
-    c, f = p.credentials, p.container
-    lines = [f"content credentials: {c.state}" + (f" ({c.why})" if c.why else "")]
-    if c.trust: lines.append(f"signers: checked against {c.trust}")
-    if c.says_ai: lines.append(_SAID[c.state])
-    lines += [f"{k}: {v}" for k, v in (("claim made by", c.generator), ("signed by", c.signer), ("signed at", c.signed),
-        ("actions", ", ".join(c.actions)), ("sources", ", ".join(c.sources))) if v]
-    lines += [f"unsigned note in the file: {a}" for a in (*f["ai_claims"], *(s for s in f["source_types"] if s not in f["ai_claims"]))]
-    lines += [f"{k}: {v}" for k, v in (("container", " ".join([f["kind"], *f["brands"]])), ("created", f["created"]),
-        *f["tags"].items(), ("encoder's stamp", f["stamp"])) if v]
-    lines += [f"track: {', '.join(str(t[k]) for k in ('kind', 'codec', 'handler', 'compressor') if t.get(k))}" + _cut_note(t)
-        for t in f["tracks"]]
-    return lines + ["a place is told in the file"]*f["location"]
-
-def _cut_note(track):
-    shown = [e for e in track.get("edits") or () if e["from"] is not None]
-    return f"; its edit list shows {len(shown)} parts" if len(shown) > 1 else ""
+    return [*_credential_lines(p.credentials), *_container_lines(p.container)]

@@ -15,8 +15,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from .calibration import AI, INCONCLUSIVE, REAL, Band
 from .core import ConfigError
 from .evaluate import Evaluation
@@ -44,7 +43,7 @@ MEANING = {
 
 # %% ../nbs/api/54_report.ipynb #cf434089
 def inline_png(
-    ax, # axes or a figure
+    ax:Any, # axes or a figure
     alt:str, # what it shows, for those who can't see it
     dpi:int=80, # dots an inch
 ) -> str: # an <img> element
@@ -80,7 +79,7 @@ def _rows(df): return "\n".join("<tr>" + "".join(f"<td>{_cell(v)}</td>" for v in
 
 # %% ../nbs/api/54_report.ipynb #663f34e9
 def html_table(
-    df, # its index doesn't show
+    df:"pandas.DataFrame", # its index doesn't show
 ) -> str: # a <table> element
     "A table with everything in it escaped"
     head = "".join(f"<th>{html.escape(str(c).replace('_', ' '))}</th>" for c in df.columns)
@@ -88,11 +87,11 @@ def html_table(
 
 # %% ../nbs/api/54_report.ipynb #0ede88b4
 def worst_errors(
-    table, # from `score_clips`
+    table:"pandas.DataFrame", # from `score_clips`
     n:int=20, # rows at most
 ) -> "pandas.DataFrame": # the surest mistake first
     "Clips on the wrong side of one half, the surest first"
-    t = table[table["probability"].notna()]
+    t: Any = table[table["probability"].notna()]
     off = (t["probability"] - t["label"]).abs()
     columns = [c for c in ("file_path", "label", "generator", "kind", "group", "probability", "verdict") if c in t]
     return t.loc[off[off > .5].sort_values(ascending=False, kind="stable").index[:n], columns]
@@ -126,8 +125,8 @@ def _figures_table(e):
 # %% ../nbs/api/54_report.ipynb #1e91c7b4
 def _verdicts(t):
     "Clips by what they are and what they were called"
-    t = t[t["probability"].notna()]
     import pandas as pd
+    t = t[t["probability"].notna()]
     c = pd.crosstab(t["label"].map({0: "real", 1: "AI-generated"}).rename("is"), t["verdict"])
     return c.reindex(columns=[REAL, INCONCLUSIVE, AI], fill_value=0).reset_index()
 
@@ -183,6 +182,25 @@ def check_report_folder(
         raise ConfigError(out, f"can't be made, because {above} can't be written", "Name a folder that can be written")
     return out
 
+# %% ../nbs/api/54_report.ipynb #7a5e792a
+def _write_files(e, folder, title, command):
+    "All files of a report"
+    t = e.table[e.table["probability"].notna()]
+    tables = {"clips": e.table, "figures": e.figures.reset_index(),
+        "risk_coverage": risk_coverage(t["label"], t["probability"], e.about["threshold"]), **{f"by_{k}": v for k, v in e.parts.items()}}
+    for name, df in tables.items(): df.to_csv(folder/f"{name}.csv", index=False, lineterminator="\n", encoding="utf-8")
+    (folder/"evaluation.json").write_text(json.dumps(e.to_dict(), indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    (folder/"report.html").write_text(report_html(e, title, command), encoding="utf-8")
+
+# %% ../nbs/api/54_report.ipynb #f80d3036
+def _put(tmp, out):
+    "Move the finished folder to its place; what stood there goes last"
+    os.chmod(tmp, 0o755)
+    old = out.with_name(f".{out.name}-old-{os.getpid()}")
+    if out.exists(): os.replace(out, old)
+    os.replace(tmp, out)
+    shutil.rmtree(old, ignore_errors=True)
+
 # %% ../nbs/api/54_report.ipynb #9f8a3112
 def write_report(
     e:Evaluation,
@@ -203,22 +221,3 @@ def write_report(
     finally:
         shutil.rmtree(tmp, ignore_errors=True)
     return out/"report.html"
-
-# %% ../nbs/api/54_report.ipynb #7a5e792a
-def _write_files(e, folder, title, command):
-    "All files of a report"
-    t = e.table[e.table["probability"].notna()]
-    tables = {"clips": e.table, "figures": e.figures.reset_index(),
-        "risk_coverage": risk_coverage(t["label"], t["probability"], e.about["threshold"]), **{f"by_{k}": v for k, v in e.parts.items()}}
-    for name, df in tables.items(): df.to_csv(folder/f"{name}.csv", index=False, lineterminator="\n", encoding="utf-8")
-    (folder/"evaluation.json").write_text(json.dumps(e.to_dict(), indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
-    (folder/"report.html").write_text(report_html(e, title, command), encoding="utf-8")
-
-# %% ../nbs/api/54_report.ipynb #f80d3036
-def _put(tmp, out):
-    "Move the finished folder to its place; what stood there goes last"
-    os.chmod(tmp, 0o755)
-    old = out.with_name(f".{out.name}-old-{os.getpid()}")
-    if out.exists(): os.replace(out, old)
-    os.replace(tmp, out)
-    shutil.rmtree(old, ignore_errors=True)

@@ -7,14 +7,12 @@ __all__ = ['CLEAN', 'DEGRADATIONS', 'Degradation', 'JpegChain', 'CentreCrop', 'G
            'robustness_rows', 'robustness_table']
 
 # %% ../nbs/api/51_robustness.ipynb #2b068655
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
-
 from .augment import Augment, encoded, gif, h264
 from .calibration import AI, INCONCLUSIVE
 from .core import ConfigError, SplitError
@@ -38,8 +36,10 @@ class Degradation:
 class JpegChain:
     "One JPEG compression after the other"
     qualities: tuple = (85, 65, 45)
-    def __call__(self, image): # RGB uint8 → same shape
-        for q in self.qualities: image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, q])[1], cv2.IMREAD_COLOR) # pyright: ignore[reportCallIssue, reportArgumentType]
+    def __call__(self, image:np.ndarray) -> np.ndarray: # both RGB uint8, of the same shape
+        for q in self.qualities:
+            jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, q])[1]
+            image = cv2.imdecode(jpeg, cv2.IMREAD_COLOR) # pyright: ignore[reportAssignmentType]
         return image
 
 # %% ../nbs/api/51_robustness.ipynb #458785a7
@@ -47,7 +47,7 @@ class JpegChain:
 class CentreCrop:
     "The middle of the frame"
     share: float = 0.75 # of each side
-    def __call__(self, image): # RGB uint8 → smaller
+    def __call__(self, image:np.ndarray) -> np.ndarray: # both RGB uint8, the second smaller
         h, w = image.shape[:2]
         y, x = round(h*(1 - self.share)/2), round(w*(1 - self.share)/2)
         return np.ascontiguousarray(image[y:h-y, x:w-x])
@@ -56,7 +56,8 @@ class CentreCrop:
 @dataclass(frozen=True)
 class Grey:
     "No colour, three equal channels"
-    def __call__(self, image): return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    def __call__(self, image:np.ndarray) -> np.ndarray: # both RGB uint8, of the same shape
+        return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 # %% ../nbs/api/51_robustness.ipynb #437947bf
 CLEAN = Degradation("clean", "as it is")
@@ -67,6 +68,7 @@ def _h264(crf, *filters): return ((".mp4", h264(crf, *filters)),)
 _HALF = "scale=trunc(iw/4)*2:trunc(ih/4)*2:flags=area"
 _DROPPED = ("-vf", "select=not(eq(mod(n\\,3)\\,2))", "-fps_mode", "vfr")
 
+# %% ../nbs/api/51_robustness.ipynb #b766d0dc
 DEGRADATIONS = (
     Degradation("h264_crf23", "H.264 again, CRF 23", _h264(23)),
     Degradation("h264_crf32", "H.264 again, CRF 32", _h264(32)),
@@ -93,7 +95,7 @@ def degrade_file(
 
 # %% ../nbs/api/51_robustness.ipynb #54ce8046
 def sample_sources(
-    df, # columns label, file_path and, where there are sources, group
+    df:"pandas.DataFrame", # columns label, file_path and, where there are sources, group
     n_per_class:int, # clips of each class; all, where there are fewer
     seed:int=0, # same seed, same clips
 ) -> "pandas.DataFrame": # in the order of `df`
@@ -106,26 +108,31 @@ def sample_sources(
     return df.loc[sorted(order.index)]
 
 # %% ../nbs/api/51_robustness.ipynb #a853c795
+def _coded(path, degradation, folder):
+    "(the degraded file, None), or (None, why there is none)"
+    try:
+        return str(degrade_file(path, degradation, folder)), None
+    except ConfigError as e:
+        if "is not installed" in str(e): raise
+        return None, str(e).replace(str(Path(path).parent) + "/", "")
+    except OSError as e:
+        return None, e.strerror
+
+# %% ../nbs/api/51_robustness.ipynb #1007204e
 def _degraded(df, degradation, folder):
     "(table with the paths of the degraded files, table of the clips that could not be encoded with error and message)"
-    paths, lost = {}, {}
-    for i, path in df["path"].items():
-        try:
-            paths[i] = str(degrade_file(path, degradation, folder))
-        except ConfigError as e:
-            if "is not installed" in str(e): raise
-            lost[i] = str(e).replace(str(Path(path).parent) + "/", "")
-        except OSError as e:
-            lost[i] = e.strerror
-    ok, bad = df.loc[list(paths)], df.loc[list(lost)].drop(columns="path")
-    return ok.assign(path=list(paths.values())), bad.assign(error="encode", message=list(lost.values()))
+    tried = [_coded(path, degradation, folder) for path in df["path"]]
+    made = np.array([path is not None for path, _ in tried], bool)
+    problems = [problem for path, problem in tried if path is None]
+    return (df[made].assign(path=[path for path, _ in tried if path is not None]),
+        df[~made].drop(columns="path").assign(error="encode", message=problems))
 
 # %% ../nbs/api/51_robustness.ipynb #aec79d7e
 def robustness_rows(
-    df, # labels as from `read_labels`
+    df:"pandas.DataFrame", # labels as from `read_labels`
     detectors:dict, # name → `Detector`
-    degradations=DEGRADATIONS, # rows of the table; clean is always among them
-    folder=None, # of encoded files; None: in the cache folder
+    degradations:Sequence[Degradation]=DEGRADATIONS, # rows of the table; clean is always among them
+    folder:str|Path|None=None, # of encoded files; None: in the cache folder
     tell:Callable|None=None, # called with a line of text after each degradation
 ) -> "pandas.DataFrame": # as from `score_clips`, with bundle and degradation
     "Score every clip, clean and degraded in every way, with every detector"
@@ -139,35 +146,37 @@ def robustness_rows(
     return pd.concat(found, ignore_index=True)
 
 # %% ../nbs/api/51_robustness.ipynb #5e5574ff
+def _beside(t, clean, draws, seed):
+    "AUC, and how it differs from that of the same clips as they were, with intervals over sources"
+    y, p, groups = t["label"], t["probability"], clip_sources(t.reset_index())
+    a = bootstrap_interval(auc, y, p, groups, draws, seed)
+    d = paired_interval(auc, y, p, clean["probability"], groups, draws, seed)
+    return {"auc": a.value, "auc_low": a.low, "auc_high": a.high, "delta": d.value, "delta_low": d.low, "delta_high": d.high}
+
+# %% ../nbs/api/51_robustness.ipynb #08b431f4
 def _line(g, clean, draws, seed):
     "Figures of one cell of the grid, on the clips that could be read in both"
     both = g.index[g["probability"].notna() & clean.loc[g.index, "probability"].notna()]
     if not len(both):
         raise ConfigError("robustness", f"no clip of degradation {g['degradation'].iloc[0]} could be read",
             "Look at the column message of the rows")
-    t, c = g.loc[both], clean.loc[both]
-    y = t["label"]
-    p = t["probability"]
-    q = c["probability"]
-    groups = clip_sources(t.reset_index())
-    a = bootstrap_interval(auc, y, p, groups, draws, seed)
-    d = paired_interval(auc, y, p, q, groups, draws, seed)
-    real = t[y == 0]
-    return {"n": len(t), "errors": int(g["error"].notna().sum()), "auc": a.value, "auc_low": a.low, "auc_high": a.high,
-        "delta": d.value, "delta_low": d.low, "delta_high": d.high,
-        "ece": ece(y, p), "coverage": float((t["verdict"] != INCONCLUSIVE).mean()),
+    t = g.loc[both]
+    real = t[t["label"] == 0]
+    return {"n": len(t), "errors": int(g["error"].notna().sum()), **_beside(t, clean.loc[both], draws, seed),
+        "ece": ece(t["label"], t["probability"]), "coverage": float((t["verdict"] != INCONCLUSIVE).mean()),
         "called_ai": float((real["verdict"] == AI).mean()), "n_real": len(real)}
 
 # %% ../nbs/api/51_robustness.ipynb #6009c636
 def robustness_table(
-    rows, # from `robustness_rows`
+    rows:"pandas.DataFrame", # from `robustness_rows`
     draws:int=500, # of the bootstrap over sources
     seed:int=0, # same seed, same intervals
 ) -> "pandas.DataFrame": # index: bundle, degradation
     "One line a bundle and degradation"
     import pandas as pd
     found = {}
-    for (bundle, name), g in rows.groupby(["bundle", "degradation"], sort=False):
+    cells: Any = rows.groupby(["bundle", "degradation"], sort=False)
+    for (bundle, name), g in cells:
         clean = rows[(rows["bundle"] == bundle) & (rows["degradation"] == CLEAN.name)].set_index("file_path")
         found[bundle, name] = _line(g.set_index("file_path"), clean, draws, seed)
     return pd.DataFrame(found).T.rename_axis(["bundle", "degradation"]).astype({"n": int, "errors": int, "n_real": int})

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,8 @@ class SandboxLimits:
 
 # %% ../nbs/api/46_sandbox.ipynb #a82dd8cc
 CONTAINERS = tuple(KINDS) # FFmpeg may use the demuxer of the kind that was found, and no other
-CODECS = ("h264", "hevc", "av1", "vp8", "vp9", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "prores", "dnxhd", "theora", "wmv1", "wmv2", "wmv3", "vc1",
-    "msmpeg4v2", "msmpeg4v3", "flv1", "h263", "gif", "apng", "jpeg2000", "dvvideo", "rawvideo")
+CODECS = ("h264", "hevc", "av1", "vp8", "vp9", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "prores", "dnxhd", "theora",
+    "wmv1", "wmv2", "wmv3", "vc1", "msmpeg4v2", "msmpeg4v3", "flv1", "h263", "gif", "apng", "jpeg2000", "dvvideo", "rawvideo")
 
 # %% ../nbs/api/46_sandbox.ipynb #a530924e
 def clip_limits(
@@ -62,7 +62,7 @@ def clip_limits(
 
 # %% ../nbs/api/46_sandbox.ipynb #95a193a3
 def thumbnail(
-    image, # uint8, blue first
+    image:Any, # uint8 (height, width, 3), blue first
     width:int=480, height:int=320, # box to fit in
 ) -> bytes: # JPEG
     "A small JPEG of a frame"
@@ -75,48 +75,58 @@ def thumbnail(
 class Watch:
     "Sees every frame on its way to the CNN: tells how far the work is, keeps the middle frame of each window"
     def __init__(self,
-        say, # called with stage and share
+        say:Callable, # called with stage and share
     ):
         self.say, self.kept, self.done = say, {}, False
         self.info: Any = None # `VideoInfo`, once it is known
+
     def __call__(self, info, windows, frames):
         if not self.done: self.say(stage="decoding", share=0, pixels=info.width*info.height*info.n_frames)
-        self.info, middles = info, {w.indices[len(w.indices)//2] for w in windows}
-        wanted, n = {i for w in windows for i in w.indices}, 0
+        self.info = info
+        middles = {w.indices[len(w.indices)//2] for w in windows}
+        wanted = {i for w in windows for i in w.indices}
+        n = 0
         for f in frames:
             if not self.done: self.say(stage="decoding", share=n/len(wanted)) # later looks at a long clip are features already
             n += f.index in wanted # other frames are there to be compared with
             if f.index in middles: self.kept[f.index] = f.time_s, thumbnail(f.image)
             yield f
         self.done = True
-    def progress(self, share):
+
+    def progress(self,
+        share:float, # of the work that is done
+    ) -> None:
+        "Tell how far the CNN is"
         if self.done or self.info is None: self.say(stage="features", share=share)
+
     def frames(self,
-        timeline, # of the verdict
-    ) -> list: # for each of its windows the nearest frame: {"time_s", "jpeg" (base64)}
+        timeline:Sequence[dict], # of the verdict
+    ) -> list[dict]: # for each of its windows the nearest frame: {"time_s", "jpeg" (base64)}
         "The frame in the middle of each window that was judged"
         kept = list(self.kept.values())
-        nearest = [min(kept, key=lambda k: abs(k[0] - (w["start_s"] + w["end_s"])/2)) for w in timeline] if kept else []
+        if not kept: return []
+        nearest = [min(kept, key=lambda k: abs(k[0] - (w["start_s"] + w["end_s"])/2)) for w in timeline]
         return [{"time_s": round(t, 3), "jpeg": base64.b64encode(jpeg).decode()} for t, jpeg in nearest]
 
 # %% ../nbs/api/46_sandbox.ipynb #6a1f101d
 def describe(
-    detector, # a `Detector`, or whatever else has `predict`
+    detector:Detects, # a `Detector`, or whatever else has `predict`
 ) -> dict:
     "What a person should know about a detector; `id` changes with anything that may change an answer"
     import aivd_nb
     b = getattr(detector, "bundle", None)
     if b is None: return {"name": type(detector).__name__, "id": f"{type(detector).__name__}-{aivd_nb.__version__}"}
-    counted = {k: getattr(b.band, k) for k in ("ai", "real", "n_real", "false_alarms", "n_ai", "missed")}
-    rate = {"false_alarm_rate": round(b.band.false_alarms/b.band.n_real, 4) if b.band.n_real else None}
-    data = {k: b.data[k] for k in ("real", "ai", "sources") if k in b.data}
+    band = {k: getattr(b.band, k) for k in ("ai", "real", "n_real", "false_alarms", "n_ai", "missed")}
+    rate = round(b.band.false_alarms/b.band.n_real, 4) if b.band.n_real else None
     wrong = how_often_wrong("AI-Generated", b.band, b.metrics.get("on") != "held-out clips")
-    return {"name": b.name, "id": f"{b.id}-{aivd_nb.__version__}", "backbone": b.spec.backbone, "band": counted, **rate, "how_often_wrong": wrong, "trained_on": data}
+    data = {k: b.data[k] for k in ("real", "ai", "sources") if k in b.data}
+    return {"name": b.name, "id": f"{b.id}-{aivd_nb.__version__}", "backbone": b.spec.backbone, "band": band,
+        "false_alarm_rate": rate, "how_often_wrong": wrong, "trained_on": data}
 
 # %% ../nbs/api/46_sandbox.ipynb #48b47824
 def load_detector(
-    bundle=None, # folder or name; None: the best at hand
-    weights=None, # CNN weights; None: the usual places
+    bundle:str|os.PathLike|None=None, # folder or name; None: the best at hand
+    weights:str|os.PathLike|None=None, # CNN weights; None: the usual places
     warm:bool=True, # let it see one drawn clip
 ) -> Detector:
     "A detector with one thread, warmed up"
@@ -139,21 +149,32 @@ def analyse(
     "What the fork does with one file"
     say(stage="probing")
     watch, asked = Watch(say), clip_limits(limits)
-    info = None if isinstance(detector, Detector) else probe(path, limits=asked)
-    if isinstance(detector, Detector): verdict = replace(detector, limits=asked).predict(path, watch.progress, watch=watch, threads=1)
-    else: verdict = detector.predict(path, progress=watch.progress)
+    if isinstance(detector, Detector):
+        info = None # the watch gets it
+        verdict = replace(detector, limits=asked).predict(path, watch.progress, watch=watch, threads=1)
+    else:
+        info = probe(path, limits=asked)
+        verdict = detector.predict(path, progress=watch.progress)
     say(stage="verdict")
+    answer = verdict.to_dict()
     facts = {k: v for k, v in asdict(info or watch.info).items() if k != "path"}
-    return {"verdict": verdict.to_dict(), "facts": facts, "provenance": getattr(verdict, "origin", None) or origin(path), "frames": watch.frames(verdict.to_dict()["timeline"])}
+    told = getattr(verdict, "origin", None) or origin(path)
+    return {"verdict": answer, "facts": facts, "provenance": told, "frames": watch.frames(answer["timeline"])}
+
+# %% ../nbs/api/46_sandbox.ipynb #a22bcacf
+def _out_of_memory(error):
+    "Whether an error is one of too little memory, in the words of Python, ONNX Runtime or OpenCV"
+    return isinstance(error, MemoryError) or "alloc" in str(error) or isinstance(error, cv2.error) and "memory" in str(error)
 
 # %% ../nbs/api/46_sandbox.ipynb #2edc9d38
 def _answer(detector, path, limits, say):
     "Look at one clip and say what came of it"
-    try: say(result=analyse(detector, path, limits, say))
-    except AivdError as e: say(failed=Failure.of("the clip", e).to_dict())
+    try:
+        say(result=analyse(detector, path, limits, say))
+    except AivdError as e:
+        say(failed=Failure.of("the clip", e).to_dict())
     except Exception as e: # in no words of its own, which might tell of this machine
-        memory = isinstance(e, MemoryError) or "alloc" in str(e) or isinstance(e, cv2.error) and "memory" in str(e)
-        say(failed=Failure.named("the clip", "memory" if memory else "crash").to_dict())
+        say(failed=Failure.named("the clip", "memory" if _out_of_memory(e) else "crash").to_dict())
 
 # %% ../nbs/api/46_sandbox.ipynb #9373b1af
 def _speaker(fd, every=0.1):
@@ -175,7 +196,8 @@ def _look(detector, path, limits, out):
     try:
         confine(path, limits.memory_mb, limits.cpu_s, limits.open_files)
         _answer(detector, path, limits, _speaker(out))
-    finally: os._exit(0)
+    finally:
+        os._exit(0)
 
 # %% ../nbs/api/46_sandbox.ipynb #1397a9b0
 def _fork(detector, path, limits, out):
@@ -200,7 +222,8 @@ def _sweep():
     "Where seccomp could not keep a fork from starting processes, end what it left behind: as subreaper, its keeper has inherited them"
     try:
         while os.waitpid(-1, os.WNOHANG)[0] == 0: kill_family(os.getpid(), 0.1)
-    except ChildProcessError: return # there are none, as it should be
+    except ChildProcessError:
+        return # there are none, as it should be
 
 # %% ../nbs/api/46_sandbox.ipynb #d511dd6a
 def _write(fd, data):
@@ -210,8 +233,10 @@ def _write(fd, data):
 # %% ../nbs/api/46_sandbox.ipynb #62f68fac
 def _load(start, say):
     "The detector that the first line asks for, or None and a word on why"
-    try: detector = pickle.loads(base64.b64decode(start["loader"]))()
-    except Exception as e: return say(failed=not_loaded(e).to_dict())
+    try:
+        detector = pickle.loads(base64.b64decode(start["loader"]))()
+    except Exception as e:
+        return say(failed=not_loaded(e).to_dict())
     return detector
 
 # %% ../nbs/api/46_sandbox.ipynb #a08746c4
@@ -222,12 +247,18 @@ def _slim():
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None): trim(0) # glibc
 
 # %% ../nbs/api/46_sandbox.ipynb #2a21f1e5
+def _own_output():
+    "The pipe to the parent, kept aside; whatever prints, prints to nowhere"
+    out, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    return out
+
+# %% ../nbs/api/46_sandbox.ipynb #48e33700
 def keeper_main() -> None:
     "A keeper's life: load, then one fork after the other until its parent is gone"
     process_switches((PDEATHSIG, signal.SIGKILL), (SUBREAPER, 1))
-    out, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    os.dup2(null, 2) # whatever prints, prints to nowhere
+    out = _own_output()
     say, start = _speaker(out), json.loads(sys.stdin.buffer.readline())
     limits = SandboxLimits(**start["limits"])
     cv2.setNumThreads(1)
@@ -235,20 +266,23 @@ def keeper_main() -> None:
     if "tensorflow" in sys.modules: return say(again=True)
     _slim()
     held = held_here()
-    if not held.seccomp: signal.signal(signal.SIGCHLD, lambda *_: kill_family(os.getpid(), 0.1)) # what a fork left behind would hold its pipe open
+    if not held.seccomp: # what a fork left behind would hold its pipe open
+        signal.signal(signal.SIGCHLD, lambda *_: kill_family(os.getpid(), 0.1))
     say(ready=describe(detector), held=held.to_dict())
     for line in sys.stdin.buffer: _fork(detector, json.loads(line)["path"], limits, out)
 
 # %% ../nbs/api/46_sandbox.ipynb #014823b1
-_KEEP = ("PATH", "HOME", "LANG", "LC_ALL", "AIVD_WEIGHTS", "AIVD_BUNDLE", "AIVD_CACHE", "AIVD_C2PA_TRUST", "KERAS_HOME", "XDG_CACHE_HOME", "LD_LIBRARY_PATH")
+_KEEP = ("PATH", "HOME", "LANG", "LC_ALL", "AIVD_WEIGHTS", "AIVD_BUNDLE", "AIVD_CACHE", "AIVD_C2PA_TRUST", "KERAS_HOME",
+    "XDG_CACHE_HOME", "LD_LIBRARY_PATH")
+_SET = {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "TF_CPP_MIN_LOG_LEVEL": "3",
+    "OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "SILENT"}
 
 # %% ../nbs/api/46_sandbox.ipynb #0274ff36
-def child_environment() -> dict:
+def child_environment() -> dict: # name → value
     "Environment variables of a keeper and its forks"
-    env = {k: os.environ[k] for k in _KEEP if k in os.environ}
-    env |= {f"{k}_NUM_THREADS": "1" for k in ("OMP", "OPENBLAS", "MKL")}
-    env |= {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PYTHONDONTWRITEBYTECODE": "1", "MALLOC_ARENA_MAX": "1", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return env | {"OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "SILENT"}
+    kept = {k: os.environ[k] for k in _KEEP if k in os.environ}
+    return kept | _SET | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 
 # %% ../nbs/api/46_sandbox.ipynb #d6fefdee
 _LOSSES = ("timeout", "memory", "crash", "cancelled")
@@ -267,59 +301,220 @@ def _text(x, most=400):
 
 # %% ../nbs/api/46_sandbox.ipynb #ca679398
 def _number(x, low=0.0, high=1e12):
+    "A number in its range"
     if isinstance(x, bool) or not isinstance(x, (int, float)) or not low <= x <= high: raise ValueError("no number in its range")
     return x
 
 # %% ../nbs/api/46_sandbox.ipynb #2cd49c9f
+def _stretch(row):
+    "A part of a clip and its probability"
+    return {"start_s": _number(row["start_s"]), "end_s": _number(row["end_s"]), "probability": _number(row["probability"], 0, 1)}
+
 def _windows(rows):
+    "A timeline"
     if not isinstance(rows, list) or not 0 < len(rows) <= 1000: raise ValueError("no timeline")
-    return [{"start_s": _number(w["start_s"]), "end_s": _number(w["end_s"]), "probability": _number(w["probability"], 0, 1)} for w in rows]
+    return [_stretch(w) for w in rows]
 
 # %% ../nbs/api/46_sandbox.ipynb #50af5bc3
-_LABELS = ("Real", "AI-Generated", "Inconclusive")
+_SIDES = ("Real", "AI-Generated")
+_LABELS = (*_SIDES, "Inconclusive")
 
 def _passages(rows):
+    "Pieces of a clip whose windows agree"
     if not isinstance(rows, list) or len(rows) > 1000 or any(r["label"] not in _LABELS for r in rows): raise ValueError("no passages")
-    return [{"start_s": _number(r["start_s"]), "end_s": _number(r["end_s"]), "label": r["label"], "probability": _number(r["probability"], 0, 1)} for r in rows]
+    return [_stretch(r) | {"label": r["label"]} for r in rows]
 
 # %% ../nbs/api/46_sandbox.ipynb #12b02d05
+def _optional(x, most=400):
+    "A text, or None"
+    return None if x is None else _text(x, most)
+
+def _texts(rows): return [_text(x) for x in rows[:20]]
+
+def _timings(times): return {_text(k, 40): _number(t) for k, t in list(times.items())[:20]}
+
+# %% ../nbs/api/46_sandbox.ipynb #3f65a64e
 def _verdict(v):
     "A verdict's fields, each of its kind"
-    sides = ("Real", "AI-Generated")
-    if v["label"] not in (*sides, "Inconclusive") or v["leans"] not in sides: raise ValueError("no label")
-    p, sure = (_number(v[k], 0, 1) for k in ("probability", "confidence"))
-    reason = None if v["reason"] is None else _text(v["reason"])
-    timings = {_text(k, 40): _number(t) for k, t in list(v["timings_ms"].items())[:20]}
-    code = None if v["reason_code"] is None else _text(v["reason_code"], 40)
-    seconds = {k: _number(v[k]) for k in ("duration_s", "looked_at_s")}
-    said = {k: _text(v[k]) for k in ("words", "how_often_wrong")} | {"what_next": [_text(x) for x in v["what_next"][:20]]}
-    return {"file": "", "label": v["label"], "leans": v["leans"], "probability": p, "confidence": sure, "reason": reason, "timeline": _windows(v["timeline"]),
-        "bundle": _text(v["bundle"], 200), "warnings": [_text(w) for w in v["warnings"][:20]], "timings_ms": timings, "reason_code": code, **seconds, "passages": _passages(v["passages"]), **said}
+    if v["label"] not in _LABELS or v["leans"] not in _SIDES: raise ValueError("no label")
+    return {
+        "file": "",
+        "label": v["label"],
+        "leans": v["leans"],
+        "probability": _number(v["probability"], 0, 1),
+        "confidence": _number(v["confidence"], 0, 1),
+        "reason": _optional(v["reason"]),
+        "timeline": _windows(v["timeline"]),
+        "bundle": _text(v["bundle"], 200),
+        "warnings": _texts(v["warnings"]),
+        "timings_ms": _timings(v["timings_ms"]),
+        "reason_code": _optional(v["reason_code"], 40),
+        "duration_s": _number(v["duration_s"]),
+        "looked_at_s": _number(v["looked_at_s"]),
+        "passages": _passages(v["passages"]),
+        "words": _text(v["words"]),
+        "how_often_wrong": _text(v["how_often_wrong"]),
+        "what_next": _texts(v["what_next"])}
 
 # %% ../nbs/api/46_sandbox.ipynb #462bb9fb
 def _facts(f):
+    "What the file is"
     numbers = {k: _number(f[k]) for k in ("width", "height", "rotation", "fps", "n_frames", "duration_s", "size_bytes")}
     return {"container": _text(f["container"], 20), "codec": _text(f["codec"], 20), **numbers, "counted": f["counted"] is True}
 
 # %% ../nbs/api/46_sandbox.ipynb #c26043b3
 def _origin(p):
+    "What the file says of its own making"
     if p["credentials"] not in STATES or p["says_ai"] not in (None, *STRENGTHS): raise ValueError("no state")
     lines = [_text(line) for line in p["lines"][:60]]
-    return {"credentials": p["credentials"], "says_ai": p["says_ai"] is not None, "strength": p["says_ai"], "sentence": _text(p["sentence"], 800), "lines": lines}
+    return {"credentials": p["credentials"], "says_ai": p["says_ai"] is not None, "strength": p["says_ai"],
+        "sentence": _text(p["sentence"], 800), "lines": lines}
 
 # %% ../nbs/api/46_sandbox.ipynb #6cee6340
 def _pictures(frames, most=1 << 19):
+    "Times and JPEGs"
     found = [(_number(f["time_s"]), base64.b64decode(f["jpeg"], validate=True)) for f in frames[:64]]
     if any(not j.startswith(b"\xff\xd8\xff") or len(j) > most for _, j in found): raise ValueError("no JPEG")
     return found
 
 # %% ../nbs/api/46_sandbox.ipynb #560de669
 def checked(
-    result, # what a fork said
+    result:Any, # what a fork said
 ) -> dict: # verdict, facts, provenance, frames as (seconds, JPEG)
     "The fields that a result must have, and no others; a fork that says anything else counts as lost"
-    try: return {"verdict": _verdict(result["verdict"]), "facts": _facts(result["facts"]), "provenance": _origin(result["provenance"]), "frames": _pictures(result["frames"])}
-    except (KeyError, TypeError, ValueError, AttributeError) as e: raise _lost("crash") from e
+    try:
+        return {"verdict": _verdict(result["verdict"]), "facts": _facts(result["facts"]),
+            "provenance": _origin(result["provenance"]), "frames": _pictures(result["frames"])}
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        raise _lost("crash") from e
+
+# %% ../nbs/api/46_sandbox.ipynb #cd50b557
+def _send(box, **message):
+    "One line to the keeper"
+    try:
+        box.proc.stdin.write(json.dumps(message).encode() + b"\n")
+        box.proc.stdin.flush()
+    except (BrokenPipeError, ValueError):
+        pass # it has ended: the next receive tells
+
+# %% ../nbs/api/46_sandbox.ipynb #f3445430
+def _has_news(file, seconds):
+    "Whether something can be read; `select` itself can't look at descriptors over 1023"
+    with selectors.DefaultSelector() as wait:
+        wait.register(file, selectors.EVENT_READ)
+        return bool(wait.select(seconds))
+
+# %% ../nbs/api/46_sandbox.ipynb #8c4af002
+def _line(box, deadline, cancelled, most=33 << 20):
+    "The keeper's next line; the code of a loss where none came"
+    while b"\n" not in box._buffer:
+        if cancelled and cancelled(): return "cancelled"
+        left = deadline - time.monotonic()
+        if left <= 0: return "timeout"
+        if not _has_news(box.proc.stdout, min(left, 0.2)): continue
+        data = os.read(box.proc.stdout.fileno(), 1 << 18)
+        box._buffer += data
+        if not data or len(box._buffer) > most: return "crash"
+    line, box._buffer = box._buffer.split(b"\n", 1)
+    return line
+
+# %% ../nbs/api/46_sandbox.ipynb #c3fa4e8b
+def _receive(box, deadline, cancelled=None) -> tuple[bool, dict[str, Any]]:
+    "(whether a fork said it, the message); a loss is a message, too"
+    line = _line(box, deadline, cancelled)
+    if isinstance(line, str): return False, {"lost": line}
+    forked = line.startswith(b"|")
+    message: Any = {}
+    try:
+        message = json.loads(line[forked:])
+    except ValueError:
+        pass # no line of ours
+    return forked, message if isinstance(message, dict) else {}
+
+# %% ../nbs/api/46_sandbox.ipynb #b53027fe
+def _started(box):
+    "The keeper's process, which reads lines and writes lines"
+    code = "from aivd_nb.sandbox import keeper_main; keeper_main()"
+    return subprocess.Popen([sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env=child_environment(), cwd=box.folder, start_new_session=True)
+
+# %% ../nbs/api/46_sandbox.ipynb #c84ffe9c
+def _start(box, again):
+    if box.proc and box.proc.poll() is None: return box.about
+    box.proc = _started(box)
+    box._buffer = b""
+    _send(box, limits=asdict(box.limits), loader=base64.b64encode(pickle.dumps(box.loader)).decode())
+    _, message = _receive(box, time.monotonic() + box.limits.start_s)
+    if "ready" in message:
+        box.about, box.held = message["ready"], Held(**message["held"])
+        return box.about
+    box.kill()
+    if "again" in message and not again: return box.start(again=True)
+    if "failed" in message: raise AivdError(**message["failed"])
+    raise ConfigError("the detector's process", "ended while it loaded", "Try the bundle with aivd predict")
+
+# %% ../nbs/api/46_sandbox.ipynb #7a535944
+def _end(proc):
+    "End a keeper and everything that it started"
+    kill_family(proc.pid) # those, too, that left the group
+    try:
+        os.killpg(proc.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+    proc.wait()
+    for pipe in (proc.stdin, proc.stdout): pipe.close()
+
+# %% ../nbs/api/46_sandbox.ipynb #1f29c1d8
+def _cost(pixels, rate=1e8):
+    "Processor seconds that so many pixels of frames take, about; whatever a fork says of them"
+    try:
+        return _number(pixels)/rate
+    except ValueError:
+        return 0.0
+
+_ENDED = {-signal.SIGXCPU: "timeout", -signal.SIGKILL: "memory"}
+
+# %% ../nbs/api/46_sandbox.ipynb #6b2c153d
+def _stage(message):
+    "A stage and the share of it that is done, whatever a fork makes of them"
+    try:
+        return _text(message["stage"], 20), float(_number(message.get("share") or 0, 0, 1))
+    except ValueError:
+        return "", 0.0
+
+# %% ../nbs/api/46_sandbox.ipynb #0571a0b0
+def _told(failed, folder):
+    "The error that a fork tells of, in bounded words that don't name this machine's folders; a code that nobody knows is none"
+    try:
+        f = Failure(**{k: _text(v).replace(folder, "…") for k, v in failed.items()})
+    except (TypeError, ValueError, AttributeError):
+        return _lost("crash")
+    if f.code in _LOSSES: return _lost(f.code)
+    return VideoError("the clip", f.problem, f.remedy, f.code if f.code in CODES else "unreadable")
+
+# %% ../nbs/api/46_sandbox.ipynb #59f49a73
+def _outcome(box, said, last):
+    "The result, or the error; a keeper that no longer answers is ended"
+    if "ended" not in last:
+        box.kill()
+        raise _lost(last.get("lost", "crash"))
+    box.spent = last.get("spent")
+    if "result" in said: return checked(said["result"])
+    if "failed" in said: raise _told(said["failed"], os.fspath(box.folder))
+    raise _lost(_ENDED.get(last["ended"], "crash"))
+
+# %% ../nbs/api/46_sandbox.ipynb #4658c6f3
+def _run(box, path, say, cancelled):
+    box.start()
+    box.cost, box.spent = 0.0, None
+    deadline, said = time.monotonic() + box.limits.wall_s, {}
+    _send(box, path=os.fspath(path))
+    while True:
+        forked, message = _receive(box, deadline, cancelled)
+        if not forked: return _outcome(box, said, message)
+        if "pixels" in message: box.cost = _cost(message["pixels"])
+        if "stage" not in message: said = message
+        elif say: say(*_stage(message))
 
 # %% ../nbs/api/46_sandbox.ipynb #9b67b52b
 class Sandbox:
@@ -329,13 +524,15 @@ class Sandbox:
         folder:str|os.PathLike, # private to this sandbox; a fork can read the one file in it that it was given
         limits:SandboxLimits=SandboxLimits(),
     ):
-        if sys.platform == "win32": raise ConfigError("this system", "can't limit a child process", "Serve from Linux or macOS, or from WSL")
+        if sys.platform == "win32":
+            raise ConfigError("this system", "can't limit a child process", "Serve from Linux or macOS, or from WSL")
         self.loader, self.folder, self.limits = loader, Path(folder), limits
         self.proc: Any = None # the keeper, a `Popen` with two pipes
         self.about: dict = {} # what `describe` says
         self.held, self._buffer = Held(), b""
         self.cost, self.spent = 0.0, None # of the last clip: a guess in processor seconds, and what it did cost
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
     def __enter__(self): return self
     def __exit__(self, *_): self.kill()
 
@@ -347,119 +544,13 @@ class Sandbox:
 
     def kill(self) -> None:
         "End the keeper and everything that it started"
-        if self.proc is None: return
-        kill_family(self.proc.pid) # those, too, that left the group
-        try: os.killpg(self.proc.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError): pass
-        self.proc.wait()
-        for pipe in (self.proc.stdin, self.proc.stdout): pipe.close()
+        if self.proc is not None: _end(self.proc)
         self.proc = None
 
     def run(self,
         path:str|os.PathLike, # a file in this sandbox's folder
-        say=None, # called with (stage, share)
-        cancelled=None, # asked now and then whether to give up
+        say:Callable|None=None, # called with (stage, share)
+        cancelled:Callable|None=None, # asked now and then whether to give up
     ) -> dict: # verdict, facts, provenance, frames
         "Have a clip looked at; raises `VideoError` where the file is at fault, `SandboxError` where the process was lost over it"
         return _run(self, path, say, cancelled)
-
-# %% ../nbs/api/46_sandbox.ipynb #b53027fe
-def _start(self:Sandbox, again):
-    if self.proc and self.proc.poll() is None: return self.about
-    code = "from aivd_nb.sandbox import keeper_main; keeper_main()"
-    self.proc = subprocess.Popen([sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=child_environment(), cwd=self.folder, start_new_session=True)
-    self._buffer = b""
-    _send(self, limits=asdict(self.limits), loader=base64.b64encode(pickle.dumps(self.loader)).decode())
-    _, message = _receive(self, time.monotonic() + self.limits.start_s)
-    if "ready" in message:
-        self.about, self.held = message["ready"], Held(**message["held"])
-        return self.about
-    self.kill()
-    if "again" in message and not again: return self.start(again=True)
-    if "failed" in message: raise AivdError(**message["failed"])
-    raise ConfigError("the detector's process", "ended while it loaded", "Try the bundle with aivd predict")
-
-# %% ../nbs/api/46_sandbox.ipynb #cd50b557
-def _send(self:Sandbox, **message):
-    try:
-        self.proc.stdin.write(json.dumps(message).encode() + b"\n")
-        self.proc.stdin.flush()
-    except (BrokenPipeError, ValueError): pass # it has ended: the next receive tells
-
-# %% ../nbs/api/46_sandbox.ipynb #f3445430
-def _has_news(file, seconds):
-    "Whether something can be read; `select` itself can't look at descriptors over 1023"
-    with selectors.DefaultSelector() as wait:
-        wait.register(file, selectors.EVENT_READ)
-        return bool(wait.select(seconds))
-
-# %% ../nbs/api/46_sandbox.ipynb #8c4af002
-def _line(self:Sandbox, deadline, cancelled, most=33 << 20):
-    "The keeper's next line; the code of a loss where none came"
-    while b"\n" not in self._buffer:
-        if cancelled and cancelled(): return "cancelled"
-        left = deadline - time.monotonic()
-        if left <= 0: return "timeout"
-        if not _has_news(self.proc.stdout, min(left, 0.2)): continue
-        data = os.read(self.proc.stdout.fileno(), 1 << 18)
-        self._buffer += data
-        if not data or len(self._buffer) > most: return "crash"
-    line, self._buffer = self._buffer.split(b"\n", 1)
-    return line
-
-# %% ../nbs/api/46_sandbox.ipynb #c3fa4e8b
-def _receive(self:Sandbox, deadline, cancelled=None) -> tuple[bool, dict[str, Any]]:
-    "(whether a fork said it, the message); a loss is a message, too"
-    line = _line(self, deadline, cancelled)
-    if isinstance(line, str): return False, {"lost": line}
-    forked = line.startswith(b"|")
-    message: Any = {}
-    try: message = json.loads(line[forked:])
-    except ValueError: pass # no line of ours
-    return forked, message if isinstance(message, dict) else {}
-
-# %% ../nbs/api/46_sandbox.ipynb #4658c6f3
-def _run(self:Sandbox, path, say, cancelled):
-    self.start()
-    self.cost, self.spent = 0.0, None
-    deadline, said = time.monotonic() + self.limits.wall_s, {}
-    _send(self, path=os.fspath(path))
-    while True:
-        forked, message = _receive(self, deadline, cancelled)
-        if not forked: return _outcome(self, said, message)
-        if "pixels" in message: self.cost = _cost(message["pixels"])
-        if "stage" not in message: said = message
-        elif say: say(*_stage(message))
-
-# %% ../nbs/api/46_sandbox.ipynb #1f29c1d8
-def _cost(pixels, rate=1e8):
-    "Processor seconds that so many pixels of frames take, about; whatever a fork says of them"
-    try: return _number(pixels)/rate
-    except ValueError: return 0.0
-
-_ENDED = {-signal.SIGXCPU: "timeout", -signal.SIGKILL: "memory"}
-
-# %% ../nbs/api/46_sandbox.ipynb #6b2c153d
-def _stage(message):
-    "A stage and the share of it that is done, whatever a fork makes of them"
-    try: return _text(message["stage"], 20), float(_number(message.get("share") or 0, 0, 1))
-    except ValueError: return "", 0.0
-
-# %% ../nbs/api/46_sandbox.ipynb #59f49a73
-def _outcome(self:Sandbox, said, last):
-    "The result, or the error; a keeper that no longer answers is ended"
-    if "ended" not in last:
-        self.kill()
-        raise _lost(last.get("lost", "crash"))
-    self.spent = last.get("spent")
-    if "result" in said: return checked(said["result"])
-    if "failed" in said: raise _told(said["failed"], os.fspath(self.folder))
-    raise _lost(_ENDED.get(last["ended"], "crash"))
-
-# %% ../nbs/api/46_sandbox.ipynb #0571a0b0
-def _told(failed, folder):
-    "The error that a fork tells of, in bounded words that don't name this machine's folders; a code that nobody knows is none"
-    try: f = Failure(**{k: _text(v).replace(folder, "…") for k, v in failed.items()})
-    except (TypeError, ValueError, AttributeError): return _lost("crash")
-    if f.code in _LOSSES: return _lost(f.code)
-    return VideoError("the clip", f.problem, f.remedy, f.code if f.code in CODES else "unreadable")

@@ -308,52 +308,6 @@ def _prepare(reading, kind, limits, threads):
     codec.options = {k: v for k, v in reading.options.items() if k in ("max_pixels", "codec_whitelist")}
     codec.thread_type, codec.thread_count = "AUTO", threads
 
-# %% ../nbs/api/11_tracks.ipynb #c7a73972
-class Reading:
-    "An opened file and its track"
-    def __init__(self,
-        path:str|os.PathLike, # the file
-        kind:str, # of `sniff`
-        limits:Limits=Limits(),
-        alive:Callable=lambda: None, # called at every step; what it raises ends the reading
-        threads:int=1, # of the decoder
-        passed:tuple=(), # tracks that turned out to hold no film
-    ):
-        self.path, self.alive, self.error = path, alive, None
-        self.waits = (limits.open_timeout_s, limits.read_timeout_s)
-        self.options = _options(kind, limits)
-        self.container = _open(path, kind, alive, self.options, self.waits)
-        self.container.flags &= ~1 # FFmpeg's `genpts`: a time that the file hasn't is not to be guessed
-        self.track = _choose(path, self.container, passed)
-        self.codec = self.track.codec_context
-        self.name = _codec(self.track)
-        self.tick = float(self.track.time_base)
-        self.reformatter = VideoReformatter()
-        _prepare(self, kind, limits, threads)
-
-    def close(self) -> None: self.container.close()
-    def __enter__(self): return self
-    def __exit__(self, *_): self.close()
-
-    def packets(self) -> Iterator: # of PyAV's packets
-        "Packets that hold something, to the end of what can be read"
-        return _packets(self)
-
-    def frames(self,
-        at_key:bool=False, # wait for the next key frame
-        only:int|None=None, # the time of one packet: decode that one alone
-    ) -> Iterator: # of PyAV's frames, in the order of showing
-        "Decoded frames"
-        return _frames(self, at_key, only)
-
-    def seek(self, pts:int) -> bool: # whether that can be done
-        "Have packets go on from the key frame at a time, or before it"
-        return _seek(self, pts)
-
-    def picture(self, frame:Any) -> np.ndarray: # uint8 (height, width, 3), blue first
-        "A frame's picture, upright"
-        return _picture(self, frame)
-
 # %% ../nbs/api/11_tracks.ipynb #7204a2cc
 def _seek(reading, pts):
     "Go to the key frame at a time, or the one before it; whether FFmpeg can"
@@ -461,3 +415,49 @@ def _check_packet(reading, packet, prefix):
     if prefix and not _whole(bytes(packet), prefix):
         at = (packet.pts or 0) - (reading.track.start_time or 0)
         raise VideoError(reading.path, f"is damaged {at*reading.tick:.1f} s after its start", AGAIN, "damaged")
+
+# %% ../nbs/api/11_tracks.ipynb #c7a73972
+class Reading:
+    "An opened file and its track"
+    def __init__(self,
+        path:str|os.PathLike, # the file
+        kind:str, # of `sniff`
+        limits:Limits=Limits(),
+        alive:Callable=lambda: None, # called at every step; what it raises ends the reading
+        threads:int=1, # of the decoder
+        passed:tuple=(), # tracks that turned out to hold no film
+    ):
+        self.path, self.alive, self.error = path, alive, None
+        self.waits = (limits.open_timeout_s, limits.read_timeout_s)
+        self.options = _options(kind, limits)
+        self.container = _open(path, kind, alive, self.options, self.waits)
+        self.container.flags &= ~1 # FFmpeg's `genpts`: a time that the file hasn't is not to be guessed
+        self.track = _choose(path, self.container, passed)
+        self.codec = self.track.codec_context
+        self.name = _codec(self.track)
+        self.tick = float(self.track.time_base)
+        self.reformatter = VideoReformatter()
+        _prepare(self, kind, limits, threads)
+
+    def close(self) -> None: self.container.close()
+    def __enter__(self): return self
+    def __exit__(self, *_): self.close()
+
+    def packets(self) -> Iterator: # of PyAV's packets
+        "Packets that hold something, to the end of what can be read"
+        return _packets(self)
+
+    def frames(self,
+        at_key:bool=False, # wait for the next key frame
+        only:int|None=None, # the time of one packet: decode that one alone
+    ) -> Iterator: # of PyAV's frames, in the order of showing
+        "Decoded frames"
+        return _frames(self, at_key, only)
+
+    def seek(self, pts:int) -> bool: # whether that can be done
+        "Have packets go on from the key frame at a time, or before it"
+        return _seek(self, pts)
+
+    def picture(self, frame:Any) -> np.ndarray: # uint8 (height, width, 3), blue first
+        "A frame's picture, upright"
+        return _picture(self, frame)

@@ -10,6 +10,7 @@ import ipaddress
 import os
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -111,7 +112,7 @@ def _fetch(address, timeout):
 
 # %% ../nbs/api/40_trust.ipynb #c23428e2
 def update_trust(
-    addresses=TRUST_LISTS, # of PEM files; each must hold a certificate
+    addresses:Sequence[str]=TRUST_LISTS, # of PEM files; each must hold a certificate
     timeout:float=30, # seconds for each
 ) -> TrustList:
     "Fetch the published list of signers and use it from now on"

@@ -70,51 +70,6 @@ def _restart(reader):
     reader.start = None
     reader.alone = False
 
-# %% ../nbs/api/14_video.ipynb #11e954a3
-class VideoReader:
-    "An open video: `info` says what it is, `packets` when each picture is shown, `frames` reads; closes itself as a context manager"
-    def __init__(self,
-        path:str|os.PathLike, # a video file
-        limits:Limits=Limits(), # what the file may ask for
-        alive:Callable=lambda: None, # called at every step of the decoder; what it raises ends the reading
-        threads:int|None=None, # of the decoder; None: two for each processor that the process may use
-    ):
-        self.path = os.fsdecode(path)
-        self.limits = limits
-        self.alive = alive
-        self.threads = threads or min(16, 2*cpu_count())
-        self.size, self.kind, self.missing = check_file(self.path)
-        self.table = None
-        self.jumps = True
-        self.passed = ()
-        self.reading: Any = None # of `_restart`
-        _restart(self)
-
-    def close(self) -> None:
-        "Let go of the file"
-        self.reading.close()
-    def __enter__(self): return self
-    def __exit__(self, *_): self.close()
-
-    @property
-    def packets(self) -> Packets: # read once, when it is first asked for
-        "When each picture is shown, and which are key frames"
-        if self.table is None: self.table = _measure(self)
-        return self.table
-
-    def info(self,
-        count:bool=True, # count the frames (reads the file through, or its index); else believe the file's own number where it has one
-    ) -> VideoInfo:
-        "What the video is; decodes its first frames"
-        return _info(self, count)
-
-    def frames(self,
-        indices:Iterable[int], # of frames, in the order of showing
-        rgb:bool=True, # False: blue first, which saves a pass over pictures that are made small anyway
-    ) -> Iterator[Frame]: # in rising order, each once
-        "The frames with these indices, one at a time; stops at the last one"
-        return _frames(self, sorted(set(indices)), rgb)
-
 # %% ../nbs/api/14_video.ipynb #849ec57a
 def _take(reader):
     "Decode the next frame; False where there is none"
@@ -312,6 +267,51 @@ def _notes(reader, turn, wide, step):
     if reader.table and reader.table.joins: yield "its timestamps restart partway, as in recordings that were joined; here they run on"
     if step > 1: yield f"its frames are {step:.1f} s apart, as in a time-lapse: nothing can be seen to move from one to the next"
     if reader.missing > 0.001: yield f"the last {max(1, round(100*reader.missing))} % of the file is missing"
+
+# %% ../nbs/api/14_video.ipynb #11e954a3
+class VideoReader:
+    "An open video: `info` says what it is, `packets` when each picture is shown, `frames` reads; closes itself as a context manager"
+    def __init__(self,
+        path:str|os.PathLike, # a video file
+        limits:Limits=Limits(), # what the file may ask for
+        alive:Callable=lambda: None, # called at every step of the decoder; what it raises ends the reading
+        threads:int|None=None, # of the decoder; None: two for each processor that the process may use
+    ):
+        self.path = os.fsdecode(path)
+        self.limits = limits
+        self.alive = alive
+        self.threads = threads or min(16, 2*cpu_count())
+        self.size, self.kind, self.missing = check_file(self.path)
+        self.table = None
+        self.jumps = True
+        self.passed = ()
+        self.reading: Any = None # of `_restart`
+        _restart(self)
+
+    def close(self) -> None:
+        "Let go of the file"
+        self.reading.close()
+    def __enter__(self): return self
+    def __exit__(self, *_): self.close()
+
+    @property
+    def packets(self) -> Packets: # read once, when it is first asked for
+        "When each picture is shown, and which are key frames"
+        if self.table is None: self.table = _measure(self)
+        return self.table
+
+    def info(self,
+        count:bool=True, # count the frames (reads the file through, or its index); else believe the file's own number where it has one
+    ) -> VideoInfo:
+        "What the video is; decodes its first frames"
+        return _info(self, count)
+
+    def frames(self,
+        indices:Iterable[int], # of frames, in the order of showing
+        rgb:bool=True, # False: blue first, which saves a pass over pictures that are made small anyway
+    ) -> Iterator[Frame]: # in rising order, each once
+        "The frames with these indices, one at a time; stops at the last one"
+        return _frames(self, sorted(set(indices)), rgb)
 
 # %% ../nbs/api/14_video.ipynb #6a5c7866
 def probe(
