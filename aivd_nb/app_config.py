@@ -115,7 +115,7 @@ def _check_names(c):
         raise ConfigError("operator", "is not a single line of at most 200 characters",
             "Give a name and an address, such as 'City Library, clips@example.org'")
     if c.prefix and not is_prefix(c.prefix):
-        raise ConfigError("prefix", f"is {c.prefix!r}", "Give a path with a slash before and none behind, such as /clips")
+        raise ConfigError("prefix", f"is {c.prefix!r}", "Give a path that begins with a slash and does not end with one, such as /clips")
     for setting in ("hosts", "link_hosts"):
         for h in names(getattr(c, setting)):
             if not _NAME.fullmatch(h):
