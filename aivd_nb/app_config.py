@@ -216,7 +216,8 @@ def load_config(
     named = {k: v for k, v in given.items() if v is not None}
     values: dict[str, Any] = {k: _value(by_name[k], v, f"{file}: {k}") for k, v in found.items()}
     values |= {k: _value(by_name[k], v, f"environment: {_PREFIX}{k.upper()}") for k, v in set_.items()}
-    return AppConfig(**values | {k: _value(by_name[k], v, k) for k, v in named.items()})
+    values |= {k: _value(by_name[k], v, k) for k, v in named.items()}
+    return AppConfig(**values)
 
 # %% ../nbs/api/71_app_config.ipynb #b764dc4a
 def config_rows() -> list[tuple]: # of (setting, its name in the environment, default, what it does)

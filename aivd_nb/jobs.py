@@ -175,9 +175,7 @@ class _Answers(_Database):
 
     def frame(self, job:str, n:int) -> bytes|None:
         "The n-th frame of a result, as JPEG"
-        asked = "select jpeg from frames join jobs using(digest, model) where id=? and n=? and state='done' and due<=?"
-        rows = self._run(asked, job, n, time.time())
-        return rows[0]["jpeg"] if rows else None
+        return _frame(self, job, n)
 
 # %% ../nbs/api/73_jobs.ipynb #545508bf
 _DUE = "update jobs set due = ? + coalesce(took, 0), finished = ? + coalesce(took, 0) where id=?"
@@ -233,6 +231,14 @@ def _row(self:_Answers, job):
         asked = "select time_s from frames where digest=? and model=? order by n"
         found["frames"] = [r["time_s"] for r in self._run(asked, found["digest"], found["model"])]
     return found | (json.loads(found["result"]) if found["result"] else {})
+
+# %% ../nbs/api/73_jobs.ipynb #4b4c3b52
+_SHOWN = "select jpeg from frames join jobs using(digest, model) where id=? and n=? and state='done' and due<=?"
+
+def _frame(self:_Answers, job, n):
+    "A frame of a result that may be shown; None where there is none"
+    rows = self._run(_SHOWN, job, n, time.time())
+    return rows[0]["jpeg"] if rows else None
 
 # %% ../nbs/api/73_jobs.ipynb #cf5bce46
 _ORPHANS = """

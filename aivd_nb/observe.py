@@ -18,13 +18,14 @@ _QUICK = (.005, .02, .1, .5, 2, 10, 60) # seconds of an answer
 _STEP = (.01, .05, .1, .5, 1, 5, 20, 90) # of a stage
 _CLIP = (.05, .1, .5, 1, 5, 20, 90) # of a clip
 
+def _known(stage): return stage if stage in _STAGES else "other" # a decoder's own words make no labels
+
 # %% ../nbs/api/75_observe.ipynb #e8d3cbd2
 class Metrics:
     "Counters and clocks of a server, in Prometheus' format"
     def __init__(self):
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-        self.registry = CollectorRegistry()
-        r: dict[str, Any] = {"registry": self.registry}
+        r: dict[str, Any] = {"registry": CollectorRegistry()}
         self.requests = Counter("aivd_requests", "Requests answered", ["method", "route", "status"], **r)
         self.request_seconds = Histogram(
             "aivd_request_seconds", "Seconds until a request was answered", ["route"], buckets=_QUICK, **r)
@@ -34,12 +35,13 @@ class Metrics:
         self.verdicts = Counter("aivd_verdicts", "Verdicts given", ["label"], **r)
         self.failures = Counter("aivd_failures", "Clips without a verdict", ["code"], **r)
         self.lost = Counter("aivd_processes_lost", "Analyses that took their process with them", **r)
-        self.confinement = Gauge(
-            "aivd_confinement", "What the kernel holds of a decoder: Landlock's version, seccomp; 0 is nothing", ["part"], **r)
+        held = "What the kernel holds of a decoder: Landlock's version, seccomp; 0 is nothing"
+        self.confinement = Gauge("aivd_confinement", held, ["part"], **r)
         self.store = Gauge("aivd_store_bytes", "Results that are kept", **r)
         self.evicted = Counter("aivd_evicted_jobs", "Results that left before their time, because the store was full", **r)
         self.waiting = Gauge("aivd_queue_jobs", "Clips that wait", **r)
         self.workers = Gauge("aivd_workers_ready", "Workers with a loaded detector", **r)
+        self.registry = r["registry"]
 
     def hear(self,
         what:str, # done, stage, evicted, failed; anything else counts nothing
@@ -50,8 +52,7 @@ class Metrics:
             self.verdicts.labels(more["label"]).inc()
             self.clip_seconds.observe(more["seconds"])
         elif what == "stage":
-            stage = more["stage"] if more["stage"] in _STAGES else "other"
-            self.stage_seconds.labels(stage).observe(more["seconds"])
+            self.stage_seconds.labels(_known(more["stage"])).observe(more["seconds"])
         elif what == "evicted": self.evicted.inc(more["jobs"])
         elif what == "failed":
             self.failures.labels(more["code"]).inc()
