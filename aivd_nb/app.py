@@ -407,7 +407,7 @@ def _fetch(s, url, hosts, client):
     except ConfigError as e: return _problem("links", f"The link {e.problem}. {e.remedy}.")
 
 # %% ../nbs/api/78_app.ipynb #dedf0195
-_NO_JOB = "No such job: it was deleted, or its time is over. Send the clip again."
+_NO_JOB = "No such job: it was deleted or has expired. Send the clip again."
 
 def _get(s, id):
     "A job as it is"
@@ -420,7 +420,7 @@ def _delete(s, id):
     from flask import request
     if refused := _too_often(s, request): return refused
     if s.jobs.cancel(id): return "", 204
-    return _problem("not_found", "No such job: it was deleted, or its time is over. Nothing is left to delete.")
+    return _problem("not_found", "No such job: it was deleted or has expired. Nothing is left to delete.")
 
 # %% ../nbs/api/78_app.ipynb #73a56f99
 def _frame(s, id, n):

@@ -26,6 +26,7 @@ class Metrics:
     def __init__(self):
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
         r: dict[str, Any] = {"registry": CollectorRegistry()}
+        self.registry = r["registry"]
         self.requests = Counter("aivd_requests", "Requests answered", ["method", "route", "status"], **r)
         self.request_seconds = Histogram(
             "aivd_request_seconds", "Seconds until a request was answered", ["route"], buckets=_QUICK, **r)
@@ -41,7 +42,6 @@ class Metrics:
         self.evicted = Counter("aivd_evicted_jobs", "Results that left before their time, because the store was full", **r)
         self.waiting = Gauge("aivd_queue_jobs", "Clips that wait", **r)
         self.workers = Gauge("aivd_workers_ready", "Workers with a loaded detector", **r)
-        self.registry = r["registry"]
 
     def hear(self,
         what:str, # done, stage, evicted, failed; anything else counts nothing

@@ -82,7 +82,7 @@ def status_message(
     row:dict, # state, and where it runs stage and share, as `Jobs.get` gives them
 ) -> str:
     "What is happening, in a sentence"
-    if row["state"] == "queued": return f"Received. {row['before']} before it" if row.get("before") else "Received. It is next"
+    if row["state"] == "queued": return f"Received. {row['before']} ahead of it" if row.get("before") else "Received. It is next"
     if row["state"] == "running":
         share = f": {percent(row['share'])}" if row["stage"] in ("decoding", "features") and row.get("share") else ""
         return _STAGES.get(row.get("stage", ""), "At work") + share
