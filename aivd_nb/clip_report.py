@@ -258,7 +258,7 @@ def clip_report(
     shown = [_view(language, c, name, b) for c, name, b in zip(clips, names, bands)]
     title = t("report.title", name=names[0]) if len(clips) == 1 else t("report.title.many", n=len(clips))
     return _templates().get_template("report.html").render(
-        lang=language, t=t, mark=_MARK, title=title, made=moment(time.time()), version=aivd_nb.__version__,
+        lang=language, t=t, mark=_MARK, scheme="light dark", title=title, made=moment(time.time()), version=aivd_nb.__version__,
         style=_style(), clips=shown, **_errors(language, band, clips, about))
 
 # %% ../nbs/api/77_clip_report.ipynb #c6a2d5dc

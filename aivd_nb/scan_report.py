@@ -151,16 +151,17 @@ def _parts(row):
 
 # %% ../nbs/api/65_scan_report.ipynb #ba71823b
 def _gallery(out, top):
-    "The most suspicious as figures"
+    "The most suspicious as the template shows them"
     details = _details(out, top)
     with tempfile.TemporaryDirectory() as folder:
         for _, p, digest, bundle, path, label in top:
             timeline, parts, copies = details[digest, bundle]
             jpeg = _picture(path, timeline, folder) if len(timeline) else None
-            picture = f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">' if jpeg else '<div class="gone">no picture: it is not there now</div>'
-            said = f": {html.escape(parts)}" if parts else ""
-            more = f", and {copies - 1} more of the same content" if copies > 1 else ""
-            yield f'<figure>{picture}<figcaption><b>{p:.2f}</b> {html.escape(str(label))}{said}<br><span title="{html.escape(path, quote=True)}">{html.escape(Path(path).name)}</span>{more}</figcaption></figure>'
+            yield {
+                "picture": f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" if jpeg else "",
+                "gone": "no picture: it is not there now", "p": f"{p:.2f}", "label": label, "said": f": {parts}" if parts else "",
+                "path": path, "name": Path(path).name,
+                "more": f", and {copies - 1} more of the same content" if copies > 1 else ""}
 
 # %% ../nbs/api/65_scan_report.ipynb #678f75b7
 def _verdict_table(counts):
@@ -180,33 +181,60 @@ def _said_table(counts):
     rows = [(strength, n, *counts.telling[strength][0]) for strength, n in counts.said.most_common()]
     return pd.DataFrame(rows, columns=["how", "videos", "for example", "what it says"])
 
+# %% ../nbs/api/65_scan_report.ipynb #41bf5bbc
+def _histogram(counts, bundle):
+    "The scores of a bundle as a figure"
+    image = inline_png(plot_scan_scores(counts, bundle), f"Histogram of scores, {bundle}")
+    return f"<figure>{image}<figcaption>{html.escape(bundle)}</figcaption></figure>"
+
 # %% ../nbs/api/65_scan_report.ipynb #0ef54a6c
 def _sections(out, counts):
-    "(heading, HTML) of each part that has something to say"
+    "(heading, HTML, figures) of each part that has something to say"
     import pandas as pd
-    yield "Verdicts", html_table(_verdict_table(counts))
-    yield "Scores", "\n".join(f"<figure>{inline_png(plot_scan_scores(counts, b), f'Histogram of scores, {b}')}<figcaption>{html.escape(b)}</figcaption></figure>" for b in sorted({b for b, _ in counts.scores}))
-    if counts.top: yield "Most suspicious first", '<div class="gallery">' + "\n".join(_gallery(out, counts.top)) + "</div>"
-    if counts.said: yield "Files that say they are generated", html_table(_said_table(counts))
-    if counts.near: yield "Seen before in another form", html_table(pd.DataFrame(counts.near.most_common(50), columns=["clip", "copies"]))
-    if counts.reasons: yield "Why there was no verdict", html_table(pd.DataFrame(counts.reasons.most_common(), columns=["reason", "videos"]))
-    if counts.errors: yield "Not analysed", html_table(_error_table(counts))
+    yield "Verdicts", html_table(_verdict_table(counts)), []
+    yield "Scores", "\n".join(_histogram(counts, b) for b in sorted({b for b, _ in counts.scores})), []
+    if counts.top: yield "Most suspicious first", "", list(_gallery(out, counts.top))
+    if counts.said: yield "Files that say they are generated", html_table(_said_table(counts)), []
+    if counts.near:
+        copies = pd.DataFrame(counts.near.most_common(50), columns=["clip", "copies"])
+        yield "Seen before in another form", html_table(copies), []
+    if counts.reasons:
+        reasons = pd.DataFrame(counts.reasons.most_common(), columns=["reason", "videos"])
+        yield "Why there was no verdict", html_table(reasons), []
+    if counts.errors: yield "Not analysed", html_table(_error_table(counts)), []
 
 # %% ../nbs/api/65_scan_report.ipynb #c44d3c34
-_MORE = ".gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(15rem,1fr));gap:.6rem}.gallery figure{margin:0;overflow-wrap:anywhere}.gone{background:#f2f2f2;color:#666;padding:3rem 1rem;text-align:center;font-size:.85rem}"
+_MORE = """.gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(15rem,1fr));gap:.6rem}
+.gallery figure{margin:0;overflow-wrap:anywhere}
+.gone{background:#f2f2f2;color:#666;padding:3rem 1rem;text-align:center;font-size:.85rem}
+"""
+
+# %% ../nbs/api/65_scan_report.ipynb #b4d80505
+def _render(template, **values):
+    "A page from a template, with everything escaped that is put into it"
+    import aivd_nb
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    here = Path(aivd_nb.__file__).parent/"templates"
+    found = Environment(
+        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return found.get_template(template).render(**values)
 
 # %% ../nbs/api/65_scan_report.ipynb #9d9ab467
+_NOTE = ("A verdict is one signal, not proof. Among many videos of which few are AI-generated, most of those called so may be real: "
+    "look before you act.")
+
+# %% ../nbs/api/65_scan_report.ipynb #ef62b991
 def scan_html(
     out:str|os.PathLike, # folder of a scan
     title:str="What the scan found",
 ) -> str: # a whole page
     "A scan as one HTML file"
     counts = count_scan(out)
-    called = sum(n for (_, label), n in counts.verdicts.items() if label == AI)
-    lead = f"{counts.rows:,} rows: {called:,} called {AI}, {sum(counts.errors.values()):,} not analysed. All rows are in scan.csv beside this page."
-    note = "A verdict is one signal, not proof. Among many videos of which few are AI-generated, most of those called so may be real: look before you act."
-    body = "\n".join(f"<h2>{html.escape(h)}</h2>\n{c}" for h, c in _sections(out, counts))
-    return f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>{html.escape(title)}</title><style>{_STYLE}{_MORE}</style></head>\n<body><h1>{html.escape(title)}</h1>\n<p>{lead}</p>\n<p class="note">{note}</p>\n{body}\n</body></html>\n'
+    called, failed = sum(n for (_, label), n in counts.verdicts.items() if label == AI), sum(counts.errors.values())
+    lead = f"{counts.rows:,} rows: {called:,} called {AI}, {failed:,} not analysed. All rows are in scan.csv beside this page."
+    return _render(
+        "scan_report.html", lang="en", mark="aivd-nb report on a scan", scheme="light", title=title, style=_STYLE + _MORE,
+        lead=lead, note=_NOTE, sections=_sections(out, counts))
 
 # %% ../nbs/api/65_scan_report.ipynb #3c0d9a48
 def export_csv(
