@@ -20,11 +20,12 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, wraps
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import urlsplit
 from .app_config import AppConfig, is_loopback, load_config, names
 from .card import card
@@ -37,7 +38,7 @@ from .link import LinkLimits, fetched
 from .jobs import FINISHED, Busy, DataFolder, Jobs, Stored
 from .observe import JsonLog, Metrics
 from .prefix import below
-from .openapi import job_view, openapi, problem
+from .openapi import REMEDIES, job_view, openapi, problem
 from .sandbox import CONTAINERS, load_detector
 from .words import languages, phrase, words
 
@@ -53,7 +54,8 @@ class Service:
     streams: threading.BoundedSemaphore|None
     rate: Rate
     fetching: threading.Semaphore # of links: one at a time
-    bundle: str|None # folder or name; None: the detector is no bundle's
+    bundle: str|None # folder or name; None: the detector does not come from a bundle
+
     def close(self) -> None:
         "Stop the workers, remove uploads; results stay"
         self.jobs.close()
@@ -77,21 +79,27 @@ def _service(detector, config, log_to):
     "Start the workers and wait for the first detector"
     metrics, log, folder = Metrics(), JsonLog(log_to), DataFolder(config.folder())
     try:
-        jobs = Jobs(_loader(detector, config), folder, config.workers, config.queue, config.limits(), 3600*config.retention_hours, config.store_mb, config.client_cpu_s, _hear(metrics, log))
-        s = Service(config, folder, jobs, metrics, log, threading.BoundedSemaphore(config.streams) if config.streams else None, Rate(config.rate), threading.Semaphore(1), _bundle(detector, config))
+        jobs = _jobs(detector, config, folder, _hear(metrics, log))
+        streams = threading.BoundedSemaphore(config.streams) if config.streams else None
+        bundle = _bundle(detector, config)
+        s = Service(config, folder, jobs, metrics, log, streams, Rate(config.rate), threading.Semaphore(1), bundle)
     except AivdError:
         folder.close()
         raise
-    try: jobs.wait_ready()
-    except AivdError:
-        s.close()
-        raise
-    try: _check_confinement(s)
+    try:
+        jobs.wait_ready()
+        _check_confinement(s)
     except AivdError:
         s.close()
         raise
     if jobs.interrupted: log("interrupted", jobs=jobs.interrupted)
     return s
+
+def _jobs(detector, config, folder, hear):
+    "The queue and its workers, with what the settings allow"
+    return Jobs(
+        _loader(detector, config), folder, config.workers, config.queue, config.limits(), 3600*config.retention_hours,
+        config.store_mb, config.client_cpu_s, hear)
 
 # %% ../nbs/api/78_app.ipynb #4d6c4cbb
 def _check_confinement(s):
@@ -100,35 +108,48 @@ def _check_confinement(s):
     s.log("confinement", **held.to_dict())
     for part, holds in held.to_dict().items(): s.metrics.confinement.labels(part).set(holds)
     if s.config.confined() and not held.whole:
-        raise ConfigError("this system", f"has no {held.missing()}, so a taken-over decoder could read other files", "Use Linux 5.13 or newer with both, or accept that with the setting require_confinement=no")
+        raise ConfigError(
+            "this system", f"has no {held.missing()}, so a taken-over decoder could read other files",
+            "Use Linux 5.13 or newer with both, or accept that with the setting require_confinement=no")
 
 # %% ../nbs/api/78_app.ipynb #8264c467
 def _hear(metrics, log):
     "What happens to jobs goes into numbers; what an operator should know, into a line as well"
     def hear(what, **more):
         metrics.hear(what, **more)
-        if what in ("start_failed", "unkept", "trouble") or more.get("lost"): log("trouble", what=what, **{k: v for k, v in more.items() if k in ("code", "kind")})
+        if what in ("start_failed", "unkept", "trouble") or more.get("lost"):
+            log("trouble", what=what, **{k: v for k, v in more.items() if k in ("code", "kind")})
     return hear
 
 # %% ../nbs/api/78_app.ipynb #ac5f883d
 class Upload(io.RawIOBase):
     "A file in the private folder, hashed while it is written"
     def __init__(self,
-        folder, # private
+        folder:str|os.PathLike, # private
     ):
         self.path, self.size, self._hash = Path(folder)/secrets.token_hex(16), 0, hashlib.sha256()
-        self._file = open(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb", buffering=1 << 18)
+        handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        self._file = open(handle, "wb", buffering=1 << 18)
         self.head = b""
-    def write(self, data):
+
+    def write(self, data:Any) -> int: # how many bytes were taken
+        "Take bytes in"
         if self.size < HEAD: self.head += bytes(data[:HEAD])
         self._hash.update(data)
         self.size += len(data)
         return self._file.write(data)
-    def seek(self, *_):
+
+    def seek(self, *_:Any) -> int: # always the beginning, which is all that Werkzeug asks for
+        "Have all that was written on the disk"
         self._file.flush()
         return 0
-    def digest(self) -> str: return self._hash.hexdigest()
+
+    def digest(self) -> str:
+        "SHA-256 of what was written"
+        return self._hash.hexdigest()
+
     def close(self) -> None:
+        "Close the file; it stays"
         if not self._file.closed: self._file.close()
         super().close()
 
@@ -152,7 +173,7 @@ def _drop(request):
 
 # %% ../nbs/api/78_app.ipynb #249a743f
 def shown_name(
-    name, # as the client gave it
+    name:str|None, # as the client gave it
 ) -> str:
     "A client's file name, fit to be shown"
     return _printable((name or "").replace("\\", "/").rsplit("/", 1)[-1]) or "clip"
@@ -167,17 +188,25 @@ def _problem(code, detail="", headers=(), **more):
     return Response(json.dumps(body), body["status"], dict(headers), "application/problem+json")
 
 # %% ../nbs/api/78_app.ipynb #eb4bef98
-_HTTP = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method", 408: "slow", 411: "length", 413: "too_large", 415: "media_type", 429: "rate", 507: "storage"}
+_HTTP = {
+    400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method", 408: "slow", 411: "length",
+    413: "too_large", 415: "media_type", 429: "rate", 507: "storage"}
 
 # %% ../nbs/api/78_app.ipynb #0031992b
 def _http_error(s, e):
     "What Flask refuses, told as a problem (or, to a person on a page that is not there, as a page)"
     from flask import request
     code = _HTTP.get(e.code, "bad_request" if e.code < 500 else "internal")
-    if code == "not_found" and "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/api/"): return _shown(s, "missing.html", 404)
-    details = {"too_large": f"At most {s.config.max_mb} MiB are accepted.", "rate": "Wait a little."}
+    person = "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/api/")
+    if code == "not_found" and person: return _shown(s, "missing.html", 404)
     headers = {k: v for k, v in e.get_headers() if k in ("Allow", "Retry-After")} if e.get_response is not None else {}
-    return _problem(code, details.get(code, ""), headers)
+    return _problem(code, _detail(s, code, headers), headers)
+
+def _detail(s, code, headers):
+    "What to do, with the numbers and names that are known here; empty: what is right for all of the kind"
+    if code == "too_large": return f"At most {s.config.max_mb} MiB are accepted. Cut out the part that matters, or export it smaller."
+    if code == "method" and headers.get("Allow"): return f"Use one of these methods: {headers['Allow']}."
+    return ""
 
 # %% ../nbs/api/78_app.ipynb #289995b3
 def _own_error(s, e):
@@ -188,8 +217,9 @@ def _own_error(s, e):
 
 # %% ../nbs/api/78_app.ipynb #2e8574d5
 def _disk_error(s, e):
-    if isinstance(e, OSError) and e.errno in FULL or isinstance(e, sqlite3.OperationalError): return _problem("storage", "Try again later.")
-    return _unforeseen(s, e)
+    "A full disk is told as one; anything else was not foreseen"
+    full = isinstance(e, OSError) and e.errno in FULL or isinstance(e, sqlite3.OperationalError)
+    return _problem("storage") if full else _unforeseen(s, e)
 
 # %% ../nbs/api/78_app.ipynb #fe8201cd
 def _unforeseen(s, e):
@@ -197,7 +227,7 @@ def _unforeseen(s, e):
     from flask import g
     where = [f"{Path(f.filename).stem}:{f.lineno} {f.name}" for f in traceback.extract_tb(e.__traceback__)[-6:]]
     s.log("error", id=g.get("request_id", ""), kind=type(e).__name__, where=where)
-    return _problem("internal", "It was logged under the request's number.")
+    return _problem("internal")
 
 # %% ../nbs/api/78_app.ipynb #e12853f3
 def _foreign(request):
@@ -229,19 +259,25 @@ def _has_key(request, key):
 _OPEN = ("static", "page", "help", "card", "health", "version", "openapi") # what needs no key
 
 # %% ../nbs/api/78_app.ipynb #ea1978a6
+_UNNAMED = "This server doesn't answer to the name in the Host header. Its operator can add it to the setting 'hosts'."
+
 def _guard(s):
     "Before a request: number it, refuse foreign ones and those without a key"
     from flask import g, request
     g.request_id, g.start = secrets.token_hex(8), time.perf_counter()
-    if not _known_name(request.host, s.config.trusted_hosts()): return _problem("bad_request", "This server doesn't answer to the name in the Host header. Its operator can add it to the setting 'hosts'.")
-    if _foreign(request): return _problem("forbidden", "Open the page of this server itself.")
+    if not _known_name(request.host, s.config.trusted_hosts()): return _problem("bad_request", _UNNAMED)
+    if _foreign(request): return _problem("forbidden")
     name = (request.endpoint or "").rpartition(".")[2]
     if request.endpoint and name not in _OPEN and not _has_key(request, s.config.api_key):
-        return _problem("unauthorized", "Send it as Authorization: Bearer KEY.", {"WWW-Authenticate": "Bearer"})
+        return _problem("unauthorized", headers={"WWW-Authenticate": "Bearer"})
 
 # %% ../nbs/api/78_app.ipynb #6b63f4ea
-_CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-_HEADERS = {"Content-Security-Policy": _CSP, "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": "same-origin",
+_CSP = "; ".join((
+    "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' blob:", "media-src blob:",
+    "connect-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"))
+_HEADERS = {
+    "Content-Security-Policy": _CSP, "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin", "Permissions-Policy": "camera=(), geolocation=(), microphone=()"}
 
 # %% ../nbs/api/78_app.ipynb #936180ba
@@ -253,36 +289,45 @@ def _dress(s, response):
     response.headers["Cache-Control"] = "no-cache" if (request.endpoint or "").endswith("static") else "no-store"
     response.headers.pop("Server", None)
     if response.status_code == 204: response.headers.pop("Content-Type", None)
-    route, ms = str(request.url_rule or "none"), 1000*(time.perf_counter() - g.get("start", time.perf_counter()))
-    s.metrics.requests.labels(request.method if request.method in _METHODS else "other", route, response.status_code).inc()
-    s.metrics.request_seconds.labels(route).observe(ms/1000)
-    s.log("request", id=g.get("request_id", ""), method=request.method[:10], route=route, status=response.status_code, ms=round(ms, 1), bytes=request.content_length or 0)
+    _count(s, request, response.status_code)
     return response
+
+def _count(s, request, status):
+    "A request in numbers, and as a line in the log"
+    from flask import g
+    route, ms = str(request.url_rule or "none"), 1000*(time.perf_counter() - g.get("start", time.perf_counter()))
+    s.metrics.requests.labels(request.method if request.method in _METHODS else "other", route, status).inc()
+    s.metrics.request_seconds.labels(route).observe(ms/1000)
+    s.log(
+        "request", id=g.get("request_id", ""), method=request.method[:10], route=route, status=status, ms=round(ms, 1),
+        bytes=request.content_length or 0)
 
 # %% ../nbs/api/78_app.ipynb #84d92f7e
 _METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
 
 # %% ../nbs/api/78_app.ipynb #cb43f4da
-_NO_VIDEO = {"audio": "It holds sound but no picture.", "image": "It is a still image.",
-    "webp": "It is an animated WebP, which is not read: convert it to a GIF with Pillow (save_all=True).", None: "It is not a video, whatever its name says."}
+_NO_VIDEO = {
+    "audio": "It holds sound but no picture.", "image": "It is a still image.",
+    "webp": "It is an animated WebP, which is not read: convert it to a GIF with Pillow (save_all=True).",
+    None: "It is not a video, whatever its name says."}
 
 # %% ../nbs/api/78_app.ipynb #1bf8e17b
 def _received(s, request):
     "The upload of a request, or the problem with it"
     found = request.files.get("file")
-    if found is None: return None, _problem("no_file", "Send it as the multipart field 'file'.")
-    if len(request.files.getlist("file")) > 1: return None, _problem("bad_request", "Send one file a request.")
+    if found is None: return None, _problem("no_file")
+    if len(request.files.getlist("file")) > 1: return None, _problem("bad_request", "Send one file per request.")
     up = found.stream
     up.close()
     if refused := _unfit(up): return None, refused
     return up, None
 
 def _unfit(up):
-    "The problem with a file that is no video; None where it may be one"
-    if not up.size: return _problem("empty", "Copy or download it again.")
+    "The problem with a file that is not a video; None where it may be one"
+    if not up.size: return _problem("empty")
     kind = sniff(up.head[:HEAD])
-    if kind not in CONTAINERS: return _problem("not_a_video", f"{_NO_VIDEO.get(kind, _NO_VIDEO[None])} Give an mp4, mov, avi, mkv, webm, gif, wmv, flv, ogv or mpeg file.")
-    return None
+    if kind in CONTAINERS: return None
+    return _problem("not_a_video", f"{_NO_VIDEO.get(kind, _NO_VIDEO[None])} {REMEDIES['not_a_video']}")
 
 # %% ../nbs/api/78_app.ipynb #8d7c7bb9
 def _jobs_at():
@@ -296,16 +341,19 @@ def _client(request): return client_of(request.remote_addr or "")
 def _too_often(s, request):
     "The problem with a client that changes too much too fast; None where it does not"
     wait = s.rate.wait(_client(request))
-    return _problem("rate", "Wait a little.", {"Retry-After": str(wait)}) if wait else None
+    return _problem("rate", headers={"Retry-After": str(wait)}) if wait else None
 
 def _hold(s, request):
     "What an upload is granted by its head, or the problem with it"
-    if not s.jobs.about: return _problem("starting", "Try again in a few seconds.", {"Retry-After": "3"}) # later, clips wait for a worker that starts anew
-    if request.mimetype != "multipart/form-data": return _problem("media_type", "Send multipart/form-data with a field 'file'.")
+    if not s.jobs.about: # later, clips wait for a worker that starts anew
+        return _problem("starting", headers={"Retry-After": "3"})
+    if request.mimetype != "multipart/form-data":
+        return _problem("media_type", "Send multipart/form-data with a field 'file'.")
     return _too_often(s, request) or s.jobs.place(_client(request))
 
 # %% ../nbs/api/78_app.ipynb #d480f92b
 def _create(s):
+    "Take an upload in"
     from flask import request
     ticket = request.environ.get("aivd.ticket") or _hold(s, request)
     if not isinstance(ticket, Ticket): return ticket
@@ -322,10 +370,13 @@ def _accepted(s, up, name, client):
     return view, 202, {"Location": view["links"]["self"]}
 
 # %% ../nbs/api/78_app.ipynb #3d3e3384
+_NO_LINKS = "Its operator can name hosts in the setting 'link_hosts'. Download the clip and send the file."
+
 def _create_from_link(s):
+    "Take the clip behind a link in"
     from flask import request
     url, hosts = _asked_link(request), names(s.config.link_hosts)
-    if not hosts: return _problem("links", "Its operator can name hosts in the setting 'link_hosts'. Download the clip and send the file.")
+    if not hosts: return _problem("links", _NO_LINKS)
     if url is None: return _problem("bad_request", 'Send JSON such as {"url": "https://example.org/clip.mp4"}.')
     if refused := _too_often(s, request): return refused
     if not s.fetching.acquire(blocking=False): raise Busy("the server", "fetches another link", "Try again in a little while")
@@ -356,21 +407,28 @@ def _fetch(s, url, hosts, client):
     except ConfigError as e: return _problem("links", f"The link {e.problem}. {e.remedy}.")
 
 # %% ../nbs/api/78_app.ipynb #dedf0195
+_NO_JOB = "No such job: it was deleted or has expired. Send the clip again."
+
 def _get(s, id):
+    "A job as it is"
     row = s.jobs.get(id)
-    return job_view(row, _jobs_at()) if row else _problem("not_found", "No such job: it was deleted, or its time is over.")
+    return job_view(row, _jobs_at()) if row else _problem("not_found", _NO_JOB)
 
 # %% ../nbs/api/78_app.ipynb #5bb40847
 def _delete(s, id):
+    "Stop a job, forget its result"
     from flask import request
     if refused := _too_often(s, request): return refused
-    return ("", 204) if s.jobs.cancel(id) else _problem("not_found", "No such job.")
+    if s.jobs.cancel(id): return "", 204
+    return _problem("not_found", "No such job: it was deleted or has expired. Nothing is left to delete.")
 
 # %% ../nbs/api/78_app.ipynb #73a56f99
 def _frame(s, id, n):
+    "A frame of a result"
     from flask import Response
     jpeg = s.jobs.store.frame(id, n) if n < 1 << 31 else None
-    return Response(jpeg, mimetype="image/jpeg") if jpeg else _problem("not_found", "No such frame.")
+    if jpeg: return Response(jpeg, mimetype="image/jpeg")
+    return _problem("not_found", "No such frame: the job lists those that there are.")
 
 # %% ../nbs/api/78_app.ipynb #80f65a8d
 def _report(s, id):
@@ -378,11 +436,20 @@ def _report(s, id):
     from flask import Response, request
     if refused := _too_often(s, request): return refused
     row = s.jobs.get(id)
-    if row is None or row["state"] != "done": return _problem("not_found", "There is no such result, or not yet.")
-    frames = {i: (t, s.jobs.store.frame(id, i)) for i, t in enumerate(row["frames"]) if i in few_windows(row["verdict"]["timeline"])}
-    clip = ReportClip(row["name"], row["verdict"] | {"origin": row["provenance"]}, row["digest"], row["finished"], row["model"], row["facts"], {i: f for i, f in frames.items() if f[1]})
-    page = clip_report([clip], s.jobs.about, _language())
+    if row is None: return _problem("not_found", _NO_JOB)
+    if row["state"] != "done":
+        return _problem("not_found", "There is no result, or not yet. Ask for the job itself: it tells its state.")
+    page = clip_report([_kept(s, id, row)], s.jobs.about, _language())
     return Response(page, mimetype="text/html", headers={"Content-Disposition": "attachment; filename=aivd-report.html"})
+
+def _kept(s, id, row):
+    "A result as a report knows it"
+    shown = few_windows(row["verdict"]["timeline"])
+    frames = {i: (t, s.jobs.store.frame(id, i)) for i, t in enumerate(row["frames"]) if i in shown}
+    verdict = row["verdict"] | {"origin": row["provenance"]}
+    return ReportClip(
+        row["name"], verdict, row["digest"], row["finished"], row["model"], row["facts"],
+        {i: f for i, f in frames.items() if f[1]})
 
 # %% ../nbs/api/78_app.ipynb #64cbd948
 def _event(row, at): return f"event: job\ndata: {json.dumps(job_view(row, at))}\n\n"
@@ -401,9 +468,10 @@ def _tell(s, id, at, longest=1800):
 
 # %% ../nbs/api/78_app.ipynb #02ccf9b7
 def _events(s, id):
+    "What happens to a job, as it happens"
     from flask import Response
-    if s.jobs.get(id) is None: return _problem("not_found", "No such job.")
-    if s.streams is None or not s.streams.acquire(blocking=False): return _problem("streams", "Ask for the job itself again and again.", {"Retry-After": "1"})
+    if s.jobs.get(id) is None: return _problem("not_found", _NO_JOB)
+    if s.streams is None or not s.streams.acquire(blocking=False): return _problem("streams", headers={"Retry-After": "1"})
     response = Response(_tell(s, id, _jobs_at()), mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
     response.call_on_close(s.streams.release)
     return response
@@ -415,23 +483,33 @@ def _version_of_package():
 
 # %% ../nbs/api/78_app.ipynb #71fb9492
 def _health(s):
-    if not os.access(s.folder.uploads, os.W_OK | os.X_OK): return _problem("storage", "The folder for uploads can't be written.")
-    if not s.jobs.ready: return _problem("starting", "The detector is being loaded.")
-    return {"status": "ok", "workers": s.jobs.ready, "waiting": len(s.jobs.queue), "confinement": s.jobs.held.to_dict()}
+    "Whether clips can be analysed"
+    if not os.access(s.folder.uploads, os.W_OK | os.X_OK):
+        return _problem("storage", "The folder for uploads can't be written. Its operator can give the server the right to.")
+    if not s.jobs.ready: return _problem("starting")
+    return {
+        "status": "ok", "workers": s.jobs.ready, "waiting": len(s.jobs.queue), "confinement": s.jobs.held.to_dict()}
 
 # %% ../nbs/api/78_app.ipynb #01c6b373
 def _version(s):
+    "What the server is and takes"
+    if not s.jobs.about: return _problem("starting")
     c = s.config
-    limits = {"max_bytes": c.max_mb << 20, "max_seconds": c.max_seconds, "max_pixels": c.max_pixels, "containers": list(CONTAINERS), "retention_hours": c.retention_hours, "link_hosts": names(c.link_hosts), "key_needed": bool(c.api_key)}
-    return {"version": _version_of_package(), "detector": s.jobs.about, "limits": limits, "confinement": s.jobs.held.to_dict()} if s.jobs.about else _problem("starting")
+    limits = {
+        "max_bytes": c.max_mb << 20, "max_seconds": c.max_seconds, "max_pixels": c.max_pixels, "containers": list(CONTAINERS),
+        "retention_hours": c.retention_hours, "link_hosts": names(c.link_hosts), "key_needed": bool(c.api_key)}
+    held = s.jobs.held.to_dict()
+    return {"version": _version_of_package(), "detector": s.jobs.about, "limits": limits, "confinement": held}
 
 # %% ../nbs/api/78_app.ipynb #c71be2ec
 def _openapi(s):
+    "The OpenAPI document"
     from flask import request
     return openapi(_version_of_package(), request.script_root)
 
 # %% ../nbs/api/78_app.ipynb #d9190c14
 def _metrics(s):
+    "The page of numbers"
     from flask import Response
     s.metrics.waiting.set(len(s.jobs.queue))
     s.metrics.workers.set(s.jobs.ready)
@@ -449,13 +527,20 @@ def _language():
 # %% ../nbs/api/78_app.ipynb #2f58580d
 def _length(seconds): return f"{seconds/60:g} min" if seconds >= 60 else f"{seconds:g} s"
 
+def _limits(c):
+    "The limits as pages tell them"
+    return {
+        "mb": c.max_mb, "length": _length(c.max_seconds), "pixels": f"{c.max_pixels:,}".replace(",", "\u202f"),
+        "hours": f"{c.retention_hours:g}", "hosts": ", ".join(names(c.link_hosts))}
+
 def _shown(s, template, status=200, **more):
     "A template in the language of the request, with what all pages tell of the server"
     from flask import render_template, request
     c, language = s.config, _language()
-    limits = {"mb": c.max_mb, "length": _length(c.max_seconds), "pixels": f"{c.max_pixels:,}".replace(",", "\u202f"), "hours": f"{c.retention_hours:g}", "hosts": ", ".join(names(c.link_hosts))}
     held = {"lang": language} if request.args.get("lang") == language else {} # links keep what was asked for
-    page = render_template(template, lang=language, t=partial(phrase, language), languages=languages(), held=held, version=_version_of_package(), operator=c.operator, hosted=c.hosted(), limits=limits, **more)
+    page = render_template(
+        template, lang=language, t=partial(phrase, language), languages=languages(), held=held, limits=_limits(c),
+        version=_version_of_package(), operator=c.operator, hosted=c.hosted(), **more)
     return page, status, {"Content-Language": language, "Vary": "Accept-Language"}
 
 # %% ../nbs/api/78_app.ipynb #40d30a21
@@ -469,16 +554,34 @@ def _blocks(text):
     for part in re.sub(r"\*\*|`", "", text).strip().split("\n\n"):
         lines = part.splitlines()
         if part.startswith("#"): yield "heading", part.lstrip("# ")
-        elif part.startswith("|"): yield "table", [[c.strip() for c in row.strip("|").split("|")] for row in lines if set(row) - set("|:- ")]
+        elif part.startswith("|"): yield "table", [_row(line) for line in lines if set(line) - set("|:- ")]
         elif part.startswith("- "): yield "list", [item[2:] for item in lines]
         else: yield "text", part
 
-def _card(s): return _shown(s, "card.html", blocks=list(_blocks(card(s.bundle))) if s.bundle else [])
+def _row(line): return [c.strip() for c in line.strip("|").split("|")]
+
+def _card(s):
+    "The model card, without its title, which the page has"
+    blocks = list(_blocks(card(s.bundle))) if s.bundle else []
+    return _shown(s, "card.html", name=s.jobs.about["name"], blocks=[b for b in blocks if not b[1][:11] == "Model card:"])
 
 # %% ../nbs/api/78_app.ipynb #37e27455
-_ROUTES = (("/", "page", _page, "GET"), ("/api/v1/jobs", "create", _create, "POST"), ("/api/v1/links", "create_from_link", _create_from_link, "POST"), ("/api/v1/jobs/<id>", "get", _get, "GET"), ("/api/v1/jobs/<id>", "delete", _delete, "DELETE"), ("/api/v1/jobs/<id>/events", "events", _events, "GET"),
-    ("/help", "help", _help, "GET"), ("/card", "card", _card, "GET"),
-    ("/api/v1/jobs/<id>/frames/<int:n>", "frame", _frame, "GET"), ("/api/v1/jobs/<id>/report", "report", _report, "GET"), ("/api/v1/health", "health", _health, "GET"), ("/api/v1/version", "version", _version, "GET"), ("/api/v1/openapi.json", "openapi", _openapi, "GET"), ("/metrics", "metrics", _metrics, "GET"))
+_API = "/api/v1"
+_ROUTES = (
+    ("/", "page", _page, "GET"),
+    ("/help", "help", _help, "GET"),
+    ("/card", "card", _card, "GET"),
+    (f"{_API}/jobs", "create", _create, "POST"),
+    (f"{_API}/links", "create_from_link", _create_from_link, "POST"),
+    (f"{_API}/jobs/<id>", "get", _get, "GET"),
+    (f"{_API}/jobs/<id>", "delete", _delete, "DELETE"),
+    (f"{_API}/jobs/<id>/events", "events", _events, "GET"),
+    (f"{_API}/jobs/<id>/frames/<int:n>", "frame", _frame, "GET"),
+    (f"{_API}/jobs/<id>/report", "report", _report, "GET"),
+    (f"{_API}/health", "health", _health, "GET"),
+    (f"{_API}/version", "version", _version, "GET"),
+    (f"{_API}/openapi.json", "openapi", _openapi, "GET"),
+    ("/metrics", "metrics", _metrics, "GET"))
 
 # %% ../nbs/api/78_app.ipynb #a969e074
 def _blueprint(s):
@@ -486,7 +589,8 @@ def _blueprint(s):
     import aivd_nb
     from flask import Blueprint
     here = Path(aivd_nb.__file__).parent
-    bp = Blueprint("aivd", "aivd_nb", template_folder=here/"templates", static_folder=here/"static", static_url_path="/static")
+    bp = Blueprint(
+        "aivd", "aivd_nb", template_folder=here/"templates", static_folder=here/"static", static_url_path="/static")
     for rule, name, f, method in _ROUTES:
         bp.add_url_rule(rule, name, wraps(f)(partial(f, s)), methods=[method]) # pyright: ignore[reportArgumentType]
     return bp
@@ -499,24 +603,6 @@ def _flask(config):
         def request_context(self, environ): return super().request_context(below(environ, config.prefix, bool(config.proxy)))
     return Placed("aivd_nb", static_folder=None)
 
-# %% ../nbs/api/78_app.ipynb #b27fa5e4
-def create_app(
-    detector=None, # bundle name or folder, `Detector`, or picklable function that gives one; None: what the settings say
-    config:AppConfig|None=None, # None: from environment and file
-    log_to=None, # where lines of the log go; None: standard error
-): # Flask app; `app.extensions["aivd"].close()` stops it
-    "The web application, with its detector loaded and warmed up"
-    config = config or load_config()
-    app = _flask(config)
-    s = app.extensions["aivd"] = _service(detector, config, log_to)
-    app.request_class = _request_class(s.folder.uploads)
-    app.config.update(MAX_CONTENT_LENGTH=(config.max_mb << 20) + (1 << 16), MAX_FORM_MEMORY_SIZE=1 << 18, MAX_FORM_PARTS=8)
-    json: Any = app.json # of the default provider
-    json.sort_keys = json.ensure_ascii = False
-    app.register_blueprint(_blueprint(s))
-    _wire(app, s)
-    return app
-
 # %% ../nbs/api/78_app.ipynb #e07a51b7
 def _wire(app, s):
     "What happens around every request"
@@ -525,7 +611,29 @@ def _wire(app, s):
     app.before_request(partial(_guard, s))
     app.after_request(partial(_dress, s))
     app.teardown_request(lambda e: _drop(request))
-    for kind, f in ((HTTPException, _http_error), (AivdError, _own_error), (OSError, _disk_error), (sqlite3.Error, _disk_error), (Exception, _unforeseen)): app.register_error_handler(kind, partial(f, s))
+    app.register_error_handler(HTTPException, partial(_http_error, s))
+    app.register_error_handler(AivdError, partial(_own_error, s))
+    for kind in (OSError, sqlite3.Error): app.register_error_handler(kind, partial(_disk_error, s))
+    app.register_error_handler(Exception, partial(_unforeseen, s))
+
+# %% ../nbs/api/78_app.ipynb #b27fa5e4
+def create_app(
+    detector:str|os.PathLike|Detector|Callable|None=None, # bundle name or folder, or picklable function; None: what the settings say
+    config:AppConfig|None=None, # None: from environment and file
+    log_to:TextIO|None=None, # where lines of the log go; None: standard error
+) -> Any: # Flask app; `app.extensions["aivd"].close()` stops it
+    "The web application, with its detector loaded and warmed up"
+    config = config or load_config()
+    app = _flask(config)
+    s = app.extensions["aivd"] = _service(detector, config, log_to)
+    app.request_class = _request_class(s.folder.uploads)
+    app.config.update(
+        MAX_CONTENT_LENGTH=(config.max_mb << 20) + (1 << 16), MAX_FORM_MEMORY_SIZE=1 << 18, MAX_FORM_PARTS=8)
+    json: Any = app.json # of the default provider
+    json.sort_keys = json.ensure_ascii = False
+    app.register_blueprint(_blueprint(s))
+    _wire(app, s)
+    return app
 
 # %% ../nbs/api/78_app.ipynb #d9eef6cc
 def _by_head(app, s, environ):
@@ -542,16 +650,17 @@ def _wanted(s, small=1 << 16):
     from flask import request
     if request.routing_exception: raise request.routing_exception
     if (request.endpoint or "").endswith(".create"): return _hold(s, request)
-    if request.content_length is None: return _problem("length", "Send a Content-Length.")
+    if request.content_length is None: return _problem("length")
     return Ticket() if request.content_length <= small else _problem("too_large", "Nothing is expected in this request.")
 
 # %% ../nbs/api/78_app.ipynb #09610b58
-_DETAILS = {408: "Send it faster.", 429: "Wait until your other uploads are there.", 507: "Try again later."}
+_DETAILS = {429: "Wait until your other uploads are there."}
+_STATUSES = {s.value for s in HTTPStatus}
 
 def _refusal(s, status):
     "What the server itself refuses, as a problem, counted and logged like others"
     number, code = secrets.token_hex(8), _HTTP.get(status, "bad_request" if status < 500 else "internal")
-    detail = f"At most {s.config.max_mb} MiB are accepted." if code == "too_large" else _DETAILS.get(status, "")
+    detail = _DETAILS.get(status) or _detail(s, code, {})
     body = json.dumps(problem(code, detail, request_id=number) | {"status": status}).encode()
     s.metrics.requests.labels("other", "none", status).inc()
     s.log("request", id=number, method="other", route="none", status=status, ms=0, bytes=0)
@@ -559,11 +668,15 @@ def _refusal(s, status):
     headers = [("Content-Type", "application/problem+json"), ("X-Request-Id", number), *_HEADERS.items(), *more]
     return Refused(f"{status} {HTTPStatus(status).phrase if status in _STATUSES else 'Refused'}", tuple(headers), body)
 
-_STATUSES = {s.value for s in HTTPStatus}
-
 # %% ../nbs/api/78_app.ipynb #a5210241
+def _rules(c):
+    "What connections may take, by the settings"
+    return Rules(
+        connections=c.connections, each=c.client_connections, head_s=c.head_s, rate=round(1024*c.min_kib_s),
+        body=(c.max_mb << 20) + (1 << 17), bodies=max(c.receiving_mb, c.max_mb + 1) << 20, trusted=c.proxy)
+
 def make_server(
-    app, # of `create_app`
+    app:Any, # of `create_app`
 ) -> Intake: # `run()`, `close()`, `effective_port`
     "A server for an app, listening, not yet running"
     s = app.extensions["aivd"]
@@ -571,25 +684,36 @@ def make_server(
     trouble = lambda what: s.log("trouble", what=what)
     quiet_waitress(trouble)
     allow_descriptors(2*c.connections + 3*threads + 8*len(s.jobs.threads) + 64) # a socket and a body each; an upload; pipes
-    rules = Rules(connections=c.connections, each=c.client_connections, head_s=c.head_s, rate=round(1024*c.min_kib_s), body=(c.max_mb << 20) + (1 << 17), bodies=max(c.receiving_mb, c.max_mb + 1) << 20, trusted=c.proxy)
     hooks = Hooks(partial(_by_head, app, s), partial(_refusal, s), trouble)
-    try: return Intake(app, hooks, rules, s.folder.uploads, c.host, c.port, threads)
-    except (OSError, ValueError) as e: raise ConfigError(f"{c.host}:{c.port}", f"can't be listened on ({getattr(e, 'strerror', None) or e})", "Choose another port with --port, or stop who uses it") from e
+    try: return Intake(app, hooks, _rules(c), s.folder.uploads, c.host, c.port, threads)
+    except (OSError, ValueError) as e:
+        raise ConfigError(
+            f"{c.host}:{c.port}", f"can't be listened on ({getattr(e, 'strerror', None) or e})",
+            "Choose another port with --port, or stop whatever uses it") from e
 
 # %% ../nbs/api/78_app.ipynb #4dda5a9f
+def _say(text): print(text, file=sys.stderr, flush=True)
+
+def _announce(config, server, jobs):
+    "Tell whoever starts a server where it is, and what this system lacks"
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    _say(f"Serving on http://{host}:{server.effective_port} with {jobs.about['name']}. One signal, not proof. Ctrl-C stops it.")
+    lacking = jobs.held.missing()
+    if lacking:
+        _say(f"This system has no {lacking}: a taken-over decoder could read what you can read. Serve nobody but yourself.")
+
 def serve(
     config:AppConfig|None=None, # None: from environment and file
     dev:bool=False, # Flask's own server, with its debugger; for loopback only
-):
+) -> None:
     "Serve until interrupted"
     config = config or load_config()
-    if dev and not is_loopback(config.host): raise ConfigError("--dev", "would show the debugger to others", "Leave --host away")
+    if dev and not is_loopback(config.host): raise ConfigError("--dev", "would show the debugger to others", "Leave out --host")
     app = create_app(config=config)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         if dev: return app.run(config.host, config.port, debug=True, use_reloader=False, threaded=True)
         server = make_server(app)
-        print(f"Serving on http://{f'[{config.host}]' if ':' in config.host else config.host}:{server.effective_port} with {app.extensions['aivd'].jobs.about['name']}. One signal, not proof. Ctrl-C stops it.", file=sys.stderr, flush=True) # pyright: ignore[reportAttributeAccessIssue]
-        if lacking := app.extensions["aivd"].jobs.held.missing(): print(f"This system has no {lacking}: a taken-over decoder could read what you can read. Serve nobody but yourself.", file=sys.stderr, flush=True)
+        _announce(config, server, app.extensions["aivd"].jobs)
         server.run()
     finally: app.extensions["aivd"].close()

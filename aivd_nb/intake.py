@@ -65,7 +65,8 @@ def allow_descriptors(
     if soft >= need: return
     try: resource.setrlimit(resource.RLIMIT_NOFILE, (need, hard))
     except (ValueError, OSError) as e:
-        raise ConfigError("this process", f"may open {hard} files and sockets, and {need} are needed", "Raise the limit (ulimit -n), or lower the setting 'connections'") from e
+        raise ConfigError("this process", f"may open {hard} files and sockets, and {need} are needed",
+            "Raise the limit (ulimit -n), or lower the setting 'connections'") from e
 
 # %% ../nbs/api/72_intake.ipynb #e284621d
 class Traffic:
@@ -229,7 +230,8 @@ class _Refusal(ErrorTask):
     "A request that is refused, in the application's words"
     def execute(self):
         "Write the answer"
-        if not isinstance(self.request.error, Refused): self.request.error = self.channel.server.hooks.refuse(self.request.error.code)
+        if not isinstance(self.request.error, Refused):
+            self.request.error = self.channel.server.hooks.refuse(self.request.error.code)
         self.channel.polite = True
         super().execute()
 
@@ -242,10 +244,12 @@ class _Channel(HTTPChannel):
         self.client, self.free_since = client_of(addr[0]), time.monotonic()
         self.parser_class = partial(_Parser, channel=self)
         super().__init__(server, sock, addr, adj, map)
+
     def service(self):
         "Answer a request"
         super().service()
         self.served, self.free_since = True, time.monotonic()
+
     def readable(self):
         "Whether to look for bytes"
         return self.lingers is not None or super().readable()
@@ -298,6 +302,62 @@ def _end(self:_Channel):
             self.requests.append(request)
             self.server.add_task(self) # pyright: ignore[reportArgumentType]
 
+# %% ../nbs/api/72_intake.ipynb #5871e2a4
+def _admit(self:TcpWSGIServer, channel, request):
+    "What the application says of a head"
+    environ: Any = self._head(_Task(channel, request).get_environment(), None) # pyright: ignore[reportArgumentType]
+    if not isinstance(environ, dict): return self.hooks.refuse(400) # the proxy's headers make no sense
+    request.counts_for = client_of(environ["REMOTE_ADDR"])
+    try: return self.hooks.admit(environ)
+    except Exception as e:
+        self.hooks.trouble(type(e).__name__)
+        return self.hooks.refuse(500)
+
+# %% ../nbs/api/72_intake.ipynb #171ca368
+def _handle_accept(self:TcpWSGIServer):
+    try:
+        if not (found := self.accept()): return
+        self.set_socket_options(found[0])
+    except OSError as e:
+        if e.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM): _pause(self)
+        return
+    sock, addr = found
+    if _room(self, client_of(addr[0])): self.channel_class(self, sock, addr, self.adj, map=self._map)
+    else: sock.close()
+
+# %% ../nbs/api/72_intake.ipynb #416574eb
+def _pause(self:TcpWSGIServer):
+    self.paused = time.monotonic() + 1
+    self.hooks.trouble("no_descriptors")
+
+# %% ../nbs/api/72_intake.ipynb #c51784bc
+def _room(self:TcpWSGIServer, client):
+    "Whether a client may have another connection; where all are taken, the one who has most gives one up"
+    rules, there = self.rules, list(self.active_channels.values())
+    held = Counter(c.client for c in there)
+    if client != client_of(rules.trusted) and held[client] >= rules.each: return False
+    if len(there) < rules.connections: return True
+    most = max(held, key=lambda c: held[c])
+    if held[most] <= held[client] + 1: return False
+    idle = [c for c in there if c.client == most and not c.requests] or [c for c in there if c.client == most]
+    min(idle, key=lambda c: c.free_since).handle_close()
+    return True
+
+# %% ../nbs/api/72_intake.ipynb #e0b2ecb9
+def _believed(rules):
+    "How Waitress is told of the proxy whose headers are believed"
+    if not rules.trusted: return {}
+    headers = {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"}
+    return {"trusted_proxy": rules.trusted, "trusted_proxy_count": 1, "trusted_proxy_headers": headers}
+
+def _listening(rules, host, port, threads):
+    "Waitress' settings"
+    host = f"[{host}]" if ":" in host else host
+    return Adjustments(
+        listen=f"{host}:{port}", threads=threads, ident=None, cleanup_interval=1, asyncore_use_poll=True,
+        max_request_body_size=rules.body, max_request_header_size=1 << 15, inbuf_overflow=1 << 16,
+        clear_untrusted_proxy_headers=True, **_believed(rules))
+
 # %% ../nbs/api/72_intake.ipynb #7185e5a4
 class Intake(TcpWSGIServer):
     "A WSGI server for strangers: `run()`, `close()`, `effective_port`"
@@ -313,14 +373,14 @@ class Intake(TcpWSGIServer):
     ):
         self.hooks, self.rules, self.folder, self.paused = hooks, rules, folder, 0.0
         self.traffic = Traffic(rules.bodies, 2*rules.body)
-        proxy = {"trusted_proxy": rules.trusted, "trusted_proxy_count": 1, "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"}} if rules.trusted else {}
-        self._head = proxy_headers_middleware(lambda environ, start: environ, clear_untrusted=True, **proxy) # pyright: ignore[reportArgumentType]
-        host = f"[{host}]" if ":" in host else host
-        adj = Adjustments(listen=f"{host}:{port}", threads=threads, ident=None, max_request_body_size=rules.body, max_request_header_size=1 << 15, inbuf_overflow=1 << 16, cleanup_interval=1,
-            asyncore_use_poll=True, clear_untrusted_proxy_headers=True, **proxy)
-        super().__init__(app, {}, adj=adj)
+        as_seen = lambda environ, start: environ
+        self._head = proxy_headers_middleware(as_seen, clear_untrusted=True, **_believed(rules)) # pyright: ignore[reportArgumentType]
+        super().__init__(app, {}, adj=_listening(rules, host, port, threads))
 
-    def admit(self, channel, request) -> Ticket|Refused:
+    def admit(self,
+        channel:HTTPChannel,
+        request:HTTPRequestParser, # whose head is there
+    ) -> Ticket|Refused:
         "Ask the application about a head, as it would see it behind the proxy"
         return _admit(self, channel, request)
 
@@ -336,46 +396,6 @@ class Intake(TcpWSGIServer):
         "Let a connection in, or not"
         _handle_accept(self)
 
-# %% ../nbs/api/72_intake.ipynb #5871e2a4
-def _admit(self:Intake, channel, request):
-    environ: Any = self._head(_Task(channel, request).get_environment(), None) # pyright: ignore[reportArgumentType]
-    if not isinstance(environ, dict): return self.hooks.refuse(400) # the proxy's headers make no sense
-    request.counts_for = client_of(environ["REMOTE_ADDR"])
-    try: return self.hooks.admit(environ)
-    except Exception as e:
-        self.hooks.trouble(type(e).__name__)
-        return self.hooks.refuse(500)
-
-# %% ../nbs/api/72_intake.ipynb #171ca368
-def _handle_accept(self:Intake):
-    try:
-        if not (found := self.accept()): return
-        self.set_socket_options(found[0])
-    except OSError as e:
-        if e.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM): _pause(self)
-        return
-    sock, addr = found
-    if _room(self, client_of(addr[0])): self.channel_class(self, sock, addr, self.adj, map=self._map)
-    else: sock.close()
-
-# %% ../nbs/api/72_intake.ipynb #416574eb
-def _pause(self:Intake):
-    self.paused = time.monotonic() + 1
-    self.hooks.trouble("no_descriptors")
-
-# %% ../nbs/api/72_intake.ipynb #c51784bc
-def _room(self:Intake, client):
-    "Whether a client may have another connection; where all are taken, the one who has most gives one up"
-    rules, there = self.rules, list(self.active_channels.values())
-    held = Counter(c.client for c in there)
-    if client != client_of(rules.trusted) and held[client] >= rules.each: return False
-    if len(there) < rules.connections: return True
-    most = max(held, key=lambda c: held[c])
-    if held[most] <= held[client] + 1: return False
-    idle = [c for c in there if c.client == most and not c.requests] or [c for c in there if c.client == most]
-    min(idle, key=lambda c: c.free_since).handle_close()
-    return True
-
 # %% ../nbs/api/72_intake.ipynb #287f3ba2
 class Rate:
     "How often a client may do something"
@@ -387,10 +407,13 @@ class Rate:
         from limits.strategies import MovingWindowRateLimiter
         self._items = parse_many(text) if text else []
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
+
     def wait(self, client:str) -> int:
         "Count a call; the seconds to wait where it is one too many, else 0"
         for item in self._items:
-            if not self._limiter.hit(item, client): return max(1, math.ceil(self._limiter.get_window_stats(item, client).reset_time - time.time()))
+            if self._limiter.hit(item, client): continue
+            free_at = self._limiter.get_window_stats(item, client).reset_time
+            return max(1, math.ceil(free_at - time.time()))
         return 0
 
 # %% ../nbs/api/72_intake.ipynb #c6f7f91d

@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -27,41 +27,53 @@ from .core import CODES, AivdError, ConfigError, Failure, cpu_count
 from .intake import Ticket
 from .sandbox import Sandbox, SandboxError, SandboxLimits
 
+# %% ../nbs/api/73_jobs.ipynb #307d37cf
+FINISHED = ("done", "failed", "interrupted")
+
 # %% ../nbs/api/73_jobs.ipynb #4fbd43ee
 _SCHEMA = """
-create table if not exists jobs(id text primary key, digest text not null, model text not null, name text not null, size integer not null, state text not null, created real not null, started real,
-  finished real, result text, code text, problem text, remedy text, cached integer not null default 0, took real, due real not null default 0);
-create table if not exists frames(digest text not null, model text not null, n integer not null, time_s real not null, jpeg blob not null, primary key(digest, model, n));
+create table if not exists jobs(
+  id text primary key, digest text not null, model text not null, name text not null, size integer not null,
+  state text not null, created real not null, started real, finished real, result text, code text, problem text, remedy text,
+  cached integer not null default 0, took real, due real not null default 0);
+create table if not exists frames(
+  digest text not null, model text not null, n integer not null, time_s real not null, jpeg blob not null,
+  primary key(digest, model, n));
 create index if not exists by_content on jobs(digest, model, state);
 create index if not exists by_age on jobs(created);
 """
 _MAKE = 0x61697664 # SQLite's application id: "aivd"
 _VERSION = 3
-FINISHED = ("done", "failed", "interrupted")
 _PASSING = tuple(c for c, code in CODES.items() if code.passes)
 
 # %% ../nbs/api/73_jobs.ipynb #3acf9d3c
+_PRAGMAS = ("journal_mode=wal", "synchronous=normal", "foreign_keys=on", "secure_delete=on", "busy_timeout=5000")
+
 def _opened(path):
     "A database of ours, new where there is none; a foreign or damaged one is refused"
     if path.is_symlink(): raise ConfigError(path, "is a link", "Name another data folder")
-    remedy = "Move it away, or name another data folder"
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600)) # SQLite's own files beside it get the same rights
         os.chmod(path, 0o600)
         db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-    except (sqlite3.Error, OSError) as e: raise ConfigError(path, f"can't be opened as a database ({e})", "Name another data folder") from e
-    try:
-        _check_make(db, path)
-        for p in ("journal_mode=wal", "synchronous=normal", "foreign_keys=on", "secure_delete=on", "busy_timeout=5000"): db.execute(f"pragma {p}")
-        _bring_up_to_date(db)
+    except (sqlite3.Error, OSError) as e:
+        raise ConfigError(path, f"can't be opened as a database ({e})", "Name another data folder") from e
+    try: _make_ready(db, path)
     except sqlite3.Error as e:
         db.close()
-        raise ConfigError(path, f"is no database, or a damaged one ({e})", remedy) from e
+        problem = f"is not a database, or a damaged one ({e})"
+        raise ConfigError(path, problem, "Move it away, or name another data folder") from e
     except ConfigError:
         db.close()
         raise
     db.row_factory = sqlite3.Row
     return db
+
+def _make_ready(db, path):
+    "Check a database, and bring it up to date"
+    _check_make(db, path)
+    for p in _PRAGMAS: db.execute(f"pragma {p}")
+    _bring_up_to_date(db)
 
 # %% ../nbs/api/73_jobs.ipynb #6609baed
 def _check_make(db, path):
@@ -74,6 +86,11 @@ def _check_make(db, path):
     if said := [r[0] for r in db.execute("pragma quick_check(1)") if r[0] != "ok"]: raise sqlite3.DatabaseError(said[0][:200])
 
 # %% ../nbs/api/73_jobs.ipynb #c64d03a5
+_MOVE = """
+insert or ignore into frames
+  select j.digest, j.model, f.n, f.time_s, f.jpeg from frames_of_jobs f join jobs j on j.id=f.job
+"""
+
 def _bring_up_to_date(db):
     "The tables as they are today; an older database keeps what it knows"
     old = {r[1] for r in db.execute("pragma table_info(frames)")}
@@ -85,7 +102,7 @@ def _bring_up_to_date(db):
         if was in columns: db.execute(f"alter table jobs rename column {was} to {now}")
     db.executescript(_SCHEMA + f"pragma application_id={_MAKE}; pragma user_version={_VERSION};")
     if "job" in old:
-        db.execute("insert or ignore into frames select j.digest, j.model, f.n, f.time_s, f.jpeg from frames_of_jobs f join jobs j on j.id=f.job")
+        db.execute(_MOVE)
         db.execute("drop table frames_of_jobs")
 
 # %% ../nbs/api/73_jobs.ipynb #f30deb8a
@@ -141,11 +158,13 @@ class _Answers(_Database):
     def fail(self, job:str, code:str, problem:str, remedy:str) -> None:
         "Keep the reason why there is no result"
         now = time.time()
-        self._run("update jobs set state='failed', finished=?, took=?-started, code=?, problem=?, remedy=? where id=?", now, now, code, problem, remedy, job)
+        told = "update jobs set state='failed', finished=?, took=?-started, code=?, problem=?, remedy=? where id=?"
+        self._run(told, now, now, code, problem, remedy, job)
 
     def answer_again(self,
         job:str, # a new job
-        digest:str, model:str, # that it shares with an older one
+        digest:str,
+        model:str, # that it shares with an older one, as the digest
     ) -> bool: # whether there was an answer
         "Give a job the answer that the same content got before"
         return _answer_again(self, job, digest, model)
@@ -156,25 +175,134 @@ class _Answers(_Database):
 
     def frame(self, job:str, n:int) -> bytes|None:
         "The n-th frame of a result, as JPEG"
-        rows = self._run("select jpeg from frames join jobs using(digest, model) where id=? and n=? and state='done' and due<=?", job, n, time.time())
-        return rows[0]["jpeg"] if rows else None
+        return _frame(self, job, n)
+
+# %% ../nbs/api/73_jobs.ipynb #545508bf
+_DUE = "update jobs set due = ? + coalesce(took, 0), finished = ? + coalesce(took, 0) where id=?"
+
+def _copy_answer(run, job, digest, model):
+    "In a transaction: the answer of the same content, to be shown after as many seconds as it took then"
+    again = f"state='done' or state='failed' and code not in ({','.join('?'*len(_PASSING))})"
+    alike = f"select id from jobs where digest=? and model=? and id<>? and ({again}) limit 1"
+    old = run(alike, (digest, model, job, *_PASSING)).fetchone()
+    if old is None: return False
+    now = time.time()
+    columns = "state, result, code, problem, remedy, took"
+    copied = f"update jobs set ({columns}) = (select {columns} from jobs where id=?), finished=?, cached=1 where id=?"
+    run(copied, (old["id"], now, job))
+    run(_DUE, (now, now, job))
+    return True
+
+# %% ../nbs/api/73_jobs.ipynb #89f11b20
+_NEW = "insert into jobs(id, digest, model, name, size, state, created) values(?,?,?,?,?,?,?)"
+
+def _create(self:_Answers, digest, model, name, size, known):
+    "A new job, with the answer that its content got before, where it may have it"
+    job = secrets.token_urlsafe(16)
+    with self._together() as run:
+        run(_NEW, (job, digest, model, name, size, "queued", time.time()))
+        if known: _copy_answer(run, job, digest, model)
+    return job
+
+# %% ../nbs/api/73_jobs.ipynb #7d6166e9
+_DONE = "update jobs set state='done', finished=?, took=?-started, result=? where id=? returning digest, model"
+
+def _finish(self:_Answers, job, result):
+    "Keep a result and its frames; where the job was deleted meanwhile, nothing"
+    kept = json.dumps({k: result[k] for k in ("verdict", "facts", "provenance")}, ensure_ascii=False)
+    now = time.time()
+    with self._together() as run:
+        row = run(_DONE, (now, now, kept, job)).fetchone()
+        if row is None: return
+        for n, (t, jpeg) in enumerate(result["frames"]): run("insert or replace into frames values(?,?,?,?,?)", (*row, n, t, jpeg))
+
+# %% ../nbs/api/73_jobs.ipynb #3f83a76c
+def _answer_again(self:_Answers, job, digest, model):
+    "Give a job a known answer; whether there was one"
+    with self._together() as run: return _copy_answer(run, job, digest, model)
+
+# %% ../nbs/api/73_jobs.ipynb #6c50773d
+def _row(self:_Answers, job):
+    "What is kept of a job; None where nothing is"
+    rows = self._run("select * from jobs where id=?", job)
+    if not rows: return None
+    found: dict[str, Any] = dict(rows[0]) | {"frames": []}
+    if found["state"] == "done":
+        asked = "select time_s from frames where digest=? and model=? order by n"
+        found["frames"] = [r["time_s"] for r in self._run(asked, found["digest"], found["model"])]
+    return found | (json.loads(found["result"]) if found["result"] else {})
+
+# %% ../nbs/api/73_jobs.ipynb #4b4c3b52
+_SHOWN = "select jpeg from frames join jobs using(digest, model) where id=? and n=? and state='done' and due<=?"
+
+def _frame(self:_Answers, job, n):
+    "A frame of a result that may be shown; None where there is none"
+    rows = self._run(_SHOWN, job, n, time.time())
+    return rows[0]["jpeg"] if rows else None
+
+# %% ../nbs/api/73_jobs.ipynb #cf5bce46
+_ORPHANS = """
+delete from frames where digest=? and model=? and not exists (select 1 from jobs where digest=? and model=?)
+"""
+
+def _forget(self:_Answers, which, *values):
+    "Delete jobs, frames that no job needs any more, and what the write-ahead log still holds of them"
+    with self._together() as run:
+        gone = run(f"delete from jobs where {which} returning id, digest, model", values).fetchall()
+        for content in {tuple(r)[1:] for r in gone}: run(_ORPHANS, content*2)
+    if gone: self._run("pragma wal_checkpoint(truncate)")
+    return gone
+
+# %% ../nbs/api/73_jobs.ipynb #459fbb4b
+_STOPPED = """
+update jobs set state='interrupted', finished=?, code='interrupted', problem=?, remedy=?
+where state in ('queued','running') returning id
+"""
+
+def _interrupt(self:_Answers):
+    "Tell what did not get done that it did not"
+    why = CODES["interrupted"]
+    return len(self._run(_STOPPED, time.time(), why.problem, why.remedy))
+
+# %% ../nbs/api/73_jobs.ipynb #398a631c
+def _disown(self:_Answers, owned):
+    "Fail the jobs that nobody works on"
+    lost = {r["id"] for r in self._run("select id from jobs where state in ('queued','running')")} - set(owned)
+    for job in lost: self.fail(job, "storage", CODES["storage"].problem, CODES["storage"].remedy)
+    return len(lost)
+
+# %% ../nbs/api/73_jobs.ipynb #3aed1ef6
+def _size(self:_Answers):
+    "Bytes of the pages that hold something"
+    pages, free, each = (self._run(f"pragma {p}")[0][0] for p in ("page_count", "freelist_count", "page_size"))
+    return (pages - free)*each
+
+# %% ../nbs/api/73_jobs.ipynb #7157be9d
+def _shrink(self:_Answers):
+    "Forget the oldest results, some at a time; how many"
+    gone = 0
+    while _size(self) > self.most:
+        few = max(1, self._run("select count(*) from jobs")[0][0]//32)
+        oldest = f"select id from jobs where state in {FINISHED} order by created limit ?"
+        found = _forget(self, f"id in ({oldest})", few)
+        if not found: break
+        gone += len(found)
+    return gone
 
 # %% ../nbs/api/73_jobs.ipynb #4b6d6d76
 class JobStore(_Answers):
     "Jobs, their results and their frames in one SQLite file, and what leaves it"
     def delete(self, job:str) -> bool:
         "Forget a job and its result"
-        return bool(_forget(self, "delete from jobs where id=? returning id, digest, model", job))
+        return bool(_forget(self, "id=?", job))
 
     def interrupt(self) -> int: # how many
         "After a restart: what was waiting or running then did not get done, and says so"
-        why = CODES["interrupted"]
-        told = "update jobs set state='interrupted', finished=?, code='interrupted', problem=?, remedy=? where state in ('queued','running') returning id"
-        return len(self._run(told, time.time(), why.problem, why.remedy))
+        return _interrupt(self)
 
     def sweep(self, older_than_s:float) -> int: # how many
         "Forget finished jobs of a certain age"
-        return len(_forget(self, f"delete from jobs where created<? and state in {FINISHED} returning id, digest, model", time.time() - older_than_s))
+        return len(_forget(self, f"created<? and state in {FINISHED}", time.time() - older_than_s))
 
     def disown(self,
         owned:Iterable[str], # ids of the jobs that somebody works on
@@ -190,96 +318,38 @@ class JobStore(_Answers):
         "Forget the oldest results until the rest fits"
         return _shrink(self)
 
-# %% ../nbs/api/73_jobs.ipynb #89f11b20
-def _create(self:_Answers, digest, model, name, size, known):
-    job = secrets.token_urlsafe(16)
-    with self._together() as run:
-        run("insert into jobs(id, digest, model, name, size, state, created) values(?,?,?,?,?,?,?)", (job, digest, model, name, size, "queued", time.time()))
-        if known: _copy_answer(run, job, digest, model)
-    return job
-
-# %% ../nbs/api/73_jobs.ipynb #7d6166e9
-def _finish(self:_Answers, job, result):
-    kept, now = json.dumps({k: result[k] for k in ("verdict", "facts", "provenance")}, ensure_ascii=False), time.time()
-    with self._together() as run:
-        row = run("update jobs set state='done', finished=?, took=?-started, result=? where id=? returning digest, model", (now, now, kept, job)).fetchone()
-        for n, (t, jpeg) in enumerate(result["frames"] if row else ()): run("insert or replace into frames values(?,?,?,?,?)", (*row, n, t, jpeg)) # pyright: ignore[reportGeneralTypeIssues]
-
-# %% ../nbs/api/73_jobs.ipynb #3f83a76c
-def _answer_again(self:_Answers, job, digest, model):
-    with self._together() as run: return _copy_answer(run, job, digest, model)
-
-# %% ../nbs/api/73_jobs.ipynb #6c50773d
-def _row(self:_Answers, job):
-    rows = self._run("select * from jobs where id=?", job)
-    if not rows: return None
-    found: dict[str, Any] = dict(rows[0]) | {"frames": []}
-    if found["state"] == "done": found["frames"] = [r["time_s"] for r in self._run("select time_s from frames where digest=? and model=? order by n", found["digest"], found["model"])]
-    return found | (json.loads(found["result"]) if found["result"] else {})
-
-# %% ../nbs/api/73_jobs.ipynb #cf5bce46
-def _forget(self:JobStore, sql, *values):
-    "Delete jobs, frames that no job needs any more, and what the write-ahead log still holds of them"
-    with self._together() as run:
-        gone = run(sql, values).fetchall()
-        for content in {tuple(r)[1:] for r in gone}:
-            run("delete from frames where digest=? and model=? and not exists (select 1 from jobs where digest=? and model=?)", content*2)
-    if gone: self._run("pragma wal_checkpoint(truncate)")
-    return gone
-
-# %% ../nbs/api/73_jobs.ipynb #398a631c
-def _disown(self:JobStore, owned):
-    lost = {r["id"] for r in self._run("select id from jobs where state in ('queued','running')")} - set(owned)
-    for job in lost: self.fail(job, "storage", CODES["storage"].problem, CODES["storage"].remedy)
-    return len(lost)
-
-# %% ../nbs/api/73_jobs.ipynb #3aed1ef6
-def _size(self:JobStore):
-    pages, free, each = (self._run(f"pragma {p}")[0][0] for p in ("page_count", "freelist_count", "page_size"))
-    return (pages - free)*each
-
-# %% ../nbs/api/73_jobs.ipynb #7157be9d
-def _shrink(self:JobStore):
-    gone = 0
-    while self.size() > self.most:
-        few = max(1, self._run("select count(*) from jobs")[0][0]//32)
-        found = _forget(self, f"delete from jobs where id in (select id from jobs where state in {FINISHED} order by created limit ?) returning id, digest, model", few)
-        if not found: break
-        gone += len(found)
-    return gone
-
-# %% ../nbs/api/73_jobs.ipynb #545508bf
-def _copy_answer(run, job, digest, model):
-    "In a transaction: the answer of the same content, to be shown after as many seconds as it took then"
-    again = f"state='done' or state='failed' and code not in ({','.join('?'*len(_PASSING))})"
-    old = run(f"select id from jobs where digest=? and model=? and id<>? and ({again}) limit 1", (digest, model, job, *_PASSING)).fetchone()
-    if old is None: return False
-    now = time.time()
-    columns = "state, result, code, problem, remedy, took"
-    run(f"update jobs set ({columns}) = (select {columns} from jobs where id=?), finished=?, cached=1 where id=?", (old["id"], now, job))
-    run("update jobs set due = ? + coalesce(took, 0), finished = ? + coalesce(took, 0) where id=?", (now, now, job))
-    return True
-
 # %% ../nbs/api/73_jobs.ipynb #0226d810
 _MARK = "aivd-serve"
 _OWN = {"lock", "jobs.sqlite", "jobs.sqlite-wal", "jobs.sqlite-shm", "jobs.sqlite-journal", "uploads", _MARK}
 _UPLOAD = re.compile(r"worker-\d+|[0-9a-f]{32}")
+_EMPTY = "Name an empty folder for the server's data"
 
 def _refuse_foreign(path):
     "Refuse a folder that is neither empty nor ours, and links in it"
     there = {p.name: p for p in path.iterdir()}
     foreign = sorted(there.keys() - _OWN)
     marked = _MARK in there or {"lock", "jobs.sqlite"} <= there.keys() # the second: of a version that made no mark
-    if foreign or there and not marked: raise ConfigError(path, f"holds files that are not the server's ({', '.join(foreign[:3] or sorted(there)[:3])})", "Name an empty folder for the server's data")
-    if link := next((n for n, p in there.items() if p.is_symlink()), None): raise ConfigError(path/link, "is a link", "Name an empty folder for the server's data")
+    if foreign or there and not marked:
+        few = ", ".join(foreign[:3] or sorted(there)[:3])
+        raise ConfigError(path, f"holds files that are not the server's ({few})", _EMPTY)
+    link = next((n for n, p in there.items() if p.is_symlink()), None)
+    if link: raise ConfigError(path/link, "is a link", _EMPTY)
     _refuse_foreign_uploads(path/"uploads")
 
 def _refuse_foreign_uploads(uploads):
     "Uploads are deleted, so nothing else may lie among them"
     if not uploads.exists(): return
-    inside = [*uploads.iterdir(), *(q for p in uploads.glob("worker-*") if p.is_dir() and not p.is_symlink() for q in p.iterdir())] if uploads.is_dir() else [uploads]
+    inside = list(_all_in(uploads)) if uploads.is_dir() else [uploads]
     other = next((p for p in inside if p.is_symlink() or not _UPLOAD.fullmatch(p.name)), None)
-    if other: raise ConfigError(other, "is no upload of this server, which deletes what lies there", "Move it away, or name an empty folder for the server's data")
+    if other:
+        raise ConfigError(other, "is not an upload of this server, which deletes what lies there",
+            "Move it away, or name an empty folder for the server's data")
+
+def _all_in(uploads):
+    "What lies in the folder of uploads and in those of its workers"
+    yield from uploads.iterdir()
+    for p in uploads.glob("worker-*"):
+        if p.is_dir() and not p.is_symlink(): yield from p.iterdir()
 
 # %% ../nbs/api/73_jobs.ipynb #c50cbd87
 class DataFolder:
@@ -362,7 +432,7 @@ class Spending:
 class _Crew:
     "What a queue, its workers and its store consist of"
     def __init__(self,
-        loader, # picklable function that gives a detector
+        loader:Callable, # picklable function that gives a detector
         folder:DataFolder,
         workers:int=0, # 0: one a processor
         size:int=32, # jobs that may wait
@@ -370,18 +440,260 @@ class _Crew:
         retention_s:float=86400, # how long results are kept
         store_mb:int=512, # what results may take, MiB
         budget_s:float=0, # processor seconds of a client and minute, where others wait; 0: half of what there are
-        hear=lambda what, **more: None, # called with what happens
+        hear:Callable=lambda what, **more: None, # called with what happens
     ):
         self.folder, self.size, self.retention_s, self.hear = folder, size, retention_s, hear
-        self.store, self.live, self.queue, self.reserved = JobStore(folder.path/"jobs.sqlite", store_mb << 20), {}, deque(), Counter()
+        self.store = JobStore(folder.path/"jobs.sqlite", store_mb << 20)
+        self.live, self.queue, self.reserved = {}, deque(), Counter()
         self.spending, self.budget_s = Spending(), budget_s or 30*(workers or cpu_count())
         self.changed, self.closing, self.seconds = threading.Condition(), threading.Event(), 2.0
         self.held, self.ready, self.interrupted = Held(), 0, self.store.interrupt()
         self.error: AivdError|None = None # what kept a detector from being loaded
         self.about: dict = {} # what `describe` says, once there is a detector
-        boxes = [Sandbox(loader, folder.uploads/f"worker-{i}", limits) for i in range(workers or cpu_count())]
-        self.threads = [threading.Thread(target=_work, args=(self, b), daemon=True, name=f"worker-{i}") for i, b in enumerate(boxes)]
-        for t in (*self.threads, threading.Thread(target=_sweep_often, args=(self,), daemon=True, name="sweeper")): t.start()
+        self.threads = list(_threads(self, loader, limits, workers or cpu_count()))
+        sweeper = threading.Thread(target=_sweep_often, args=(self,), daemon=True, name="sweeper")
+        for t in (*self.threads, sweeper): t.start()
+
+def _threads(self, loader, limits, workers):
+    "A thread and a sandbox for each worker"
+    for i in range(workers):
+        box = Sandbox(loader, self.folder.uploads/f"worker-{i}", limits)
+        yield threading.Thread(target=_work, args=(self, box), daemon=True, name=f"worker-{i}")
+
+# %% ../nbs/api/73_jobs.ipynb #14197f47
+def _wait_ready(self:_Crew, timeout):
+    "Wait until a detector is loaded, or raise what kept it from that"
+    with self.changed: self.changed.wait_for(lambda: self.ready or self.error, timeout)
+    if self.error: raise self.error
+    if not self.ready:
+        raise ConfigError("the detector", f"is not loaded after {timeout:g} s", "Try it with aivd predict")
+
+# %% ../nbs/api/73_jobs.ipynb #380458d1
+def _waiting(self:_Crew):
+    "client → clips that wait, or whose upload is being read"
+    return Counter(self.live[j].client for j in self.queue) + self.reserved
+
+# %% ../nbs/api/73_jobs.ipynb #32418a0e
+def _leave(self:_Crew, client):
+    "Give a place back"
+    with self.changed: self.reserved -= Counter([client])
+
+def _may_wait(self:_Crew, client):
+    "Whether a client may have another place: half of what others have left, and no more seconds than its share where others want some"
+    waiting = _waiting(self)
+    own, others = waiting.pop(client, 0), waiting.total()
+    if own >= math.ceil((self.size - others)/2): return False
+    crowded = others or self.spending.clients() - {client}
+    return not crowded or self.spending.of(client) < self.budget_s
+
+# %% ../nbs/api/73_jobs.ipynb #25308756
+def _place(self:_Crew, client):
+    "Hold a place for a client"
+    with self.changed:
+        if not _may_wait(self, client):
+            raise Busy("the server", "has as much to do as it can hold", "Try again in a little while")
+        self.reserved[client] += 1
+    return Ticket(partial(_leave, self, client))
+
+# %% ../nbs/api/73_jobs.ipynb #61fbdf25
+def _submit(self:_Crew, path, digest, name, client):
+    "A new job: in the queue, or answered"
+    path, model, keep = Path(path), self.about["id"], False
+    try:
+        with self.changed: # nobody may take the job for one without an owner meanwhile
+            job = self.store.create(digest, model, name, path.stat().st_size, known=True)
+            if (self.store.get(job) or {}).get("state") != "queued": return job
+            self.live[job], keep = _Live(path, digest, client), True
+            self.queue.append(job)
+            self.changed.notify_all()
+    except (OSError, sqlite3.Error) as e: raise _storage() from e
+    finally:
+        if not keep: path.unlink(missing_ok=True)
+    return job
+
+# %% ../nbs/api/73_jobs.ipynb #f0b333dd
+def _tell(self:_Crew, live, **changes):
+    "Change a job in memory and wake whoever watches it"
+    with self.changed:
+        for k, v in changes.items(): setattr(live, k, v)
+        live.version += 1
+        self.changed.notify_all()
+
+# %% ../nbs/api/73_jobs.ipynb #8a1c7678
+def _next(self:_Crew):
+    "The oldest job of the client that has used least, or None when closing"
+    with self.changed:
+        self.changed.wait_for(lambda: self.queue or self.closing.is_set())
+        if self.closing.is_set(): return None
+        job = min(self.queue, key=lambda j: self.spending.of(self.live[j].client)) # the first of those
+        self.queue.remove(job)
+        self.spending.charge(job, self.live[job].client, 0.1) # it has its turn
+        return job
+
+# %% ../nbs/api/73_jobs.ipynb #6a808ca0
+def _work(self:_Crew, box):
+    "A worker's life: keep a sandbox ready, take the oldest job, answer it"
+    pause = 0.5
+    while not self.closing.is_set():
+        try: self.about, self.held = box.start(), box.held
+        except (AivdError, OSError) as e:
+            _not_started(self, e)
+            self.closing.wait(pause)
+            pause = min(30, 2*pause)
+            continue
+        pause = 0.5
+        with self.changed:
+            self.ready += 1
+            self.changed.notify_all()
+        try: _serve(self, box)
+        finally:
+            with self.changed: self.ready -= 1
+    box.kill()
+
+def _not_started(self:_Crew, e):
+    "A sandbox could not be started: whoever starts the server is told, later the log"
+    if isinstance(e, AivdError): why = e
+    else: why = ConfigError("the detector's process", f"can't be started ({e.strerror})", "Free memory or processes")
+    with self.changed:
+        self.error = None if self.about else why
+        self.changed.notify_all()
+    if self.about: self.hear("start_failed")
+
+# %% ../nbs/api/73_jobs.ipynb #a13837ac
+def _serve(self:_Crew, box):
+    "Answer jobs until the sandbox has to be started anew"
+    while box.proc is not None and box.proc.poll() is None and (job := _next(self)):
+        with self.changed: live = self.live.get(job)
+        if live is None: continue
+        try: _one(self, box, job, live)
+        finally:
+            live.path.unlink(missing_ok=True)
+            with self.changed:
+                self.live.pop(job, None)
+                self.changed.notify_all()
+    if box.proc is not None and box.proc.poll() is not None: box.kill()
+
+# %% ../nbs/api/73_jobs.ipynb #15c148c3
+def _one(self:_Crew, box, job, live):
+    "Answer one job; whatever goes wrong becomes its answer"
+    start = time.monotonic()
+    try:
+        if live.cancelled or self.store.answer_again(job, live.digest, self.about["id"]): return
+        result = _analysed(self, box, job, live)
+        self.store.finish(job, result)
+        if gone := self.store.shrink(): self.hear("evicted", jobs=gone)
+        self.hear("done", label=result["verdict"]["label"], seconds=time.monotonic() - start)
+        self.seconds = 0.8*self.seconds + 0.2*(time.monotonic() - start)
+    except AivdError as e: _failed(self, job, e)
+    except (OSError, sqlite3.Error) as e:
+        self.hear("trouble", kind=type(e).__name__)
+        _failed(self, job, _storage())
+    finally:
+        if live.state == "running": _charge(self, box, job, live, time.monotonic() - start)
+
+def _analysed(self:_Crew, box, job, live):
+    "What the sandbox says of a job's clip"
+    self.store.begin(job)
+    _tell(self, live, state="running", stage="probing")
+    live.path = live.path.rename(box.folder/live.path.name)
+    told = _stages(self, live, partial(_charge, self, box, job, live))
+    return box.run(live.path, told, lambda: live.cancelled or self.closing.is_set())
+
+# %% ../nbs/api/73_jobs.ipynb #8363b2ff
+def _charge(self:_Crew, box, job, live, seconds=None):
+    "Charge a client for its clip: the guess, then what it did cost, or the time on the clock where nobody knows"
+    known = box.cost
+    if seconds is not None: known = seconds if box.spent is None else box.spent
+    with self.changed: self.spending.charge(job, live.client, known)
+
+# %% ../nbs/api/73_jobs.ipynb #0e5d7b7c
+def _failed(self:_Crew, job, e):
+    "Keep a failure; where even that can't be kept, the job is left for the restart to report"
+    code = "stopped" if e.code == "cancelled" and self.closing.is_set() else e.code
+    self.hear("failed", code=code, lost=isinstance(e, SandboxError))
+    if code == "stopped": return
+    try: self.store.fail(job, code, e.problem, e.remedy)
+    except sqlite3.Error: self.hear("unkept")
+
+# %% ../nbs/api/73_jobs.ipynb #ee3a7e54
+def _stages(self:_Crew, live, charge):
+    "A function that takes stages down, with the seconds that each took; decoding costs"
+    clock = ["probing", time.monotonic()]
+    def say(stage, share):
+        if stage != clock[0]:
+            self.hear("stage", stage=clock[0], seconds=time.monotonic() - clock[1])
+            clock[:] = stage, time.monotonic()
+            if stage == "decoding": charge()
+        _tell(self, live, stage=stage, share=share)
+    return say
+
+# %% ../nbs/api/73_jobs.ipynb #4c5e27ce
+def _sweep_often(self:_Crew, every=60):
+    "Forget old results now and then"
+    while not self.closing.wait(min(every, max(0.2, self.retention_s/4))):
+        try: _tidy(self)
+        except sqlite3.Error: self.hear("unkept")
+
+def _tidy(self:_Crew):
+    "Old results leave, the oldest where there are too many, and what nobody works on has failed"
+    self.store.sweep(self.retention_s)
+    with self.changed: self.store.disown(self.live)
+    if gone := self.store.shrink(): self.hear("evicted", jobs=gone)
+
+# %% ../nbs/api/73_jobs.ipynb #80fdcce6
+def _get(self:_Crew, job):
+    "A job's row, with what only the memory knows of it"
+    with self.changed:
+        live = self.live.get(job)
+        if live and live.cancelled: return None
+        row = self.store.get(job) # a job leaves `live` only after the store has its end
+        if row is None or row["state"] in FINISHED: return row and _not_before(row)
+        if live is None: return row | {"state": "failed"} | Failure.named(row["name"], "storage").to_dict()
+        before = self.queue.index(job) if job in self.queue else 0 # at most: a client with less may come first
+        return row | {"state": live.state, "stage": live.stage, "share": live.share, "before": before, "version": live.version}
+
+# %% ../nbs/api/73_jobs.ipynb #3f9c2c96
+def _not_before(row):
+    "A row whose answer was known, as if it were being worked on until it is due"
+    left = row["due"] - time.time()
+    if not row["cached"] or left <= 0: return row
+    share = max(0.0, 1 - left/max(row["took"] or left, left))
+    shown = {"state": "running", "stage": "decoding", "share": round(share, 2), "before": 0, "version": int(10*share), "frames": []}
+    return row | dict.fromkeys(("result", "code", "problem", "remedy", "finished")) | shown
+
+# %% ../nbs/api/73_jobs.ipynb #7cd8b19b
+def _wait(self:_Crew, job, version, timeout):
+    "A job's row, once it is newer than `version`, or when the time is up"
+    def news():
+        live = self.live.get(job)
+        return live is None or live.version > version or self.closing.is_set()
+    end = time.monotonic() + timeout
+    with self.changed: self.changed.wait_for(news, timeout)
+    while True:
+        row = _get(self, job)
+        same = row and job not in self.live and row.get("version", -2) == version
+        if not same or time.monotonic() >= end or self.closing.wait(0.05): return row
+
+# %% ../nbs/api/73_jobs.ipynb #62025453
+def _cancel(self:_Crew, job):
+    "Stop a job and forget it; whether there was one"
+    with self.changed:
+        if live := self.live.get(job):
+            live.cancelled = True
+            if job in self.queue:
+                self.queue.remove(job)
+                self.live.pop(job).path.unlink(missing_ok=True)
+            self.changed.notify_all()
+    return self.store.delete(job)
+
+# %% ../nbs/api/73_jobs.ipynb #4207cc8b
+def _close(self:_Crew):
+    "Stop all threads, then close the store"
+    with self.changed:
+        self.closing.set()
+        self.changed.notify_all()
+    for t in self.threads: t.join(10)
+    self.store.close()
 
 # %% ../nbs/api/73_jobs.ipynb #f09df021
 class Jobs(_Crew):
@@ -401,7 +713,7 @@ class Jobs(_Crew):
         return _place(self, client)
 
     def submit(self,
-        path, # the upload; the queue owns it from here on
+        path:str|os.PathLike, # the upload; the queue owns it from here on
         digest:str, # SHA-256 of it
         name:str="", # what the client called it
         client:str="", # who sends it
@@ -424,213 +736,3 @@ class Jobs(_Crew):
     def close(self) -> None:
         "Stop the workers and their sandboxes"
         _close(self)
-
-# %% ../nbs/api/73_jobs.ipynb #14197f47
-def _wait_ready(self:Jobs, timeout):
-    with self.changed: self.changed.wait_for(lambda: self.ready or self.error, timeout)
-    if self.error: raise self.error
-    if not self.ready: raise ConfigError("the detector", f"is not loaded after {timeout:g} s", "Try it with aivd predict")
-
-# %% ../nbs/api/73_jobs.ipynb #380458d1
-def _waiting(self:Jobs):
-    "client → clips that wait, or whose upload is being read"
-    return Counter(self.live[j].client for j in self.queue) + self.reserved
-
-# %% ../nbs/api/73_jobs.ipynb #32418a0e
-def _leave(self:Jobs, client):
-    "Give a place back"
-    with self.changed: self.reserved -= Counter([client])
-
-def _may_wait(self:Jobs, client):
-    "Whether a client may have another place: half of what others have left, and no more seconds than its share where others want some"
-    waiting = _waiting(self)
-    own, others = waiting.pop(client, 0), waiting.total()
-    if own >= math.ceil((self.size - others)/2): return False
-    crowded = others or self.spending.clients() - {client}
-    return not crowded or self.spending.of(client) < self.budget_s
-
-# %% ../nbs/api/73_jobs.ipynb #25308756
-def _place(self:Jobs, client):
-    with self.changed:
-        if not _may_wait(self, client): raise Busy("the server", "has as much to do as it can hold", "Try again in a little while")
-        self.reserved[client] += 1
-    return Ticket(partial(_leave, self, client))
-
-# %% ../nbs/api/73_jobs.ipynb #61fbdf25
-def _submit(self:Jobs, path, digest, name, client):
-    path, model, keep = Path(path), self.about["id"], False
-    try:
-        with self.changed: # nobody may take the job for one without an owner meanwhile
-            job = self.store.create(digest, model, name, path.stat().st_size, known=True)
-            if (self.store.get(job) or {}).get("state") != "queued": return job
-            self.live[job], keep = _Live(path, digest, client), True
-            self.queue.append(job)
-            self.changed.notify_all()
-    except (OSError, sqlite3.Error) as e: raise _storage() from e
-    finally:
-        if not keep: path.unlink(missing_ok=True)
-    return job
-
-# %% ../nbs/api/73_jobs.ipynb #f0b333dd
-def _tell(self:Jobs, live, **changes):
-    "Change a job in memory and wake whoever watches it"
-    with self.changed:
-        for k, v in changes.items(): setattr(live, k, v)
-        live.version += 1
-        self.changed.notify_all()
-
-# %% ../nbs/api/73_jobs.ipynb #8a1c7678
-def _next(self:Jobs):
-    "The oldest job of the client that has used least, or None when closing"
-    with self.changed:
-        self.changed.wait_for(lambda: self.queue or self.closing.is_set())
-        if self.closing.is_set(): return None
-        job = min(self.queue, key=lambda j: self.spending.of(self.live[j].client)) # the first of those
-        self.queue.remove(job)
-        self.spending.charge(job, self.live[job].client, 0.1) # it has its turn
-        return job
-
-# %% ../nbs/api/73_jobs.ipynb #6a808ca0
-def _work(self:Jobs, box):
-    "A worker's life: keep a sandbox ready, take the oldest job, answer it"
-    pause = 0.5
-    while not self.closing.is_set():
-        try: self.about, self.held = box.start(), box.held
-        except (AivdError, OSError) as e:
-            with self.changed:
-                self.error = None if self.about else e if isinstance(e, AivdError) else ConfigError("the detector's process", f"can't be started ({e.strerror})", "Free memory or processes")
-                self.changed.notify_all()
-            if self.about: self.hear("start_failed") # at first, whoever starts the server is told
-            self.closing.wait(pause)
-            pause = min(30, 2*pause)
-            continue
-        pause = 0.5
-        with self.changed:
-            self.ready += 1
-            self.changed.notify_all()
-        try: _serve(self, box)
-        finally:
-            with self.changed: self.ready -= 1
-    box.kill()
-
-# %% ../nbs/api/73_jobs.ipynb #a13837ac
-def _serve(self:Jobs, box):
-    "Answer jobs until the sandbox has to be started anew"
-    while box.proc is not None and box.proc.poll() is None and (job := _next(self)):
-        with self.changed: live = self.live.get(job)
-        if live is None: continue
-        try: _one(self, box, job, live)
-        finally:
-            live.path.unlink(missing_ok=True)
-            with self.changed:
-                self.live.pop(job, None)
-                self.changed.notify_all()
-    if box.proc is not None and box.proc.poll() is not None: box.kill()
-
-# %% ../nbs/api/73_jobs.ipynb #15c148c3
-def _one(self:Jobs, box, job, live):
-    "Answer one job; whatever goes wrong becomes its answer"
-    start = time.monotonic()
-    try:
-        if live.cancelled or self.store.answer_again(job, live.digest, self.about["id"]): return
-        self.store.begin(job)
-        _tell(self, live, state="running", stage="probing")
-        live.path = live.path.rename(box.folder/live.path.name)
-        result = box.run(live.path, _stages(self, live, partial(_charge, self, box, job, live)), lambda: live.cancelled or self.closing.is_set())
-        self.store.finish(job, result)
-        if gone := self.store.shrink(): self.hear("evicted", jobs=gone)
-        self.hear("done", label=result["verdict"]["label"], seconds=time.monotonic() - start)
-        self.seconds = 0.8*self.seconds + 0.2*(time.monotonic() - start)
-    except AivdError as e: _failed(self, job, e)
-    except (OSError, sqlite3.Error) as e:
-        self.hear("trouble", kind=type(e).__name__)
-        _failed(self, job, _storage())
-    finally:
-        if live.state == "running": _charge(self, box, job, live, time.monotonic() - start)
-
-def _charge(self:Jobs, box, job, live, seconds=None):
-    "Charge a client for its clip: the guess, then what it did cost, or the time on the clock where nobody knows"
-    known = box.cost if seconds is None else box.spent if box.spent is not None else seconds
-    with self.changed: self.spending.charge(job, live.client, known)
-
-# %% ../nbs/api/73_jobs.ipynb #0e5d7b7c
-def _failed(self:Jobs, job, e):
-    "Keep a failure; where even that can't be kept, the job is left for the restart to report"
-    code = "stopped" if e.code == "cancelled" and self.closing.is_set() else e.code
-    self.hear("failed", code=code, lost=isinstance(e, SandboxError))
-    if code == "stopped": return
-    try: self.store.fail(job, code, e.problem, e.remedy)
-    except sqlite3.Error: self.hear("unkept")
-
-# %% ../nbs/api/73_jobs.ipynb #ee3a7e54
-def _stages(self:Jobs, live, charge):
-    "A function that takes stages down, with the seconds that each took; decoding costs"
-    clock = ["probing", time.monotonic()]
-    def say(stage, share):
-        if stage != clock[0]:
-            self.hear("stage", stage=clock[0], seconds=time.monotonic() - clock[1])
-            clock[:] = stage, time.monotonic()
-            if stage == "decoding": charge()
-        _tell(self, live, stage=stage, share=share)
-    return say
-
-# %% ../nbs/api/73_jobs.ipynb #4c5e27ce
-def _sweep_often(self:Jobs, every=60):
-    "Forget old results now and then"
-    while not self.closing.wait(min(every, max(0.2, self.retention_s/4))):
-        try: _tidy(self)
-        except sqlite3.Error: self.hear("unkept")
-
-def _tidy(self:Jobs):
-    "Old results leave, the oldest where there are too many, and what nobody works on has failed"
-    self.store.sweep(self.retention_s)
-    with self.changed: self.store.disown(self.live)
-    if gone := self.store.shrink(): self.hear("evicted", jobs=gone)
-
-# %% ../nbs/api/73_jobs.ipynb #80fdcce6
-def _get(self:Jobs, job):
-    with self.changed:
-        live = self.live.get(job)
-        if live and live.cancelled: return None
-        row = self.store.get(job) # a job leaves `live` only after the store has its end
-        if row is None or row["state"] in FINISHED: return row and _not_before(row)
-        if live is None: return row | {"state": "failed"} | Failure.named(row["name"], "storage").to_dict()
-        before = self.queue.index(job) if job in self.queue else 0 # at most: a client with less may come first
-        return row | {"state": live.state, "stage": live.stage, "share": live.share, "before": before, "version": live.version}
-
-# %% ../nbs/api/73_jobs.ipynb #3f9c2c96
-def _not_before(row):
-    "A row whose answer was known, as if it were being worked on until it is due"
-    left = row["due"] - time.time()
-    if not row["cached"] or left <= 0: return row
-    share = max(0.0, 1 - left/max(row["took"] or left, left))
-    shown = {"state": "running", "stage": "decoding", "share": round(share, 2), "before": 0, "version": int(10*share), "frames": []}
-    return row | dict.fromkeys(("result", "code", "problem", "remedy", "finished")) | shown
-
-def _wait(self:Jobs, job, version, timeout):
-    def news():
-        live = self.live.get(job)
-        return live is None or live.version > version or self.closing.is_set()
-    end = time.monotonic() + timeout
-    with self.changed: self.changed.wait_for(news, timeout)
-    while (row := self.get(job)) and job not in self.live and row.get("version", -2) == version and time.monotonic() < end and not self.closing.wait(0.05): pass
-    return row
-
-# %% ../nbs/api/73_jobs.ipynb #62025453
-def _cancel(self:Jobs, job):
-    with self.changed:
-        if live := self.live.get(job):
-            live.cancelled = True
-            if job in self.queue:
-                self.queue.remove(job)
-                self.live.pop(job).path.unlink(missing_ok=True)
-            self.changed.notify_all()
-    return self.store.delete(job)
-
-# %% ../nbs/api/73_jobs.ipynb #4207cc8b
-def _close(self:Jobs):
-    with self.changed:
-        self.closing.set()
-        self.changed.notify_all()
-    for t in self.threads: t.join(10)
-    self.store.close()

@@ -10,31 +10,49 @@ import json
 import sys
 import threading
 import time
+from typing import Any, TextIO
+
+# %% ../nbs/api/75_observe.ipynb #a85563b0
+_STAGES = ("probing", "decoding", "features", "verdict")
+_QUICK = (.005, .02, .1, .5, 2, 10, 60) # seconds of an answer
+_STEP = (.01, .05, .1, .5, 1, 5, 20, 90) # of a stage
+_CLIP = (.05, .1, .5, 1, 5, 20, 90) # of a clip
+
+def _known(stage): return stage if stage in _STAGES else "other" # a decoder's own words make no labels
 
 # %% ../nbs/api/75_observe.ipynb #e8d3cbd2
 class Metrics:
     "Counters and clocks of a server, in Prometheus' format"
     def __init__(self):
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-        self.registry, r = CollectorRegistry(), {}
-        r["registry"] = self.registry
+        r: dict[str, Any] = {"registry": CollectorRegistry()}
+        self.registry = r["registry"]
         self.requests = Counter("aivd_requests", "Requests answered", ["method", "route", "status"], **r)
-        self.request_seconds = Histogram("aivd_request_seconds", "Seconds until a request was answered", ["route"], buckets=(.005, .02, .1, .5, 2, 10, 60), **r)
-        self.stage_seconds = Histogram("aivd_stage_seconds", "Seconds that a stage of the analysis took", ["stage"], buckets=(.01, .05, .1, .5, 1, 5, 20, 90), **r)
-        self.clip_seconds = Histogram("aivd_clip_seconds", "Seconds that the analysis of a clip took", buckets=(.05, .1, .5, 1, 5, 20, 90), **r)
+        self.request_seconds = Histogram(
+            "aivd_request_seconds", "Seconds until a request was answered", ["route"], buckets=_QUICK, **r)
+        self.stage_seconds = Histogram(
+            "aivd_stage_seconds", "Seconds that a stage of the analysis took", ["stage"], buckets=_STEP, **r)
+        self.clip_seconds = Histogram("aivd_clip_seconds", "Seconds that the analysis of a clip took", buckets=_CLIP, **r)
         self.verdicts = Counter("aivd_verdicts", "Verdicts given", ["label"], **r)
         self.failures = Counter("aivd_failures", "Clips without a verdict", ["code"], **r)
         self.lost = Counter("aivd_processes_lost", "Analyses that took their process with them", **r)
-        self.confinement = Gauge("aivd_confinement", "What the kernel holds of a decoder: Landlock's version, seccomp; 0 is nothing", ["part"], **r)
-        self.store, self.evicted = Gauge("aivd_store_bytes", "Results that are kept", **r), Counter("aivd_evicted_jobs", "Results that left before their time, because the store was full", **r)
-        self.waiting, self.workers = Gauge("aivd_queue_jobs", "Clips that wait", **r), Gauge("aivd_workers_ready", "Workers with a loaded detector", **r)
+        held = "What the kernel holds of a decoder: Landlock's version, seccomp; 0 is nothing"
+        self.confinement = Gauge("aivd_confinement", held, ["part"], **r)
+        self.store = Gauge("aivd_store_bytes", "Results that are kept", **r)
+        self.evicted = Counter("aivd_evicted_jobs", "Results that left before their time, because the store was full", **r)
+        self.waiting = Gauge("aivd_queue_jobs", "Clips that wait", **r)
+        self.workers = Gauge("aivd_workers_ready", "Workers with a loaded detector", **r)
 
-    def hear(self, what:str, **more):
+    def hear(self,
+        what:str, # done, stage, evicted, failed; anything else counts nothing
+        **more:Any, # label and seconds; stage and seconds; jobs; code and lost
+    ) -> None:
         "Count what happens to jobs"
         if what == "done":
             self.verdicts.labels(more["label"]).inc()
             self.clip_seconds.observe(more["seconds"])
-        elif what == "stage": self.stage_seconds.labels(more["stage"] if more["stage"] in _STAGES else "other").observe(more["seconds"])
+        elif what == "stage":
+            self.stage_seconds.labels(_known(more["stage"])).observe(more["seconds"])
         elif what == "evicted": self.evicted.inc(more["jobs"])
         elif what == "failed":
             self.failures.labels(more["code"]).inc()
@@ -45,16 +63,14 @@ class Metrics:
         from prometheus_client import generate_latest
         return generate_latest(self.registry)
 
-# %% ../nbs/api/75_observe.ipynb #a85563b0
-_STAGES = ("probing", "decoding", "features", "verdict")
-
 # %% ../nbs/api/75_observe.ipynb #d2896f12
 class JsonLog:
     "Lines of JSON"
     def __init__(self,
-        out=None, # where to; None: standard error
+        out:TextIO|None=None, # where to; None: standard error
     ):
         self.out, self._lock = out or sys.stderr, threading.Lock()
-    def __call__(self, event:str, **more):
+
+    def __call__(self, event:str, **more:Any) -> None:
         line = json.dumps({"time": round(time.time(), 3), "event": event} | more)
         with self._lock: print(line, file=self.out, flush=True)

@@ -184,7 +184,7 @@ def _caption(p, path, label, parts, copies):
 
 # %% ../nbs/api/65_scan_report.ipynb #a4dac495
 def _gallery(out, top):
-    "The most suspicious as figures"
+    "The most suspicious as the template shows them"
     details = _details(out, top)
     with tempfile.TemporaryDirectory() as folder:
         for _, p, digest, bundle, path, label in top:
@@ -212,6 +212,12 @@ def _said_table(counts):
     import pandas as pd
     rows = [(strength, n, *counts.telling[strength][0]) for strength, n in counts.said.most_common()]
     return pd.DataFrame(rows, columns=["how", "videos", "for example", "what it says"])
+
+# %% ../nbs/api/65_scan_report.ipynb #41bf5bbc
+def _histogram(counts, bundle):
+    "The scores of a bundle as a figure"
+    image = inline_png(plot_scan_scores(counts, bundle), f"Histogram of scores, {bundle}")
+    return f"<figure>{image}<figcaption>{html.escape(bundle)}</figcaption></figure>"
 
 # %% ../nbs/api/65_scan_report.ipynb #0ef54a6c
 def _histograms(counts):

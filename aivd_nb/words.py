@@ -34,7 +34,7 @@ def languages() -> dict[str, str]: # code → its own name
 def phrase(
     language:str, # a key of `languages`
     key:str, # in its file
-    **values, # what is put in
+    **values:object, # what is put in
 ) -> str:
     "A text in a language; a key that is not there is a mistake of ours, and raises `KeyError`"
     return words(language)[key].format(**values)

@@ -446,7 +446,7 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
     sqlite3.connect(tmp_path/"foreign.sqlite").execute("create table jobs(x)")
     (tmp_path/"damaged.sqlite").write_bytes(b"no database at all" * 100)
     (tmp_path/"link.sqlite").symlink_to(tmp_path/"foreign.sqlite")
-    for name, words in (("foreign", "of something else"), ("damaged", "is no database"), ("link", "is a link")):
+    for name, words in (("foreign", "of something else"), ("damaged", "is not a database"), ("link", "is a link")):
         with pytest.raises(ConfigError, match=words): JobStore(tmp_path/f"{name}.sqlite")
 
 

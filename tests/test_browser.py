@@ -11,7 +11,7 @@ import pytest
 from aivd_nb import words
 from aivd_nb.app import create_app, make_server
 from aivd_nb.app_config import AppConfig
-from aivd_nb.core import shared_data
+from aivd_nb.core import file_digest, shared_data
 from aivd_nb.synth import camera_frames, generated_frames, make_broken, write_clip
 from conftest import ROOT
 from faulty import Slow
@@ -243,6 +243,41 @@ def test_a_reload_keeps_results_and_a_deleted_one_stays_away(page, serving, clip
 
 
 
+def test_a_change_of_the_language_keeps_what_was_refused(page, serving, clip, tmp_path):
+    "Files that were refused before sending, and one that the server refused, are told again in the new language, with their numbers"
+    address = serving(tmp_path, max_mb=2, max_seconds=3)
+    page.route("**/api/v1/jobs", lambda route: route.fulfill(status=422, json={"code": "not_a_video", "detail": "It is a riddle."}))
+    give(page, address, make_broken(tmp_path, "empty"), SAMPLE, clip)
+    page.locator(".trouble").nth(2).wait_for()
+    page.get_by_role("link", name="Deutsch").click()
+    page.locator(".trouble", has_text="zu lang").wait_for()
+    told = page.locator(".trouble").all_inner_texts()
+    assert [n.inner_text() for n in page.locator("article h2").all()] == ["empty.mp4", SAMPLE.name, "holiday.mp4"]
+    assert "Die Datei ist leer" in told[0] and "Er dauert 4,0 s; angenommen werden höchstens 3,0 s" in told[1]
+    assert "Das ist kein Video" in told[2] and page.locator(".trouble").nth(2).locator("[lang=en]").inner_text() == "It is a riddle."
+    page.get_by_role("button", name="Von der Seite entfernen").first.click()
+    page.reload()
+    page.locator(".trouble").nth(1).wait_for()
+    assert page.locator("article").count() == 2
+
+
+def test_files_of_one_name_are_told_apart(page, url, clip, tmp_path):
+    "By the beginning of the SHA-256, on the cards and in the table; a name that is there once stands alone"
+    (tmp_path/"x").mkdir()
+    twins = [clip, tmp_path/"x"/clip.name]
+    write_clip(twins[1], generated_frames(60, (320, 240)))
+    give(page, url, twins[0])
+    check_result(page)
+    assert page.locator("article h2").inner_text() == clip.name
+    page.set_input_files("#file", str(twins[1]))
+    page.locator(".verdict").nth(1).wait_for(state="attached", timeout=60_000)
+    names = [f"{clip.name} ({file_digest(p)[:8]})" for p in reversed(twins)]
+    assert [n.inner_text() for n in page.locator("article h2").all()] == names == page.locator("#rows a").all_inner_texts()
+    page.get_by_role("button", name="Delete the result").first.click()
+    page.locator("article").nth(1).wait_for(state="detached")
+    assert page.locator("article h2").inner_text() == clip.name
+
+
 def test_the_sample(page, url):
     "On the empty page alone; it plays from the reader's own copy, and a window of the timeline leads there by mouse and by keyboard"
     sent = []
@@ -382,6 +417,28 @@ def test_a_report_to_keep(page, url, clip, tmp_path, browser):
     context.close()
 
 
+def pages_of(pdf): return len(re.findall(rb"/Type\s*/Page\b", pdf))
+
+
+def test_a_report_prints_on_two_pages(page, url, browser, tmp_path):
+    "Of a long clip with eight frames, on both sizes of paper that are in use; the frames stand in one row, and nothing is left out"
+    clip = write_clip(tmp_path/"long.mp4", [f for k in range(9) for f in generated_frames(50, (256, 256), seed=k)], fps=5)
+    give(page, url, clip)
+    check_result(page)
+    with page.expect_download() as got: page.get_by_role("button", name="Save report").click()
+    got.value.save_as(tmp_path/"kept.html")
+    context = browser.new_context(viewport={"width": 700, "height": 900})
+    kept = context.new_page()
+    kept.goto((tmp_path/"kept.html").as_uri())
+    assert [pages_of(kept.pdf(format=f)) for f in ("A4", "Letter")] == [2, 2]
+    shown = kept.locator("main").inner_text().split()
+    kept.emulate_media(media="print")
+    assert sorted(kept.locator("main").inner_text().split()) == sorted(shown)
+    tops = {round(i.bounding_box()["y"]) for i in kept.locator(".frames figure").all()}
+    assert kept.locator(".frames figure").count() == 8 and len(tops) == 1 and kept.evaluate("document.documentElement.scrollWidth") <= 700
+    context.close()
+
+
 def test_printing_shows_all_from_the_first_page_on(page, url, clip):
     "What is folded is open on paper, the choosing is gone, and the verdict stands on the first page"
     give(page, url, SAMPLE)
@@ -405,6 +462,11 @@ def test_help_card_and_who_runs_it(page, serving, tmp_path):
     assert "No sign of generation was found" in page.locator("main").inner_text()
     page.get_by_role("link", name="What the model was trained on").click()
     assert page.locator("h1").inner_text() == "Model card: efficientnet_lite0" and page.locator("table tr").count() > 5
+    page.get_by_role("link", name="Deutsch").click()
+    page.locator("h1", has_text="Modellkarte: efficientnet_lite0").wait_for()
+    assert "nur auf Englisch" in page.locator("main > .lead").inner_text() and page.locator("article[lang=en] table tr").count() > 5
+    page.get_by_role("link", name="Zur Startseite").click()
+    page.locator("h1", has_text="Ist dieses Video echt").wait_for()
 
 
 def test_german(browser, url, clip):
@@ -444,7 +506,7 @@ def test_no_word_stands_outside_the_words(page, serving, clip, tmp_path, monkeyp
     assert page.evaluate(OUTSIDE) == []
     page.locator(".verdict, .trouble").nth(3).wait_for(state="attached", timeout=60_000)
     assert page.evaluate(OUTSIDE) == [] and page.locator(".trouble").count() == 2
-    for address in ("help", "nothing"):
+    for address in ("help", "card", "nothing"):
         page.goto(f"{url}{address}?lang=de")
         assert page.evaluate(OUTSIDE) == []
 

@@ -27,6 +27,6 @@ def test_templates_hold_no_word(path):
 
 
 def test_every_key_that_is_named_is_there():
-    named = set(re.findall(r'\bt\("([^"]+)"', SCRIPT))
+    named = set(re.findall(r'\b(?:t|phrase)\("([^"]+)"', SCRIPT))
     for p in TEMPLATES: named |= set(re.findall(r"\bt\([\"']([^\"']+)[\"'][,)]", p.read_text(encoding="utf-8")))
     assert len(named) > 100 and named - set(words("en")) == set()

@@ -55,9 +55,10 @@ const pause = ms => new Promise(r => setTimeout(r, ms));
 const needsKey = () => limits.key_needed && !sessionStorage.getItem("aivd-key");
 const auth = () => sessionStorage.getItem("aivd-key") ? { Authorization: `Bearer ${sessionStorage.getItem("aivd-key")}` } : {};
 const ask = (url, options = {}) => fetch(url, { ...options, headers: { ...auth(), ...(options.headers || {}) } });
-const memory = () => JSON.parse(sessionStorage.getItem("aivd-jobs") || "[]"); // {key, name, size} of each card, in order; with href once the server has the file
+const memory = () => JSON.parse(sessionStorage.getItem("aivd-jobs") || "[]"); // {key, name, size} of each card, in order; with href once the server has the file, with why where it was refused
 const keep = entries => sessionStorage.setItem("aivd-jobs", JSON.stringify(entries.slice(0, 50)));
 const forget = c => keep(memory().filter(m => m.key !== c.key));
+const note = (c, more) => keep(memory().map(m => m.key === c.key ? { ...m, ...more } : m));
 
 function askKey(text) {
   sessionStorage.removeItem("aivd-key");
@@ -104,21 +105,37 @@ function metadata(url) {
   });
 }
 
+// Why a file is not sent, as two texts; null where nothing is wrong with it. A text is kept as its key and its values, so that it can be said again in another language.
+const phrase = (key, values = {}) => ({ key, values });
+const UNITS = { bytes, seconds, number };
+
+function spoken({ key, values, said }) {
+  if (said !== undefined) return english(said);
+  const value = v => Array.isArray(v) ? UNITS[v[0]](v[1]) : v;
+  return key in WORDS ? t(key, Object.fromEntries(Object.entries(values).map(([k, v]) => [k, value(v)]))) : t("error.other");
+}
+
 async function refusal(c) {
   const { file } = c;
   if (c.link) return null;
-  if (!file.size) return [t("error.empty"), t("refused.empty")];
-  if (file.size > limits.max_bytes) return [t("error.too_large"), t("refused.too_large", { size: bytes(file.size), most: bytes(limits.max_bytes) })];
+  if (!file.size) return [phrase("error.empty"), phrase("refused.empty")];
+  if (file.size > limits.max_bytes) return [phrase("error.too_large"), phrase("refused.too_large", { size: ["bytes", file.size], most: ["bytes", limits.max_bytes] })];
   const head = await file.slice(0, 4096).arrayBuffer().catch(() => null);
-  if (!head) return [t("refused.unread"), t("refused.unread.text")];
+  if (!head) return [phrase("refused.unread"), phrase("refused.unread.text")];
   const kind = sniff(new Uint8Array(head));
-  if (["audio", "webp", "image"].includes(kind)) return [t(`refused.${kind}`), t(`refused.${kind}.text`)];
-  if (kind !== "video") return [t("error.not_a_video"), t("refused.not_a_video")];
+  if (["audio", "webp", "image"].includes(kind)) return [phrase(`refused.${kind}`), phrase(`refused.${kind}.text`)];
+  if (kind !== "video") return [phrase("error.not_a_video"), phrase("refused.not_a_video")];
   const found = await metadata(c.url);
   if (!found) return null;
-  if (isFinite(found.duration) && found.duration > limits.max_seconds + .5) return [t("error.too_long"), t("refused.too_long", { length: seconds(found.duration), most: seconds(limits.max_seconds) })];
-  if (found.width * found.height > limits.max_pixels) return [t("error.too_many_pixels"), t("refused.too_many_pixels", { width: found.width, height: found.height, most: number(limits.max_pixels) })];
+  if (isFinite(found.duration) && found.duration > limits.max_seconds + .5) return [phrase("error.too_long"), phrase("refused.too_long", { length: ["seconds", found.duration], most: ["seconds", limits.max_seconds] })];
+  if (found.width * found.height > limits.max_pixels) return [phrase("error.too_many_pixels"), phrase("refused.too_many_pixels", { width: found.width, height: found.height, most: ["number", limits.max_pixels] })];
   return null;
+}
+
+// A refused file stays on the page, through reloads and changes of the language, until it is removed.
+function refuse(c, why) {
+  note(c, { why });
+  trouble(c, ...why.map(spoken));
 }
 
 // ---- cards
@@ -126,18 +143,18 @@ async function refusal(c) {
 const STEPS = ["sending", "queued", "probing", "decoding", "features", "verdict"];
 
 function card({ file = null, link = null, name = link ?? file.name, size = file?.size ?? 0, key = `${Date.now()}-${made++}` }) {
-  const c = { file, link, name, size, key, url: file && URL.createObjectURL(file), gone: false, finished: false, sent: .1 };
+  const c = { file, link, name, size, key, url: file && URL.createObjectURL(file), gone: false, finished: false, sent: .1, digits: "", digests: [el("span"), el("span")] };
   c.message = el("p", { class: "message" }, t("status.waiting"));
   c.bar = el("progress", { max: 1, value: 0, "aria-label": t("progress.of", { name }) });
   c.steps = el("ol", { class: "steps", "aria-label": t("steps") }, STEPS.map(id => el("li", { "data-step": id }, t(`step.${id}`))));
   c.cancel = el("button", { class: "button", type: "button", onclick: () => cancel(c) }, t("cancel"));
-  c.title = el("h2", { tabindex: "-1", id: `clip-${key}`, translate: "no" }, name);
+  c.title = el("h2", { tabindex: "-1", id: `clip-${key}`, translate: "no" }, name, c.digests[0]);
   c.work = el("div", {}, el("div", { class: "work" }, c.message, c.cancel), c.bar, c.steps);
   c.body = el("div", { id: `body-${key}` }, c.work);
   c.chip = el("p", { class: "chip" });
   c.folder = el("button", { class: "link", type: "button", "aria-controls": c.body.id, "aria-describedby": c.title.id, "aria-expanded": "true", hidden: true, onclick: () => fold(c, c.body.hidden) }, t("fold"));
   c.node = el("article", { class: "card", "aria-labelledby": c.title.id }, el("div", { class: "job-head" }, c.title, c.chip, el("p", { class: "hint" }, size ? bytes(size) : ""), c.folder), c.body);
-  const jump = el("a", { href: `#${c.title.id}`, translate: "no", onclick: e => { e.preventDefault(); fold(c, true); c.node.scrollIntoView(); c.title.focus({ preventScroll: true }); } }, name);
+  const jump = el("a", { href: `#${c.title.id}`, translate: "no", onclick: e => { e.preventDefault(); fold(c, true); c.node.scrollIntoView(); c.title.focus({ preventScroll: true }); } }, name, c.digests[1]);
   c.cells = [el("td"), el("td"), el("td")];
   c.row = el("tr", {}, el("th", { scope: "row" }, jump), c.cells);
   enter(c, c.message.textContent);
@@ -154,8 +171,18 @@ function fold(c, open) {
 // What the table of all files says of one.
 function enter(c, ...texts) { c.cells.forEach((cell, i) => { cell.textContent = texts[i] ?? ""; }); }
 
+// Files of one name are told apart by what they hold: the SHA-256 begins with these digits.
+function tellApart() {
+  for (const c of cards) {
+    c.digits = c.job && cards.some(x => x !== c && x.name === c.name) ? c.job.sha256.slice(0, 8) : "";
+    for (const place of c.digests) place.textContent = c.digits && ` (${c.digits})`;
+  }
+}
+const named = c => c.digits ? `${c.name} (${c.digits})` : c.name;
+
 // The table, the sample and the title follow the cards.
 function tidy() {
+  tellApart();
   const n = batch.filter(c => !c.gone).length, done = batch.filter(c => c.finished && !c.gone).length, now = batch.find(c => !c.finished && !c.gone);
   $("all").hidden = cards.length < 2;
   $("sample").hidden = cards.length > 0;
@@ -166,7 +193,7 @@ function tidy() {
 function step(c, stage, message, share) {
   const place = STEPS.indexOf(stage);
   [...c.steps.children].forEach((li, i) => { li.className = i < place ? "past" : ""; i === place ? li.setAttribute("aria-current", "step") : li.removeAttribute("aria-current"); });
-  if (c.stage !== stage) say(`${c.name}: ${message}`);
+  if (c.stage !== stage) say(`${named(c)}: ${message}`);
   c.stage = stage;
   c.message.textContent = message;
   c.bar.value = share && Math.max(share, c.bar.value); // it goes back only where sending begins anew
@@ -190,7 +217,7 @@ function trouble(c, title, ...detail) {
   close(c, el("div", { class: "trouble" }, el("h3", {}, title), el("p", {}, detail)), el("div", { class: "actions" }, remove));
   enter(c, t("all.trouble"), "", title);
   c.chip.textContent = t("all.trouble");
-  say(`${c.name}: ${title}. ${c.error.text}`);
+  say(`${named(c)}: ${title}. ${c.error.text}`);
 }
 
 // The card goes from the page and from its memory.
@@ -214,7 +241,7 @@ async function cancel(c) {
   if (c.xhr) c.xhr.abort();
   if (c.job) await ask(c.job.links.self, { method: "DELETE" }).catch(() => {});
   leave(c);
-  say(`${c.name}: ${t("cancelled")}`);
+  say(`${named(c)}: ${t("cancelled")}`);
   $("file").focus();
 }
 
@@ -259,12 +286,12 @@ async function upload(c) {
     const r = await (c.link ? fetchLink(c) : send(c));
     c.xhr = null;
     if (c.gone) return false;
-    if (r.status === 202) { c.job = r.body; keep(memory().map(m => m.key === c.key ? { ...m, href: c.job.links.self } : m)); return true; }
+    if (r.status === 202) { c.job = r.body; note(c, { href: c.job.links.self }); return true; }
     if (r.status === 401) { askKey(t("key.wrong")); continue; }
-    if (r.status !== 429 && r.status !== 503) { forget(c); trouble(c, WORDS[`error.${r.body.code}`] ?? t("error.other"), english(r.body.detail || r.body.title || String(r.status))); return false; }
+    if (r.status !== 429 && r.status !== 503) { refuse(c, [phrase(`error.${r.body.code}`), { said: r.body.detail || r.body.title || String(r.status) }]); return false; }
     for (let left = Math.max(1, Math.ceil(r.again || 2)); left > 0 && !c.gone; left--) { step(c, "sending", t("status.again", { seconds: left }), 0); await pause(1000); }
   }
-  if (!c.gone) { forget(c); trouble(c, t("error.busy"), t("trouble.later")); }
+  if (!c.gone) refuse(c, [phrase("error.busy"), phrase("trouble.later")]);
   return false;
 }
 
@@ -323,14 +350,15 @@ async function guarded(c, work) {
   catch (e) { if (!c.gone) trouble(c, e instanceof TypeError ? t("trouble.other") : e.message || t("trouble.other"), t("trouble.later")); }
 }
 
-// After a reload: results are fetched again, and a file that had not been sent to its end says so.
+// After a reload: results are fetched again, what was refused is said again, and a file that had not been sent to its end says so.
 function restore() {
   for (const m of memory().filter(m => !cards.some(c => c.key === m.key))) {
     const c = card(m);
     cards.push(c);
     $("jobs").append(c.node);
     $("rows").append(c.row);
-    if (!m.href) trouble(c, t("trouble.reloaded"), t("trouble.reloaded.text"));
+    if (m.why) trouble(c, ...m.why.map(spoken));
+    else if (!m.href) trouble(c, t("trouble.reloaded"), t("trouble.reloaded.text"));
     else guarded(c, async () => {
       const r = await ask(m.href).catch(() => null);
       if (!r) throw new Error(t("trouble.unreachable"));
@@ -347,7 +375,7 @@ async function run(c) {
   await guarded(c, async () => {
     const why = await refusal(c);
     if (c.gone) return;
-    if (why) { forget(c); return trouble(c, ...why); }
+    if (why) return refuse(c, why);
     if (await upload(c)) await finish(c);
   });
 }
@@ -393,7 +421,7 @@ function download(content, type, name) {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-const rows = () => cards.map(c => [c.name, ...c.cells.map(cell => cell.textContent)]);
+const rows = () => cards.map(c => [named(c), ...c.cells.map(cell => cell.textContent)]);
 const titles = () => [...document.querySelectorAll("table.all thead th")].map(th => th.textContent);
 
 // For machines: the words of the API and not of the page. A spreadsheet takes what begins with = + - @ for a formula, and names are strangers' words.
@@ -548,7 +576,7 @@ function record(job) {
 
 async function save(c) {
   const r = await ask(`${c.job.links.report}?lang=${LANG}`).catch(() => null);
-  if (r && r.ok) download(await r.blob(), "text/html", `${c.name}.aivd.html`);
+  if (r && r.ok) download(await r.blob(), "text/html", `${named(c)}.aivd.html`);
   say(t(r && r.ok ? "saved" : "save.failed"));
   c.told.textContent = r && r.ok ? "" : t("save.failed");
 }
@@ -580,7 +608,7 @@ async function result(c) {
   enter(c, `${SIGN[kind]} ${label(v)}`, percent(v.probability), v.reason ? reason(v)[0].textContent ?? reason(v)[0] : "");
   c.chip.textContent = `${SIGN[kind]} ${label(v)} · ${t("chip", { p: percent(v.probability) })}`;
   if (cards.length > 2) fold(c, false);
-  say(`${c.name}: ${label(v)}. ${t("probability", { p: percent(v.probability) })}`);
+  say(`${named(c)}: ${label(v)}. ${t("probability", { p: percent(v.probability) })}`);
 }
 
 // ---- the page
