@@ -21,9 +21,10 @@ out_file, out_folder = click.Path(dir_okay=False), click.Path(file_okay=False) #
 # %% ../nbs/api/85_cli_train.ipynb #ef7a10b2
 clips_argument = click.argument("clips", nargs=-1, required=True, type=click.Path())
 labels_argument = click.argument("labels_csv", type=click.Path())
-_best = "Bundle folder, or name of a bundle that ships.  [default: the best whose weights are there]"
+_best = "Bundle folder, or name of a bundle that ships.  [default: the best one whose weights are available]"
 bundle_option = click.option("--bundle", "-b", type=click.Path(), help=_best)
-weights_option = click.option("--weights", type=click.Path(), help="CNN weights, file or folder; else AIVD_WEIGHTS and Keras' folder.")
+_weights = "CNN weights: a file or a folder.  [default: AIVD_WEIGHTS, then Keras' folder]"
+weights_option = click.option("--weights", type=click.Path(), help=_weights)
 _again = "Keep features, so that the next question about a clip costs little."
 cache_option = click.option("--cache/--no-cache", default=True, show_default=True, help=_again)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
@@ -87,6 +88,7 @@ _view_option = click.option("--view", "views", type=_VIEWS, multiple=True, defau
 # %% ../nbs/api/85_cli_train.ipynb #9be2c347
 _APART = "Seconds from a frame to the one that its motion is measured against; 0: the next one in the sequence."
 _any = "Any field of TrainConfig or HeadConfig, e.g. epochs=20, units=128."
+_DOWNLOADED = "CNN weights: a file or a folder.  [default: AIVD_WEIGHTS, then Keras' folder, then Keras' download]"
 _FOLDS = "Calibrate on this many grouped folds; 0: one 80/20 split."
 _set_option = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help=_any)
 
@@ -97,7 +99,7 @@ _set_option = click.option("--set", "settings", multiple=True, metavar="NAME=VAL
 @_backbone_option
 @_view_option
 @click.option("--tap", "taps", multiple=True, help="Inner layer to read, 'name' or 'name:mean'; else the last layer.")
-@click.option("--weights", type=click.Path(), help="CNN weights, file or folder; else AIVD_WEIGHTS, Keras' folder, Keras' download.")
+@click.option("--weights", type=click.Path(), help=_DOWNLOADED)
 @click.option("--step", default=3.0, show_default=True, help="Distance between the frames that are read.")
 @click.option("--unit", type=click.Choice(["frames", "seconds"]), default="frames", show_default=True, help="Unit of that distance.")
 @click.option("--length", type=click.IntRange(1), default=20, show_default=True, help="Frames in a sequence.")
@@ -208,7 +210,7 @@ def _passages(bundle, films, **more):
 
 # %% ../nbs/api/85_cli_train.ipynb #570391fc
 _REWRITTEN = "Bundle folder, or name of a bundle that ships; its JSON is rewritten."
-_HEADS = "Grouped folds on which heads are trained.  [default: as many as the bundle was calibrated on, or 10]"
+_HEADS = "Grouped folds on which heads are trained; if not given, as many as the bundle was calibrated on, or 10."
 
 # %% ../nbs/api/85_cli_train.ipynb #450fd523
 @click.command(cls=Command, section="Train", example="aivd passages data/labels.csv --bundle my")
@@ -286,7 +288,7 @@ def evaluate(**options:Any) -> None:
     sys.exit(_evaluate(**options))
 
 # %% ../nbs/api/85_cli_train.ipynb #d0ad982a
-_both = "May be given several times; a bundle whose weights are not there is left out."
+_both = "May be given several times; a bundle whose weights are missing is left out."
 _two = ["efficientnet_lite0", "mobilenetv2"]
 _bundles_option = click.option("--bundle", "-b", "bundles", multiple=True, default=_two, show_default=True, type=click.Path(), help=_both)
 

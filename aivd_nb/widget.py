@@ -216,7 +216,8 @@ _HEAD = ("<strong>Is this video real or AI-generated?</strong><br>One signal, no
     "Clips stay on the machine where this notebook's Python runs; uploads are deleted as soon as they are analysed.")
 _HINT = (f"The button takes at most {UPLOAD_LIMIT_MIB} MiB at once: Jupyter drops larger uploads <strong>without a message</strong>, "
     "and the button then does nothing until this cell is run again. "
-    "Drag a larger file into this notebook's folder in Jupyter's file browser instead, then press <strong>Videos in this folder</strong> and choose it, or type its name. "
+    "Drag a larger file into this notebook's folder in Jupyter's file browser instead, "
+    "then press <strong>Videos in this folder</strong> and choose it, or type its name. "
     f"If you start Jupyter yourself, this option raises the limit:<br><code>{escape(SERVER_FLAG)}</code>")
 
 # %% ../nbs/api/81_widget.ipynb #f9db8f0f
