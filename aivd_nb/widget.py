@@ -356,7 +356,7 @@ def _keep(self:_Widget, name, content):
         with os.fdopen(fd, "wb") as f: f.write(content)
     except OSError as e:
         problem = f"can't be written to the temporary folder ({e.strerror})"
-        return _failed(self, Failure(name, "storage", problem, "Make room, or type the path of the file"))
+        return _failed(self, Failure(name, "storage", problem, "Free some space, or type the path of the file"))
     _queue(self, _Job(name, Path(path), True))
 
 def _empty_upload(self:_Widget):
