@@ -154,6 +154,32 @@ def test_paths(page, lab, tmp_path):
     assert "nowhere.mp4" in text and "can't be found" in text and "Check the path" in text
 
 
+def test_status_on_the_way(page, lab, tmp_path):
+    "A clip that takes a while: the web page's sentences come by, in their order"
+    open_widget(page, lab[1]("widget.ipynb"))
+    clip = write_clip(lab[0]/"large.mp4", generated_frames(120, (1280, 720)), fps=15)
+    page.evaluate("""() => { window.told = []; new MutationObserver(() => { const e = document.querySelector('[role=status]'); if (e) window.told.push(e.textContent); }).observe(document.body, {childList: true, subtree: true, characterData: true}); }""")
+    box = page.get_by_placeholder("clips/holiday.mp4")
+    box.fill("large.mp4")
+    box.press("Enter")
+    check_verdict(newest(page, 1), clip.name)
+    told = page.evaluate("window.told")
+    order = [next((i for i, t in enumerate(told) if s in t), None) for s in ("Looking at what the file is", "Reading frames", "probability of AI")]
+    assert None not in order and order == sorted(order), told
+
+
+@pytest.mark.parametrize("width", [400, 1100])
+def test_fits(browser, lab, width):
+    "The limit of uploads is told beside the button, and nothing sticks out of a narrow page"
+    context = browser.new_context(viewport={"width": width, "height": 900})
+    page = context.new_page()
+    open_widget(page, lab[1]("widget.ipynb"))
+    assert "10 MiB" in page.locator(".jp-OutputArea").first.inner_text() and "websocket_max_message_size" in page.locator(".jp-OutputArea").first.inner_text()
+    wide = page.evaluate("() => [...document.querySelectorAll('.jp-OutputArea-output *')].filter(e => e.checkVisibility() && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80))")
+    assert wide == []
+    context.close()
+
+
 def drop(page, onto, path):
     "Drop a file on a place of the page, as from a file manager"
     box, browser = onto.bounding_box(), page.context.new_cdp_session(page)
@@ -189,29 +215,3 @@ def test_a_clip_that_the_button_loses_comes_by_the_file_browser(page, lab, tmp_p
     page.locator(".jp-OutputArea select").select_option(clip.name)
     page.get_by_role("button", name="Analyse the path").click()
     check_verdict(newest(page, 1), clip.name)
-
-
-def test_status_on_the_way(page, lab, tmp_path):
-    "A clip that takes a while: the web page's sentences come by, in their order"
-    open_widget(page, lab[1]("widget.ipynb"))
-    clip = write_clip(lab[0]/"large.mp4", generated_frames(120, (1280, 720)), fps=15)
-    page.evaluate("""() => { window.told = []; new MutationObserver(() => { const e = document.querySelector('[role=status]'); if (e) window.told.push(e.textContent); }).observe(document.body, {childList: true, subtree: true, characterData: true}); }""")
-    box = page.get_by_placeholder("clips/holiday.mp4")
-    box.fill("large.mp4")
-    box.press("Enter")
-    check_verdict(newest(page, 1), clip.name)
-    told = page.evaluate("window.told")
-    order = [next((i for i, t in enumerate(told) if s in t), None) for s in ("Looking at what the file is", "Reading frames", "probability of AI")]
-    assert None not in order and order == sorted(order), told
-
-
-@pytest.mark.parametrize("width", [400, 1100])
-def test_fits(browser, lab, width):
-    "The limit of uploads is told beside the button, and nothing sticks out of a narrow page"
-    context = browser.new_context(viewport={"width": width, "height": 900})
-    page = context.new_page()
-    open_widget(page, lab[1]("widget.ipynb"))
-    assert "10 MiB" in page.locator(".jp-OutputArea").first.inner_text() and "websocket_max_message_size" in page.locator(".jp-OutputArea").first.inner_text()
-    wide = page.evaluate("() => [...document.querySelectorAll('.jp-OutputArea-output *')].filter(e => e.checkVisibility() && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80))")
-    assert wide == []
-    context.close()
