@@ -9,6 +9,7 @@ __all__ = ['Tools', 'mcp_server']
 import threading
 from dataclasses import dataclass, field
 from functools import wraps
+from inspect import getdoc
 from typing import Any
 from .core import AivdError, require
 from .detector import Detector
@@ -17,7 +18,8 @@ from .link import is_link, predict_link
 from .origin import origin
 
 # %% ../nbs/api/80_agents.ipynb #25380522
-_CAVEAT = "One signal, not proof: new generators, edits and poor copies can fool it both ways. Never judge a person by this alone; look for the source of the clip."
+_CAVEAT = ("One signal, not proof: new generators, edits and poor copies can fool it both ways. "
+    "Never judge a person by this alone; look for the source of the clip.")
 
 # %% ../nbs/api/80_agents.ipynb #8b2f6bba
 @dataclass
@@ -35,17 +37,23 @@ class Tools:
             return self.loaded
 
     def check_video(self, path:str) -> dict[str, Any]:
-        "Say whether a video (a file's path or an http link) is camera footage or AI-generated, how sure that is, what the file says of itself, and when to doubt it."
+        """Say whether a video (a file's path or an http link) is camera footage or AI-generated.
+
+        Also how sure that is, what the file says about itself, and when to doubt it."""
         verdict = predict_link(self.detector(), path) if is_link(path) else self.detector().predict(path)
         return verdict.to_dict() | {"caveat": _CAVEAT}
 
     def explain(self, path:str) -> dict[str, Any]:
-        "Say what in a video file spoke for its verdict: which moments, frames and views. For this detector, right or wrong; not evidence of its own."
+        """Say what in a video file led to its verdict: which moments, frames and views.
+
+        It explains this detector, right or wrong; it is not evidence of its own."""
         found = explain(self.detector(), path, grid=0)
         return {"verdict": found.verdict.to_dict(), "explanation": describe_explanation(found), "caveat": _CAVEAT}
 
     def provenance(self, path:str) -> dict[str, Any]:
-        "Say what a video file tells of its own making: signed content credentials (C2PA), AI labels, encoder, camera. Offline, and never part of the score."
+        """Say what a video file tells about its own making: signed content credentials (C2PA), AI labels, encoder, camera.
+
+        Works offline, and is never part of the score."""
         return {"file": path} | origin(path)
 
 # %% ../nbs/api/80_agents.ipynb #984e5335
@@ -65,9 +73,10 @@ def _library():
 # %% ../nbs/api/80_agents.ipynb #2820137e
 def mcp_server(
     tools:Tools|None=None, # None: with the best bundle at hand
-): # `mcp.server.MCPServer`: `run()` serves on standard input and output
+) -> Any: # an `MCPServer` of the package `mcp`: its `run()` serves on standard input and output
     "A server with the tools `check_video`, `explain` and `provenance`"
     tools, (MCPServer, ToolError) = tools or Tools(), _library()
     server = MCPServer("aivd", instructions="Tells camera footage from AI-generated video. " + _CAVEAT, log_level="ERROR")
-    for tool in (tools.check_video, tools.explain, tools.provenance): server.tool()(_in_words(tool, ToolError))
+    for tool in (tools.check_video, tools.explain, tools.provenance):
+        server.tool(description=getdoc(tool))(_in_words(tool, ToolError))
     return server

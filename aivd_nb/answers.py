@@ -12,6 +12,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 import click
 from .core import AivdError, ConfigError, Failure, VideoError
 from .show import clock, sheet_cell, stretch
@@ -20,9 +21,9 @@ from .terminal import say, spell
 # %% ../nbs/api/83_answers.ipynb #35c4fb89
 def _from_stdin():
     "The names on standard input"
-    if sys.stdin.isatty(): say("Give one path a line; Ctrl-D ends the list.", err=True)
+    if sys.stdin.isatty(): say("Give one path per line; Ctrl-D ends the list.", err=True)
     names = [os.fsdecode(line.rstrip(b"\r\n")) for line in click.get_binary_stream("stdin")] # pyright: ignore[reportCallIssue]
-    example = "Give one path a line, for example: find . -name '*.mp4' | aivd predict -"
+    example = "Give one path per line, for example: find . -name '*.mp4' | aivd predict -"
     if not any(names): raise ConfigError("-", "standard input names no clip", example)
     return [n for n in names if n]
 
@@ -40,7 +41,7 @@ def _below(folder):
 # %% ../nbs/api/83_answers.ipynb #24297dd0
 def find_clips(
     named:Iterable[str], # files, folders, links; - for a list on standard input
-) -> list: # of paths and links, and of a `VideoError` for each folder that holds none or can't be listed
+) -> list[str|VideoError]: # paths and links, and a `VideoError` for each folder that holds none or can't be listed
     "The clips that the arguments of a command stand for, in order"
     named, found = list(named), []
     for n in named:
@@ -63,7 +64,7 @@ def _shots(detector, clip):
 
 # %% ../nbs/api/83_answers.ipynb #f2c38a45
 def answers(
-    detector, # `Detector`
+    detector:Any, # `Detector`
     clips:Sequence, # from `find_clips`
     shots:bool=False, # a verdict for each shot
 ) -> Iterator[list]: # for each clip, its `Verdict`s or one `Failure`
@@ -107,7 +108,7 @@ def _details(r):
 
 # %% ../nbs/api/83_answers.ipynb #ed478fe9
 def verdict_lines(
-    r, # `Verdict`
+    r:Any, # `Verdict`
 ) -> list: # of lines as `say` takes them
     "A verdict in lines"
     first = ["  ", (r.label, r.label), f"   probability of AI {r.probability:.2f}  {_bar(r.probability)}   {r.words}"]
@@ -123,10 +124,11 @@ def tally(
     return f"{sum(labels.values())} in all: " + ", ".join(f"{labels[k]} {k}" for k in known if labels[k])
 
 # %% ../nbs/api/83_answers.ipynb #dbeb7f10
-CSV_COLUMNS = ("file", "label", "probability", "leans", "confidence", "reason", "duration_s", "origin", "bundle", "code", "problem", "remedy")
+CSV_COLUMNS = ("file", "label", "probability", "leans", "confidence", "reason", "duration_s", "origin", "bundle",
+    "code", "problem", "remedy")
 
 def csv_row(
-    r=None, # `Verdict` or `Failure`; None: the names of the columns
+    r:Any=None, # `Verdict` or `Failure`; None: the names of the columns
 ) -> str: # a line; what would end it or move a cursor is spelled
     "An answer as a row of a table"
     line = io.StringIO()
@@ -160,7 +162,7 @@ def _facts(info):
 
 # %% ../nbs/api/83_answers.ipynb #792dae5e
 def clip_lines(
-    info, # `VideoInfo`
+    info:Any, # `VideoInfo`
 ) -> list[str]:
     "What a video file is, in lines"
     lines = [info.path, "  " + ", ".join(_facts(info))]

@@ -9,18 +9,19 @@ __all__ = ['fail_on_option', 'main', 'predict', 'explain', 'provenance', 'probe'
 # %% ../nbs/api/86_cli.ipynb #957f0bfa
 import sys
 from itertools import chain
+from typing import Any
 import click
 from .answers import find_clips
 from .cli_train import bench, evaluate, frames, labels, passages, train
 from .cli_train import bundle_option, cache_option, clips_argument, json_option, out_file, out_folder, weights_option
 from .core import VideoError
-from .terminal import EXIT_CODES, FOUND, INTERRUPTED, NOT_ANALYSED, Command, Group, complain, each, say, to_json
+from .terminal import EXIT_CODES, FOUND, INTERRUPTED, NOT_ANALYSED, Command, Group, complain, each, say, to_json, wrote
 
 # %% ../nbs/api/86_cli.ipynb #36ddf75a
 _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:<4}{what}" for code, what in EXIT_CODES.items()) + """
 
 \b
-Completion, for the start-up file of your shell (or zsh_source, fish_source):
+Completion, to put into the start-up file of your shell (or with zsh_source, fish_source):
   eval "$(_AIVD_COMPLETE=bash_source aivd)"
 """
 
@@ -30,33 +31,13 @@ def main() -> None:
     "Is this video real or AI-generated, and how sure can I be?"
 
 # %% ../nbs/api/86_cli.ipynb #901a7d7e
-_found = f"End with exit code {FOUND} if there is such a video. May be given several times."
+_found = f"End with exit code {FOUND} if any answer is of this kind. May be given several times."
 fail_on_option = click.option("--fail-on", multiple=True, type=click.Choice(["ai", "inconclusive", "error"]), help=_found)
 
 # %% ../nbs/api/86_cli.ipynb #aa5522e8
 _RUNS = "What runs the networks; keras needs TensorFlow."
-_KEEPS = "Keep all of it in one HTML file: verdicts, frames, SHA-256, model, how often it is wrong. An earlier report is replaced."
-
-# %% ../nbs/api/86_cli.ipynb #1a9f5b01
-@main.command(cls=Command, section="Use", example="aivd predict clip.mp4 holiday/ --csv > verdicts.csv")
-@clips_argument
-@bundle_option
-@weights_option
-@click.option("--engine", type=click.Choice(["onnx", "keras"]), default="onnx", show_default=True, help=_RUNS)
-@json_option
-@click.option("--csv", "as_csv", is_flag=True, help="A table: one row a clip, the names of the columns first.")
-@click.option("--windows", type=click.IntRange(1), default=24, show_default=True, help="Places of a long clip that are looked at, at most.")
-@click.option("--shots", is_flag=True, help="A verdict for each shot: cut at scene changes, which takes a pass over the whole file.")
-@fail_on_option
-@cache_option
-@click.option("--report", metavar="FILE.html", type=out_file, help=_KEEPS)
-def predict(**options) -> None:
-    """Say of clips whether they are real or AI-generated.
-
-    CLIPS are files, links, folders with all videos below, or - for a list on standard input, one path a line.
-    A clip that can't be analysed is told on standard error, the others still are answered, and the exit code is 1.
-    """
-    sys.exit(_predict(**options))
+_KEEPS = "Write an HTML file with everything: verdicts, frames, SHA-256, model, how often it is wrong. An earlier report is replaced."
+_MOST = "Number of places to look at in a long clip, at most."
 
 # %% ../nbs/api/86_cli.ipynb #d2cf11f5
 def _printer(as_json, as_csv):
@@ -71,7 +52,7 @@ def _check_forms(clips, as_json, as_csv, shots):
     "Refuse what excludes each other, before any work is done"
     from aivd_nb.link import is_link
     if as_json and as_csv: raise click.UsageError("Give --json or --csv, not both")
-    if shots and any(map(is_link, clips)): raise click.UsageError("--shots cuts files; download what the link leads to first")
+    if shots and any(map(is_link, clips)): raise click.UsageError("--shots needs files; download what the link leads to first")
 
 # %% ../nbs/api/86_cli.ipynb #308d74d1
 def _kept(results, report, detector):
@@ -79,22 +60,6 @@ def _kept(results, report, detector):
     if report is None: return results
     from aivd_nb.clip_report import reported
     return reported(results, report, detector)
-
-# %% ../nbs/api/86_cli.ipynb #2036aa85
-def _predict(clips, as_json, as_csv, shots, fail_on, report, **how):
-    "The `predict` command's work; gives its exit code"
-    from aivd_nb.answers import answers, csv_row
-    from aivd_nb.terminal import with_names
-    clips, results = find_clips(clips), []
-    _check_forms(clips, as_json, as_csv, shots)
-    detector, show = _detector(**how), _printer(as_json, as_csv)
-    if as_csv: say(csv_row())
-    found = with_names(answers(detector, clips, shots), [c.file if isinstance(c, VideoError) else c for c in clips])
-    for r in _kept(chain.from_iterable(found), report, detector):
-        show(r)
-        results.append(r)
-    if not (as_json or as_csv): _conclude(results, detector.bundle.name)
-    return _ending(results, fail_on)
 
 # %% ../nbs/api/86_cli.ipynb #d75c4827
 def _detector(bundle, weights, engine, windows, cache):
@@ -118,37 +83,54 @@ def _ending(results, fail_on):
     if any({"ai": "AI-Generated", "inconclusive": "Inconclusive"}.get(what, what) in labels for what in fail_on): return FOUND
     return NOT_ANALYSED if "error" in labels else 0
 
-# %% ../nbs/api/86_cli.ipynb #b9f3eed7
-@main.command(cls=Command, section="Use", example="aivd explain clip.mp4 --out why.png")
-@click.argument("clip", type=click.Path())
+# %% ../nbs/api/86_cli.ipynb #2036aa85
+def _predict(clips, as_json, as_csv, shots, fail_on, report, **how):
+    "The `predict` command's work; gives its exit code"
+    from aivd_nb.answers import answers, csv_row
+    from aivd_nb.terminal import with_names
+    clips, results = find_clips(clips), []
+    _check_forms(clips, as_json, as_csv, shots)
+    detector, show = _detector(**how), _printer(as_json, as_csv)
+    if as_csv: say(csv_row())
+    found = with_names(answers(detector, clips, shots), [c.file if isinstance(c, VideoError) else c for c in clips])
+    for r in _kept(chain.from_iterable(found), report, detector):
+        show(r)
+        results.append(r)
+    if not (as_json or as_csv): _conclude(results, detector.bundle.name)
+    if report: wrote(report)
+    return _ending(results, fail_on)
+
+# %% ../nbs/api/86_cli.ipynb #1a9f5b01
+@main.command(cls=Command, section="Use", example="aivd predict clip.mp4 holiday/ --csv > verdicts.csv")
+@clips_argument
 @bundle_option
 @weights_option
-@click.option("--out", type=out_file, help="Write all of it to a .json, or draw it: .png, .svg, .pdf.")
-@click.option("--places/--no-places", default=True, show_default=True, help="Map of the picture; takes most of the time.")
-def explain(clip, bundle, weights, out, places) -> None:
-    """Say what in a clip spoke for its verdict.
+@click.option("--engine", type=click.Choice(["onnx", "keras"]), default="onnx", show_default=True, help=_RUNS)
+@json_option
+@click.option("--csv", "as_csv", is_flag=True, help="A table: one row per clip, column names first.")
+@click.option("--windows", type=click.IntRange(1), default=24, show_default=True, help=_MOST)
+@click.option("--shots", is_flag=True, help="A verdict for each shot. Finding the cuts takes a pass over the whole file.")
+@fail_on_option
+@cache_option
+@click.option("--report", metavar="FILE.html", type=out_file, help=_KEEPS)
+def predict(**options:Any) -> None:
+    """Say whether clips are real or AI-generated.
 
-    Moments, frames, views, layers, places in the picture: what each does to the score, found by taking it away.
+    CLIPS are files, links, folders with all videos below, or - for a list on standard input, one path per line.
+    A clip that can't be analysed is reported on standard error, the others are still answered, and the exit code is 1.
     """
-    from aivd_nb.answers import verdict_lines
-    from aivd_nb.detector import Detector
-    from aivd_nb.explain import describe_explanation, explain as why
-    _check_out(out)
-    detector = Detector.load(bundle, weights)
-    e = why(detector, clip, grid=4 if places else 0)
-    say(*verdict_lines(e.verdict), *(f"  {line}" for line in describe_explanation(e)))
-    if out: say(str(_keep_explanation(e, detector.bundle.band, out)))
-    say(f"[{detector.bundle.name}] What spoke for it, to this detector; right or wrong.")
+    sys.exit(_predict(**options))
 
 # %% ../nbs/api/86_cli.ipynb #4d99b0c4
 def _check_place(out):
-    "Refuse a place that can't be written, or where something else than an explanation would be lost"
+    "Refuse a place that can't be written, or where a file that is not an explanation would be lost"
     from os import W_OK, access
     from aivd_nb.core import ConfigError
     above = next(p for p in out.absolute().parents if p.exists())
-    if not above.is_dir() or not access(above, W_OK): raise ConfigError(out, f"can't be written, because {above} can't", "Name a file in a folder that can be written")
+    if not above.is_dir() or not access(above, W_OK):
+        raise ConfigError(out, f"can't be written, because {above} can't", "Name a file in a folder that can be written")
     if out.suffix == ".json" and out.is_file() and b'"log_odds"' not in out.read_bytes():
-        raise ConfigError(out, "is there already and is no explanation", "Name another file, or remove it")
+        raise ConfigError(out, "already exists and is not an explanation", "Name another file, or remove it")
 
 # %% ../nbs/api/86_cli.ipynb #aca846b3
 def _check_out(out):
@@ -159,7 +141,7 @@ def _check_out(out):
     _check_place(Path(out))
     if Path(out).suffix == ".json": return
     if Path(out).suffix in (".png", ".svg", ".pdf"): return require("matplotlib")
-    raise ConfigError(out, "is neither JSON nor a picture by its name", "Use .json, .png, .svg or .pdf")
+    raise ConfigError(out, "has a name that is neither JSON's nor a picture's", "Use .json, .png, .svg or .pdf")
 
 # %% ../nbs/api/86_cli.ipynb #abfbc9d5
 def _keep_explanation(e, band, out):
@@ -172,28 +154,32 @@ def _keep_explanation(e, band, out):
     with atomic_write(out) as tmp: tmp.write_text(dumps(e.to_dict(), indent=1, ensure_ascii=False), encoding="utf-8")
     return out
 
+# %% ../nbs/api/86_cli.ipynb #b9f3eed7
+@main.command(cls=Command, section="Use", example="aivd explain clip.mp4 --out why.png")
+@click.argument("clip", type=click.Path())
+@bundle_option
+@weights_option
+@click.option("--out", type=out_file, help="File to write everything to (.json), or to draw it in (.png, .svg, .pdf).")
+@click.option("--places/--no-places", default=True, show_default=True, help="Map the places in the picture; takes most of the time.")
+def explain(clip:str, bundle:str|None, weights:str|None, out:str|None, places:bool) -> None:
+    """Say what in a clip led to its verdict.
+
+    Moments, frames, views, layers, places in the picture: what each does to the score, found by leaving it out.
+    """
+    from aivd_nb.answers import verdict_lines
+    from aivd_nb.detector import Detector
+    from aivd_nb.explain import describe_explanation, explain as why
+    _check_out(out)
+    detector = Detector.load(bundle, weights)
+    e = why(detector, clip, grid=4 if places else 0)
+    say(*verdict_lines(e.verdict), *(f"  {line}" for line in describe_explanation(e)))
+    say(f"[{detector.bundle.name}] What led this detector to its verdict, right or wrong.")
+    if out: wrote(_keep_explanation(e, detector.bundle.band, out))
+
 # %% ../nbs/api/86_cli.ipynb #18c014ec
-_TRUSTED = "PEM file with the certificates of the signers that you trust; else AIVD_C2PA_TRUST, else the list that was fetched."
+_TRUSTED = "PEM file with the certificates of the signers that you trust.  [default: AIVD_C2PA_TRUST, then the fetched list]"
 _PUBLISHED = "Fetch the list of signers that the C2PA publishes, and use it from now on."
 _ELSEWHERE = "With --update-trust: fetch the list from here instead. May be given several times."
-
-# %% ../nbs/api/86_cli.ipynb #b6c64653
-@main.command(cls=Command, section="Use", example="aivd provenance clip.mp4")
-@click.argument("clips", nargs=-1, type=click.Path())
-@click.option("--trust", type=click.Path(), help=_TRUSTED)
-@click.option("--update-trust", is_flag=True, help=_PUBLISHED)
-@click.option("--from", "addresses", multiple=True, metavar="ADDRESS", help=_ELSEWHERE)
-@json_option
-def provenance(clips, trust, update_trust, addresses, as_json) -> None:
-    """Say what a file tells of its own origin.
-
-    Who made it, encoder, device, edits, content credentials (C2PA). Offline but for --update-trust; never part of the score.
-    CLIPS are files, folders with all videos below, or - for a list on standard input.
-    """
-    if not clips and not update_trust: raise click.UsageError("Give clips, or --update-trust")
-    if addresses and not update_trust: raise click.UsageError("--from says where --update-trust fetches its list")
-    if update_trust: say(_update_trust(addresses), err=True)
-    sys.exit(each(find_clips(clips), lambda clip: say(*_provenance(clip, trust, as_json))))
 
 # %% ../nbs/api/86_cli.ipynb #79604bf3
 def _update_trust(addresses):
@@ -211,17 +197,23 @@ def _provenance(clip, trust, as_json):
     if as_json: return [to_json(p.to_dict() | {"origin": summary(p)})]
     return [p.file, f"  {summary(p)['sentence']}", *(f"  {line}" for line in describe_provenance(p))]
 
-# %% ../nbs/api/86_cli.ipynb #8716f47d
-@main.command(cls=Command, section="Use", example="aivd probe clip.mp4")
-@clips_argument
+# %% ../nbs/api/86_cli.ipynb #b6c64653
+@main.command(cls=Command, section="Use", example="aivd provenance clip.mp4")
+@click.argument("clips", nargs=-1, type=click.Path())
+@click.option("--trust", type=click.Path(), help=_TRUSTED)
+@click.option("--update-trust", is_flag=True, help=_PUBLISHED)
+@click.option("--from", "addresses", multiple=True, metavar="ADDRESS", help=_ELSEWHERE)
 @json_option
-def probe(clips, as_json) -> None:
-    """Say what a video file is: container, codec, size, frames.
+def provenance(clips:tuple[str, ...], trust:str|None, update_trust:bool, addresses:tuple[str, ...], as_json:bool) -> None:
+    """Say what a file tells about its own origin.
 
-    As found in the file and not as its name or head claims: frames are counted.
+    Who made it, encoder, device, edits, content credentials (C2PA). Offline except for --update-trust; never part of the score.
     CLIPS are files, folders with all videos below, or - for a list on standard input.
     """
-    sys.exit(each(find_clips(clips), lambda clip: say(*_probe(clip, as_json))))
+    if not clips and not update_trust: raise click.UsageError("Give clips, or --update-trust")
+    if addresses and not update_trust: raise click.UsageError("--from says where --update-trust fetches its list; give both")
+    if update_trust: say(_update_trust(addresses), err=True)
+    sys.exit(each(find_clips(clips), lambda clip: say(*_provenance(clip, trust, as_json))))
 
 # %% ../nbs/api/86_cli.ipynb #e1e96ca2
 def _probe(clip, as_json):
@@ -231,6 +223,18 @@ def _probe(clip, as_json):
     from aivd_nb.video import probe as look
     info = look(clip)
     return [to_json(asdict(info))] if as_json else clip_lines(info)
+
+# %% ../nbs/api/86_cli.ipynb #8716f47d
+@main.command(cls=Command, section="Use", example="aivd probe clip.mp4")
+@clips_argument
+@json_option
+def probe(clips:tuple[str, ...], as_json:bool) -> None:
+    """Say what a video file is: container, codec, size, frames.
+
+    As found in the file, not as its name or header claims: frames are counted.
+    CLIPS are files, folders with all videos below, or - for a list on standard input.
+    """
+    sys.exit(each(find_clips(clips), lambda clip: say(*_probe(clip, as_json))))
 
 # %% ../nbs/api/86_cli.ipynb #c9325562
 _WORKERS = "Workers of this machine, or of a Ray cluster."
@@ -331,18 +335,6 @@ def _scan_report(out):
     from aivd_nb.scan_report import write_scan_report
     say(str(write_scan_report(out)))
 
-# %% ../nbs/api/86_cli.ipynb #2a4e235d
-@main.command("hash", cls=Command, section="Use", example="aivd hash known/ --out known.csv")
-@clips_argument
-@click.option("--out", required=True, type=out_file, help="CSV to write.")
-def hash_(clips, out) -> None:
-    """Write hashes by which `scan --known` finds copies of clips.
-
-    Of the pictures, not of the files: a copy that was encoded again or cropped has nearly the same.
-    CLIPS are files, folders with all videos below, or - for a list on standard input.
-    """
-    sys.exit(_hash(find_clips(clips), out))
-
 # %% ../nbs/api/86_cli.ipynb #cde03a76
 def _hash(clips, out):
     "The `hash` command's work; gives its exit code"
@@ -353,13 +345,25 @@ def _hash(clips, out):
     say(f"{out}: {write_hashes(found, out)} clip{'s'[:len(found) != 1]}")
     return code
 
+# %% ../nbs/api/86_cli.ipynb #2a4e235d
+@main.command("hash", cls=Command, section="Use", example="aivd hash known/ --out known.csv")
+@clips_argument
+@click.option("--out", required=True, type=out_file, help="CSV to write.")
+def hash_(clips:tuple[str, ...], out:str) -> None:
+    """Write hashes by which `scan --known` finds copies of clips.
+
+    They are of the pictures, not of the files: a copy that was re-encoded or cropped has nearly the same ones.
+    CLIPS are files, folders with all videos below, or - for a list on standard input.
+    """
+    sys.exit(_hash(find_clips(clips), out))
+
 # %% ../nbs/api/86_cli.ipynb #de58c17d
 @main.command(cls=Command, section="Use", example="aivd card efficientnet_lite0")
 @click.argument("bundle", required=False, type=click.Path())
-def card(bundle) -> None:
+def card(bundle:str|None) -> None:
     """Say what a bundle was trained on and how often it is wrong.
 
-    In Markdown; without a name, of every bundle that ships.
+    In Markdown; without a name, for every bundle that ships.
     """
     from aivd_nb.bundle import list_bundles
     from aivd_nb.card import card as write
@@ -368,7 +372,7 @@ def card(bundle) -> None:
 # %% ../nbs/api/86_cli.ipynb #f8127aba
 @main.command(cls=Command, section="Use", example="aivd doctor")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def doctor(as_json) -> None:
+def doctor(as_json:bool) -> None:
     """Say whether predicting works here, and what is missing.
 
     Versions, bundles and weights, codecs, confinement, extras, cache, environment. The exit code is 1 where predicting doesn't work.
@@ -381,25 +385,6 @@ def doctor(as_json) -> None:
 # %% ../nbs/api/86_cli.ipynb #77ed0d57
 for _command in (labels, frames, train, passages, evaluate, bench): main.add_command(_command)
 
-# %% ../nbs/api/86_cli.ipynb #75e61ca4
-@main.command(cls=Command, section="Serve", example="aivd serve --port 8080")
-@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.  [default: 8000]")
-@bundle_option
-@click.option("--data", type=out_folder, help="Folder for uploads in work and results.  [default: aivd-serve in the user's state folder]")
-@click.option("--config", "file", type=click.Path(), help="Settings, a TOML file; else what AIVD_SERVE_CONFIG names.")
-@click.option("--dev", is_flag=True, help="Flask's own server with its debugger, for working on the page.")
-@click.option("--settings", is_flag=True, help="Print every setting with its name in the environment, and end.")
-def serve(host, port, bundle, data, file, dev, settings) -> None:
-    """Serve the web page and its API.
-
-    The command line wins over the environment, the environment over the file; `aivd serve --settings` lists all that can be set.
-    """
-    from aivd_nb.app_config import load_config
-    if settings: return say(*_settings())
-    from aivd_nb.app import serve as run
-    run(load_config(file, host=host, port=port, bundle=bundle, data=data), dev)
-
 # %% ../nbs/api/86_cli.ipynb #2c6c1d1f
 def _settings():
     "Every setting of a server, in lines"
@@ -409,14 +394,39 @@ def _settings():
     formatter.write_dl([(name, f"{doc}  [{variable}; default: {shown(default)}]") for name, variable, default, doc in config_rows()])
     return formatter.getvalue().splitlines()
 
+# %% ../nbs/api/86_cli.ipynb #ded901eb
+_DATA = "Folder for uploads that are being analysed, and for results.  [default: aivd-serve in the user's state folder]"
+
+# %% ../nbs/api/86_cli.ipynb #75e61ca4
+@main.command(cls=Command, section="Serve", example="aivd serve --port 8080")
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.  [default: 8000]")
+@bundle_option
+@click.option("--data", type=out_folder, help=_DATA)
+@click.option("--config", "file", type=click.Path(), help="TOML file with settings.  [default: the one that AIVD_SERVE_CONFIG names]")
+@click.option("--dev", is_flag=True, help="Flask's own server with its debugger, for working on the page.")
+@click.option("--settings", is_flag=True, help="Print every setting with its environment variable, and exit.")
+def serve(
+    host:str|None, port:int|None, bundle:str|None, data:str|None, file:str|None, # None: as the environment, the file or the default has it
+    dev:bool, settings:bool,
+) -> None:
+    """Serve the web page and its API.
+
+    The command line wins over the environment, the environment over the file; `aivd serve --settings` lists all that can be set.
+    """
+    from aivd_nb.app_config import load_config
+    if settings: return say(*_settings())
+    from aivd_nb.app import serve as run
+    run(load_config(file, host=host, port=port, bundle=bundle, data=data), dev)
+
 # %% ../nbs/api/86_cli.ipynb #00607ff5
 @main.command(cls=Command, section="Serve", example="aivd mcp --bundle efficientnet_lite0")
 @bundle_option
 @weights_option
-def mcp(bundle, weights) -> None:
+def mcp(bundle:str|None, weights:str|None) -> None:
     """Serve an agent over standard input and output (MCP).
 
-    The tools check_video, explain and provenance, as the Model Context Protocol has it.
+    It offers the tools check_video, explain and provenance over the Model Context Protocol.
     """
     from aivd_nb.agents import Tools, mcp_server
     mcp_server(Tools(bundle, weights)).run()

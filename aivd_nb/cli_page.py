@@ -73,16 +73,18 @@ description: "Every command with its options, defaults and an example; exit code
 `aivd doctor` says whether predicting works on a machine, and what is missing."""
 
 # %% ../nbs/api/87_cli_page.ipynb #0a3da83f
-_OUTPUT = """Answers go to standard output, everything else (failures, progress, how many videos were found) to standard error.
+_OUTPUT = """Answers go to standard output, everything else to standard error:
+failures, progress, how many videos were found, which file was written.
 Progress and colour are for terminals: a pipe gets neither. `NO_COLOR` switches colour off, `FORCE_COLOR` on.
 
-Where the terminal's encoding lacks a sign, another stands in its place; letters that it lacks, and control characters in the names of files,
+Where the terminal's encoding lacks a sign, another takes its place. Letters that it lacks, and control characters in the names of files,
 are spelled as `\\u001b`. `--json` prints one object a line, from which the true name can be read back."""
 
 # %% ../nbs/api/87_cli_page.ipynb #02dee7a0
-_VARIABLES = {"NO_COLOR": "Anything: no colour.", "FORCE_COLOR": "Anything: colour also where no terminal is, unless NO_COLOR is set.",
+_VARIABLES = {"NO_COLOR": "Any value: no colour.", "FORCE_COLOR": "Any value: colour even without a terminal, unless NO_COLOR is set.",
     "KERAS_HOME": "Where Keras keeps the weights that it fetched; else `~/.keras`.",
-    "XDG_CACHE_HOME": "Folder of caches, in which `aivd` is made.", "XDG_STATE_HOME": "Folder of state, in which `aivd-serve` is made."}
+    "XDG_CACHE_HOME": "Folder for caches, in which `aivd` is created.",
+    "XDG_STATE_HOME": "Folder for state, in which `aivd-serve` is created."}
 
 def _environment():
     "Every variable"
@@ -98,7 +100,9 @@ def _codes():
 def command_page() -> str: # Quarto Markdown
     "The page of all commands"
     parts = [_HEAD]
-    for section in SECTIONS: parts += [f"## {section}", *(_command_part(n, c) for n, c in main.commands.items() if c.section == section)] # pyright: ignore[reportAttributeAccessIssue]
+    for section in SECTIONS:
+        within = [(n, c) for n, c in main.commands.items() if c.section == section] # pyright: ignore[reportAttributeAccessIssue]
+        parts += [f"## {section}", *(_command_part(n, c) for n, c in within)]
     more = {"What is printed where": _OUTPUT, "Exit codes": _codes(), "Environment": _environment(), "Completion": _completion()}
     return "\n\n".join([*parts, *(f"## {title}\n\n{text}" for title, text in more.items())]) + "\n"
 

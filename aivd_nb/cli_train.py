@@ -8,10 +8,12 @@ __all__ = ['out_file', 'out_folder', 'clips_argument', 'labels_argument', 'bundl
 
 # %% ../nbs/api/85_cli_train.ipynb #1966e225
 import importlib
+import os
 import sys
+from typing import Any
 import click
 from .answers import find_clips
-from .terminal import Command, NOT_ANALYSED, each, say
+from .terminal import Command, NOT_ANALYSED, each, say, wrote
 
 # %% ../nbs/api/85_cli_train.ipynb #57bf95eb
 out_file, out_folder = click.Path(dir_okay=False), click.Path(file_okay=False) # refused before any work is done
@@ -19,23 +21,13 @@ out_file, out_folder = click.Path(dir_okay=False), click.Path(file_okay=False) #
 # %% ../nbs/api/85_cli_train.ipynb #ef7a10b2
 clips_argument = click.argument("clips", nargs=-1, required=True, type=click.Path())
 labels_argument = click.argument("labels_csv", type=click.Path())
-_best = "Bundle folder or shipped name; else the best whose weights are at hand."
+_best = "Bundle folder, or name of a bundle that ships.  [default: the best one whose weights are available]"
 bundle_option = click.option("--bundle", "-b", type=click.Path(), help=_best)
-weights_option = click.option("--weights", type=click.Path(), help="CNN weights, file or folder; else AIVD_WEIGHTS and Keras' folder.")
-_again = "Keep features, so that asking again costs nothing."
+_weights = "CNN weights: a file or a folder.  [default: AIVD_WEIGHTS, then Keras' folder]"
+weights_option = click.option("--weights", type=click.Path(), help=_weights)
+_again = "Keep features, so that the next question about a clip costs little."
 cache_option = click.option("--cache/--no-cache", default=True, show_default=True, help=_again)
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-
-# %% ../nbs/api/85_cli_train.ipynb #be8e69a0
-@click.command(cls=Command, section="Train", example="aivd labels data")
-@click.argument("data", type=click.Path())
-@click.option("--out", type=out_file, help="CSV to write; else labels.csv in the data folder.")
-def labels(data, out) -> None:
-    """Write the CSV of labels from the folders real/ and ai/.
-
-    DATA is the folder that holds them. The CSV has the columns file_path and label; add a column group that names each clip's source.
-    """
-    _labels(data, out)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 
 # %% ../nbs/api/85_cli_train.ipynb #2158f944
 def _labels(data, out):
@@ -47,12 +39,23 @@ def _labels(data, out):
     write_labels(df, out)
     say(f"{out}: {(df.label == 0).sum()} real, {(df.label == 1).sum()} AI")
 
+# %% ../nbs/api/85_cli_train.ipynb #be8e69a0
+@click.command(cls=Command, section="Train", example="aivd labels data")
+@click.argument("data", type=click.Path())
+@click.option("--out", type=out_file, help="CSV to write.  [default: labels.csv in the data folder]")
+def labels(data:str, out:str|None) -> None:
+    """Write a CSV of labels from the folders real/ and ai/.
+
+    DATA is the folder that holds them. The CSV has the columns file_path and label; add a column group that names each clip's source.
+    """
+    _labels(data, out)
+
 # %% ../nbs/api/85_cli_train.ipynb #5541095c
 @click.command(cls=Command, section="Train", example="aivd frames clip.mp4 --every 10 --out frames")
 @clips_argument
-@click.option("--out", default="frames", show_default=True, type=out_folder, help="Folder that gets <video_name>/frame_0001.jpg and so on.")
+@click.option("--out", default="frames", show_default=True, type=out_folder, help="Folder for <video_name>/frame_0001.jpg and so on.")
 @click.option("--every", default=3, show_default=True, type=click.IntRange(1), help="Keep every n-th frame.")
-def frames(clips, out, every) -> None:
+def frames(clips:tuple[str, ...], out:str, every:int) -> None:
     """Store frames of clips as JPEGs of 224 by 224 pixels.
 
     CLIPS are files, folders with all videos below, or - for a list on standard input.
@@ -74,16 +77,19 @@ class _Names(click.Choice):
 
 # %% ../nbs/api/85_cli_train.ipynb #f369e46d
 _backbone = _Names("featurizers", "list_featurizers")
-_backbone_option = click.option("--backbone", type=_backbone, default="efficientnet_lite0", show_default=True, help="CNN that reads the frames.")
+_reads = "CNN that reads the frames."
+_backbone_option = click.option("--backbone", type=_backbone, default="efficientnet_lite0", show_default=True, help=_reads)
 
 # %% ../nbs/api/85_cli_train.ipynb #8f357eff
 _VIEWS = _Names("views", "VIEWS")
-_seen = "What the CNN sees of a frame; may be given several times."
+_seen = "What the CNN sees of a frame. May be given several times."
 _view_option = click.option("--view", "views", type=_VIEWS, multiple=True, default=["resized"], show_default=True, help=_seen)
 
 # %% ../nbs/api/85_cli_train.ipynb #9be2c347
-_APART = "Seconds from a frame to the one that its motion is read against; 0: the next one that is looked at."
+_APART = "Seconds from a frame to the one that its motion is measured against; 0: the next one in the sequence."
 _any = "Any field of TrainConfig or HeadConfig, e.g. epochs=20, units=128."
+_DOWNLOADED = "CNN weights: a file or a folder.  [default: AIVD_WEIGHTS, then Keras' folder, then Keras' download]"
+_FOLDS = "Calibrate on this many grouped folds; 0: one 80/20 split."
 _set_option = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help=_any)
 
 # %% ../nbs/api/85_cli_train.ipynb #0a41eda7
@@ -93,16 +99,16 @@ _set_option = click.option("--set", "settings", multiple=True, metavar="NAME=VAL
 @_backbone_option
 @_view_option
 @click.option("--tap", "taps", multiple=True, help="Inner layer to read, 'name' or 'name:mean'; else the last layer.")
-@click.option("--weights", type=click.Path(), help="CNN weights, file or folder; else AIVD_WEIGHTS, Keras' folder, Keras' download.")
-@click.option("--step", default=3.0, show_default=True, help="Distance between frames.")
-@click.option("--unit", type=click.Choice(["frames", "seconds"]), default="frames", show_default=True, help="Of that distance.")
+@click.option("--weights", type=click.Path(), help=_DOWNLOADED)
+@click.option("--step", default=3.0, show_default=True, help="Distance between the frames that are read.")
+@click.option("--unit", type=click.Choice(["frames", "seconds"]), default="frames", show_default=True, help="Unit of that distance.")
 @click.option("--length", type=click.IntRange(1), default=20, show_default=True, help="Frames in a sequence.")
-@click.option("--windows", type=click.IntRange(1), default=8, show_default=True, help="Sequences a clip, at most.")
+@click.option("--windows", type=click.IntRange(1), default=8, show_default=True, help="Sequences per clip, at most.")
 @click.option("--apart", default=0.0, show_default=True, help=_APART)
-@click.option("--folds", type=click.IntRange(0), default=0, show_default=True, help="Calibrate on k grouped folds; 0: one 80/20 split.")
+@click.option("--folds", type=click.IntRange(0), default=0, show_default=True, help=_FOLDS)
 @_set_option
-@click.option("--overwrite", is_flag=True, help="Replace a bundle that stands in the folder.")
-def train(**options) -> None:
+@click.option("--overwrite", is_flag=True, help="Replace a bundle that is already in the folder.")
+def train(**options:Any) -> None:
     """Train a detector on your own clips and save it as a bundle.
 
     LABELS_CSV has the columns file_path and label (0: real, 1: AI), and group where clips share a source; `aivd labels` writes one.
@@ -126,7 +132,8 @@ def _setting(text):
     cls, kind = known[name]
     try: return cls, name, {"True": True, "False": False}[value] if kind is bool else kind(value) # pyright: ignore[reportCallIssue]
     except (ValueError, KeyError) as e:
-        raise ConfigError(f"--set {text}", f"needs a value of type {kind.__name__}", f"For example {name}={getattr(cls(), name)}") from e # pyright: ignore[reportAttributeAccessIssue]
+        example = f"For example {name}={getattr(cls(), name)}"
+        raise ConfigError(f"--set {text}", f"needs a value of type {kind.__name__}", example) from e # pyright: ignore[reportAttributeAccessIssue]
 
 # %% ../nbs/api/85_cli_train.ipynb #7dcf8201
 def _configs(settings):
@@ -144,7 +151,8 @@ def _train(labels_csv, out, folds, settings, overwrite, **more):
     from aivd_nb.train import fit, training_notes
     (head, cfg), df = _configs(settings), read_labels(labels_csv)
     featurizer, sampling, cnn = _reading(**more)
-    result = fit(df, featurizer, out, sampling, head, cfg, folds, FeatureCache(), cnn, progress=sys.stderr.isatty(), overwrite=overwrite) # pyright: ignore[reportArgumentType]
+    result = fit(df, featurizer, out, sampling, head, cfg, folds, FeatureCache(), cnn, # pyright: ignore[reportArgumentType]
+        progress=sys.stderr.isatty(), overwrite=overwrite)
     _draw(result.history, out)
     say(_trained(out, result.bundle.metrics, len(df), folds))
     for note in training_notes(df): say(f"Note: {note}.", err=True)
@@ -167,28 +175,13 @@ def _draw(history, out):
     try: save_figure(plot_history(history)[0], Path(out)/"history.png")
     except ConfigError as e:
         if e.code != "extra": raise
-        say(f"There is no picture of the training: {e}", err=True)
+        say(f"The curves of the training are not drawn: {e}", err=True)
 
 # %% ../nbs/api/85_cli_train.ipynb #fd5e0635
 def _trained(out, m, clips, folds):
     "What training came to, in a line"
     figures = ", ".join(f"{k} {m[k][0]:.3f} ({m[k][1]:.3f}–{m[k][2]:.3f})" for k in ("accuracy", "auc") if len(m[k]) == 3)
     return f"{out}: trained on {clips if folds else clips - m['n']} clips; scored on {m['n']} clips ({m['on']}): {figures}"
-
-# %% ../nbs/api/85_cli_train.ipynb #450fd523
-@click.command(cls=Command, section="Train", example="aivd passages data/labels.csv --bundle my")
-@labels_argument
-@click.option("--bundle", "-b", required=True, type=click.Path(), help="Bundle folder or shipped name; its JSON is written anew.")
-@weights_option
-@click.option("--folds", type=click.IntRange(2), help="Grouped folds on which heads are trained; else those of the bundle, or 10.")
-@click.option("--scores", type=out_file, help="CSV of the windows' scores: read where it is there, else written.")
-@click.option("--films", type=click.IntRange(100), default=3000, show_default=True, help="Long real videos to put together.")
-def passages(**options) -> None:
-    """Read anew how far a passage of a long video must stand out.
-
-    LABELS_CSV names clips of many sources; long videos are put together of its real ones, and few of them may be called anything else.
-    """
-    _passages(**options)
 
 # %% ../nbs/api/85_cli_train.ipynb #9960c97a
 def _window_table(labels_csv, bundle, weights, folds, scores):
@@ -204,6 +197,7 @@ def _window_table(labels_csv, bundle, weights, folds, scores):
     table = window_scores(d.bundle, read_labels(labels_csv), d.featurizer, folds, FeatureCache(), sys.stderr.isatty())
     if scores:
         with atomic_write(scores) as tmp: table.to_csv(tmp, index=False)
+        wrote(scores)
     return table
 
 # %% ../nbs/api/85_cli_train.ipynb #ca6b8de1
@@ -211,26 +205,28 @@ def _passages(bundle, films, **more):
     "The `passages` command's work"
     from aivd_nb.refit import refit_passages
     rule = refit_passages(bundle, _window_table(bundle=bundle, **more), films)
-    made = f"of {rule.n_real} long videos put together of real clips of {rule.sources} sources"
+    made = f"of {rule.n_real} long videos put together from real clips of {rule.sources} sources"
     say(f"{bundle}: {made}, {rule.called_ai} are called AI-Generated and {rule.mixed} Inconclusive because of a passage")
 
-# %% ../nbs/api/85_cli_train.ipynb #92dc7eb4
-@click.command(cls=Command, section="Measure", example="aivd evaluate data/labels.csv --only split=test --out report")
-@labels_argument
-@click.option("--out", default="report", show_default=True, type=out_folder, help="Folder of the report; replaces an earlier one.")
-@bundle_option
-@weights_option
-@click.option("--only", metavar="COLUMN=VALUE", help="Judge these rows alone, e.g. split=test.")
-@click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="From here a clip counts as called AI.")
-@click.option("--draws", type=click.IntRange(10), default=1000, show_default=True, help="Draws of the bootstrap over sources.")
-@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
-@cache_option
-def evaluate(**options) -> None:
-    """Measure a detector on your own labelled clips.
+# %% ../nbs/api/85_cli_train.ipynb #570391fc
+_REWRITTEN = "Bundle folder, or name of a bundle that ships; its JSON is rewritten."
+_HEADS = "Grouped folds on which heads are trained; if not given, as many as the bundle was calibrated on, or 10."
 
-    Writes an HTML report, CSVs and JSON. Clips that can't be analysed count in no figure, stand in the table, and make the exit code 1.
+# %% ../nbs/api/85_cli_train.ipynb #450fd523
+@click.command(cls=Command, section="Train", example="aivd passages data/labels.csv --bundle my")
+@labels_argument
+@click.option("--bundle", "-b", required=True, type=click.Path(), help=_REWRITTEN)
+@weights_option
+@click.option("--folds", type=click.IntRange(2), help=_HEADS)
+@click.option("--scores", type=out_file, help="CSV of the windows' scores: read if it exists, otherwise written.")
+@click.option("--films", type=click.IntRange(100), default=3000, show_default=True, help="Long real videos to put together.")
+def passages(**options:Any) -> None:
+    """Fit again how far a passage of a long video must stand out.
+
+    LABELS_CSV names clips of many sources. Long videos are put together from its real ones,
+    and few of them may be called anything else.
     """
-    sys.exit(_evaluate(**options))
+    _passages(**options)
 
 # %% ../nbs/api/85_cli_train.ipynb #e6b068c6
 def _tell(e):
@@ -269,23 +265,32 @@ def _evaluate(labels_csv, out, bundle, only, **more):
     say(str(page))
     return 0 if e.about["scored"] == e.about["clips"] else NOT_ANALYSED
 
+# %% ../nbs/api/85_cli_train.ipynb #710af60b
+_FROM = "Probability from which a clip counts as called AI."
+
+# %% ../nbs/api/85_cli_train.ipynb #92dc7eb4
+@click.command(cls=Command, section="Measure", example="aivd evaluate data/labels.csv --only split=test --out report")
+@labels_argument
+@click.option("--out", default="report", show_default=True, type=out_folder, help="Folder of the report. An earlier report is replaced.")
+@bundle_option
+@weights_option
+@click.option("--only", metavar="COLUMN=VALUE", help="Judge only these rows, e.g. split=test.")
+@click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True, help=_FROM)
+@click.option("--draws", type=click.IntRange(10), default=1000, show_default=True, help="Bootstrap draws over sources.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
+@cache_option
+def evaluate(**options:Any) -> None:
+    """Measure a detector on your own labelled clips.
+
+    Writes an HTML report, CSVs and JSON.
+    Clips that can't be analysed count in none of the figures, are listed in the table, and make the exit code 1.
+    """
+    sys.exit(_evaluate(**options))
+
 # %% ../nbs/api/85_cli_train.ipynb #d0ad982a
-_both = "May be given twice; one whose weights are not at hand is left out."
+_both = "May be given several times; a bundle whose weights are missing is left out."
 _two = ["efficientnet_lite0", "mobilenetv2"]
 _bundles_option = click.option("--bundle", "-b", "bundles", multiple=True, default=_two, show_default=True, type=click.Path(), help=_both)
-
-# %% ../nbs/api/85_cli_train.ipynb #354dbd8c
-@click.command(cls=Command, section="Measure", example="aivd bench --quick --bundle efficientnet_lite0")
-@click.option("--quick", is_flag=True, help="One round on few, small clips: to see that it runs, not to report.")
-@_bundles_option
-@click.option("--out", default=".", show_default=True, type=out_folder, help="Folder that gets 03_speed.csv and 03_machine.csv.")
-@click.option("--clips", type=out_folder, help="Folder for the drawn clips, kept for the next run; else a temporary one.")
-def bench(quick, bundles, out, clips) -> None:
-    """Time a verdict beside decoding and the CNN alone.
-
-    And beside the straightforward way. Minutes on two cores; leave the machine alone meanwhile.
-    """
-    _bench(quick, bundles, out, clips)
 
 # %% ../nbs/api/85_cli_train.ipynb #ee971002
 def _bench(quick, bundles, out, clips):
@@ -293,4 +298,18 @@ def _bench(quick, bundles, out, clips):
     from aivd_nb.bench import bench as run, targets, write_bench
     table = run(quick, bundles, clips, lambda text: say(text, err=True))
     write_bench(table, out)
+    wrote(os.path.join(out, "03_speed.csv"), os.path.join(out, "03_machine.csv"))
     say(*table.to_string(index=False).splitlines(), "", *targets(table).to_string(index=False).splitlines())
+
+# %% ../nbs/api/85_cli_train.ipynb #354dbd8c
+@click.command(cls=Command, section="Measure", example="aivd bench --quick --bundle efficientnet_lite0")
+@click.option("--quick", is_flag=True, help="One round on few, small clips: to see that it runs, not to report.")
+@_bundles_option
+@click.option("--out", default=".", show_default=True, type=out_folder, help="Folder for 03_speed.csv and 03_machine.csv.")
+@click.option("--clips", type=out_folder, help="Folder for the drawn clips, kept for the next run.  [default: a temporary one]")
+def bench(quick:bool, bundles:tuple[str, ...], out:str, clips:str|None) -> None:
+    """Time a verdict beside decoding alone and the CNN alone.
+
+    The straightforward way is timed, too. This takes minutes on two cores; leave the machine alone meanwhile.
+    """
+    _bench(quick, bundles, out, clips)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, requires, version
+from typing import Any
 from .core import AivdError, atomic_write, cache_dir, cpu_count
 
 # %% ../nbs/api/84_doctor.ipynb #407dceec
@@ -33,7 +34,7 @@ def _careful(topic, look):
     try: yield from look()
     except AivdError as e: yield Check(topic, e.file, "broken", e.problem, e.remedy)
     except Exception as e: # whatever a damaged installation does
-        yield Check(topic, topic, "broken", f"{type(e).__name__}: {e}", "Install it anew: pip install --force-reinstall aivd-nb")
+        yield Check(topic, topic, "broken", f"{type(e).__name__}: {e}", "Reinstall it: pip install --force-reinstall aivd-nb")
 
 # %% ../nbs/api/84_doctor.ipynb #eb67efa6
 def _predicting():
@@ -42,7 +43,7 @@ def _predicting():
     begun = time.perf_counter()
     verdict = Detector.load().predict(sample_clip())
     took = f"{time.perf_counter() - begun:.1f} s with loading"
-    yield Check("predicting", verdict.bundle, "ok", f"said {verdict.label} of the clip that ships, {took}")
+    yield Check("predicting", verdict.bundle, "ok", f"verdict on the clip that ships: {verdict.label}, {took}")
 
 # %% ../nbs/api/84_doctor.ipynb #f813b269
 def _bundles():
@@ -82,7 +83,7 @@ def _versions():
     yield Check("versions", "system", "ok", machine)
 
 # %% ../nbs/api/84_doctor.ipynb #46c7d0c4
-_BRINGS = {"": "what everybody needs", "train": "training, and bundles that need Keras' CNNs", "plots": "pictures, and pages of scans",
+_BRINGS = {"": "what everyone needs", "train": "training, and bundles that need Keras' CNNs", "plots": "pictures, and pages of scans",
     "ray": "scanning on a cluster", "url": "links", "mcp": "agents"}
 
 def required(
@@ -123,10 +124,10 @@ def _reading():
 def _confinement():
     from aivd_nb.confine import held_here
     held = held_here()
-    good = f"Landlock (version {held.landlock}) and seccomp hold a decoder of aivd serve"
-    bad = f"no {held.missing()}: a taken-over decoder of aivd serve could read what you can read"
+    good = f"Landlock (version {held.landlock}) and seccomp confine the decoders of aivd serve"
+    bad = f"no {held.missing()}: a compromised decoder of aivd serve could read whatever you can read"
     if held.whole: yield Check("confinement", "kernel", "ok", good)
-    else: yield Check("confinement", "kernel", "missing", bad, "Serve nobody but yourself, or on Linux 5.13 or newer")
+    else: yield Check("confinement", "kernel", "missing", bad, "Serve only yourself, or use Linux 5.13 or newer")
 
 # %% ../nbs/api/84_doctor.ipynb #0a5bb118
 def _cache():
@@ -134,22 +135,24 @@ def _cache():
     try:
         with atomic_write(folder/".doctor") as tmp: tmp.write_text("")
         (folder/".doctor").unlink()
-    except OSError as e: yield Check("cache", str(folder), "missing", bad.format(e.strerror), "Set AIVD_CACHE to a folder that can be written")
+    except OSError as e:
+        yield Check("cache", str(folder), "missing", bad.format(e.strerror), "Set AIVD_CACHE to a folder that can be written")
     else: yield Check("cache", str(folder), "ok", "can be written")
 
 # %% ../nbs/api/84_doctor.ipynb #e2295226
 ENVIRONMENT = {
-    "AIVD_BUNDLE": "Bundle that is used where none is named: a folder, or the name of one that ships.",
+    "AIVD_BUNDLE": "Bundle to use where none is named: a folder, or the name of one that ships.",
     "AIVD_WEIGHTS": "CNN weights of bundles that need some: a file, or a folder that holds them.",
     "AIVD_CACHE": "Folder for what can be computed again; else `aivd` in the user's cache folder (`XDG_CACHE_HOME`).",
-    "AIVD_C2PA_TRUST": "PEM file with the certificates of the signers that are trusted.",
-    "AIVD_VERBOSE": "`1`: what libraries (TensorFlow, Keras, ONNX Runtime) say is shown.",
+    "AIVD_C2PA_TRUST": "PEM file with the certificates of trusted signers.",
+    "AIVD_VERBOSE": "`1`: show what libraries (TensorFlow, Keras, ONNX Runtime) print.",
     "AIVD_LINK_PRIVATE": "`1`: links may lead to private addresses.",
     "AIVD_SHARED": "Folder of a collection of clips on which the project's own notebooks measure.",
     "AIVD_SERVE_CONFIG": "Settings of `aivd serve`, a TOML file."}
 
+# %% ../nbs/api/84_doctor.ipynb #efe4c5c4
 def known_variables() -> dict[str, str]: # name → what it does
-    "Every variable of the environment that begins with AIVD_ and is read by something"
+    "Every variable of the environment that begins with AIVD_ and is read somewhere"
     from aivd_nb.app_config import config_rows
     return ENVIRONMENT | {variable: doc for _, variable, _, doc in config_rows()}
 
@@ -163,23 +166,24 @@ def _environment(env=None):
 def _variable(name, value, known):
     "One variable of the environment"
     shown, like = "is set" if "KEY" in name else f"is {value}", get_close_matches(name, known, 1)
+    remedy = f"Did you mean {like[0]}?" if like else "Unset it"
+    if name not in known: return Check("environment", name, "missing", "is not a variable that aivd reads", remedy)
     lost = name in _PLACES and value and not os.path.exists(value)
-    if name not in known: return Check("environment", name, "missing", "is read by nothing", f"Did you mean {like[0]}?" if like else "Leave it away")
-    if lost: return Check("environment", name, "broken", f"{shown}, which is not there", "Correct the path, or leave it away")
+    if lost: return Check("environment", name, "broken", f"{shown}, which is not there", "Correct the path, or unset it")
     return Check("environment", name, "ok", shown)
 
 # %% ../nbs/api/84_doctor.ipynb #2062d9bd
 @dataclass(frozen=True)
 class Report:
     "What was found"
-    checks: tuple # of `Check`
+    checks: tuple[Check, ...]
 
     @property
     def works(self) -> bool:
         "Whether predicting works"
         return any(c.topic == "predicting" and c.state == "ok" for c in self.checks)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         "As JSON has it"
         return {"works": self.works, "checks": [asdict(c) for c in self.checks]}
 

@@ -235,7 +235,8 @@ def _check_groups(y, groups):
     import numpy as np
     import pandas as pd
     if groups is None: return
-    if np.shape(groups) != y.shape: raise ConfigError("groups", f"{np.shape(groups)} groups for {y.shape} labels", "Pass one group per clip")
+    if np.shape(groups) != y.shape:
+        raise ConfigError("groups", f"{np.shape(groups)} groups for {y.shape} labels", "Pass one group per clip")
     if blank := int(pd.isna(np.asarray(groups, dtype=object)).sum()):
         raise ConfigError("groups", f"{blank} of {len(y)} are missing", "Give each clip a group")
 

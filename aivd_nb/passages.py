@@ -285,7 +285,8 @@ def fit_passages(
     "Read from long real footage how far a passage must stand out"
     sources = len(np.unique(clips.group[clips.label == 0]))
     if sources < 5:
-        raise TrainError("passages", f"real clips come from only {sources} sources", "Give real clips from at least 5 sources, preferably 50")
+        raise TrainError("passages", f"real clips come from only {sources} sources",
+            "Give real clips from at least 5 sources, preferably 50")
     rng, spread = np.random.default_rng(seed), window_spread(clips.scores)
     seen = [_real_film(rng, clips, sampling, spread) for _ in range(films)]
     n, best, mean = (np.array(x) for x in zip(*((len(s.scores), best_run(s.scores)[2], s.mean) for s in seen)))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STYLES', 'NOT_ANALYSED', 'WRONG_USE', 'FOUND', 'INTERRUPTED', 'EXIT_CODES', 'SECTIONS', 'spell', 'to_json', 'colour',
-           'say', 'complain', 'with_names', 'exit_code', 'each', 'Command', 'Group', 'commands_of']
+           'say', 'complain', 'wrote', 'with_names', 'exit_code', 'each', 'Command', 'Group', 'commands_of']
 
 # %% ../nbs/api/82_terminal.ipynb #5744fd5d
 import codecs
@@ -25,7 +25,7 @@ def _spelled(c):
     return re.sub("(....)", r"\\u\1", c.encode("utf-16-be", "surrogatepass").hex())
 
 def spell(
-    text, # anything; a file may be called so
+    text:object, # a file may be called anything
 ) -> str: # one line
     "Text in which whatever would move a terminal's cursor, change its title or end its line is spelled out"
     return "".join(c if c.isprintable() else _spelled(c) for c in str(text))
@@ -93,7 +93,7 @@ def _part(part):
 
 # %% ../nbs/api/82_terminal.ipynb #9834b61c
 def say(
-    *lines, # each a text, or a sequence of parts: texts and (text, a key of `STYLES`)
+    *lines:str|Sequence, # each a text, or a sequence of parts: texts and (text, a key of `STYLES`)
     err:bool=False, # on standard error
 ) -> None:
     "Print lines"
@@ -105,6 +105,13 @@ def complain(
 ) -> None:
     "Say on standard error what could not be done"
     say([("✗", "bad"), f" {message}"], err=True)
+
+# %% ../nbs/api/82_terminal.ipynb #2638b94a
+def wrote(
+    *files:object, # paths
+) -> None:
+    "Say on standard error what was written"
+    say(f"wrote {' and '.join(map(str, files))}", err=True)
 
 # %% ../nbs/api/82_terminal.ipynb #29fef5d4
 def with_names(
@@ -126,8 +133,8 @@ def with_names(
 # %% ../nbs/api/82_terminal.ipynb #bb0f7448
 NOT_ANALYSED, WRONG_USE, FOUND, INTERRUPTED = 1, 2, 3, 130
 
-EXIT_CODES = {0: "all was done", NOT_ANALYSED: "some clips could not be analysed; all others were",
-    WRONG_USE: "wrong use, or no way to do it: an option, a path, a setting, a full disk",
+EXIT_CODES = {0: "everything was done", NOT_ANALYSED: "some clips could not be analysed; all others were",
+    WRONG_USE: "wrong use, or it can't be done: an option, a path, a setting, a full disk",
     FOUND: "--fail-on matched", INTERRUPTED: "interrupted (Ctrl-C)"}
 
 def exit_code(
@@ -157,34 +164,43 @@ SECTIONS = ("Use", "Train", "Serve", "Measure")
 
 class Command(click.Command):
     "A command with its place in the list and an example"
-    def __init__(self, *args,
+    def __init__(self, *args:Any,
         section:str, # one of SECTIONS
         example:str, # a command line
-        **kw,
+        **kw:Any,
     ):
         super().__init__(*args, **kw)
         self.section, self.example = section, example
-    def get_short_help_str(self, limit=0): return inspect.cleandoc(self.help).split("\n\n")[0].replace("\n", " ") # pyright: ignore[reportArgumentType]
-    def format_epilog(self, ctx, formatter):
+
+    def get_short_help_str(self, limit:int=0) -> str:
+        "The first paragraph of the help, in one line"
+        return inspect.cleandoc(self.help or "").split("\n\n")[0].replace("\n", " ")
+
+    def format_epilog(self, ctx:click.Context|None, formatter:click.HelpFormatter) -> None:
+        "The example, below the options"
         with formatter.section("Example"): formatter.write(f"  {self.example}\n")
 
 # %% ../nbs/api/82_terminal.ipynb #e5d1b1ff
 class Group(click.Group):
     "Commands in sections, in which errors that a person can mend are told in one line"
-    def format_commands(self, ctx, formatter):
+    def format_commands(self, ctx:click.Context, formatter:click.HelpFormatter) -> None:
+        "The list of commands, by section"
         for section in SECTIONS:
             with formatter.section(section): formatter.write_dl(commands_of(self, section))
 
-    def main(self, *args, **kw):
+    def main(self, *args:Any, **kw:Any) -> Any: # as click's own
+        "Run what the arguments ask for"
         _open_streams()
         _fit_streams()
         return super().main(*args, **kw)
 
-    def make_context(self, *args, **kw):
+    def make_context(self, *args:Any, **kw:Any) -> click.Context:
+        "Read the arguments; what is wrong with them is told without characters that bite"
         try: return super().make_context(*args, **kw)
         except click.ClickException as e: raise _spelled_error(e) from e
 
-    def invoke(self, ctx):
+    def invoke(self, ctx:click.Context) -> Any: # what the command returns
+        "Run the command; errors that a person can mend end it with a line and an exit code"
         try: return self._invoke_and_flush(ctx)
         except click.ClickException as e: raise _spelled_error(e) from e
         except AivdError as e: _end(ctx, _told(e), exit_code(e))

@@ -14,6 +14,7 @@ import threading
 import time
 import warnings
 from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 from .app import shown_name
+from .bundle import Bundle
 from .core import AivdError, Failure, VideoError
 from .detector import Detector, Verdict
 from .labels import VIDEO_SUFFIXES
@@ -31,10 +33,11 @@ from .show import COLORS, SIGNS, percent, side, stretch, timeline_svg
 
 # %% ../nbs/api/81_widget.ipynb #91b0df0e
 def uploads(
-    value, # of a `FileUpload`
-) -> list: # (name, content), the name fit to be shown
+    value:Mapping|Sequence, # of a `FileUpload`
+) -> list[tuple[str, Any]]: # (name, content: bytes or a view of them), the name fit to be shown
     "The files that an upload button holds, whichever version of ipywidgets it is of"
-    files = [(name, f["content"]) for name, f in value.items()] if hasattr(value, "items") else [(f["name"], f["content"]) for f in value]
+    if isinstance(value, Mapping): files = [(name, f["content"]) for name, f in value.items()]
+    else: files = [(f["name"], f["content"]) for f in value]
     return [(shown_name(name), content) for name, content in files]
 
 # %% ../nbs/api/81_widget.ipynb #b9550025
@@ -62,9 +65,9 @@ def videos_here(
 # %% ../nbs/api/81_widget.ipynb #e7996dd9
 def look(
     detector:Detector,
-    path, # the clip
-    say=lambda **_: None, # called with stage and share; what it raises ends the work
-) -> tuple: # `Verdict`, frames: [{"time_s", "jpeg" (base64)}]
+    path:str|os.PathLike, # the clip
+    say:Callable[..., object]=lambda **_: None, # called with stage and share; what it raises ends the work
+) -> tuple[Verdict, list[dict]]: # the verdict, and frames: [{"time_s", "jpeg" (base64)}]
     "The verdict on a clip, with the middle frame of each window"
     say(stage="probing")
     watch = Watch(say)
@@ -72,12 +75,17 @@ def look(
     say(stage="verdict")
     return verdict, watch.frames(verdict.timeline)
 
+# %% ../nbs/api/81_widget.ipynb #0df0d99b
+def _nearest(window, frames):
+    "The frame nearest to the middle of a window"
+    return min(frames, key=lambda f: abs(f["time_s"] - (window["start_s"] + window["end_s"])/2))
+
 # %% ../nbs/api/81_widget.ipynb #aefd58aa
 def telling(
-    timeline, # of a verdict
-    frames, # of `look`
+    timeline:Sequence[dict], # of a verdict
+    frames:Sequence[dict], # of `look`
     most:int=4, # frames to show
-) -> list: # windows in order of time, with "time_s", "jpeg" and "tell"
+) -> list[dict]: # windows in order of time, with "time_s", "jpeg" and "tell"
     "The windows that speak most clearly for either side, each with a frame"
     order = sorted(range(len(timeline)), key=lambda i: timeline[i]["probability"])
     low, high = order[0], order[-1]
@@ -85,11 +93,6 @@ def telling(
     words = {high: "highest", low: "lowest"} if apart else {}
     chosen = sorted({*order[:most//2], *order[len(order) - (most - most//2):]} if len(order) > most else order)
     return [timeline[i] | _nearest(timeline[i], frames) | {"tell": words.get(i, "")} for i in chosen] if frames else []
-
-# %% ../nbs/api/81_widget.ipynb #0df0d99b
-def _nearest(window, frames):
-    "The frame nearest to the middle of a window"
-    return min(frames, key=lambda f: abs(f["time_s"] - (window["start_s"] + window["end_s"])/2))
 
 # %% ../nbs/api/81_widget.ipynb #e306f3e7
 def small_jpeg(
@@ -109,12 +112,16 @@ def _sign(label): return f'<span aria-hidden="true" style="color:{COLORS[label]}
 # %% ../nbs/api/81_widget.ipynb #8a57812c
 def _tag(name, content, style="margin:8px 0"): return f'<{name} style="{style}">{content}</{name}>'
 
+def _boxed(content, color):
+    "Content in a box with a coloured edge"
+    return _tag("div", content, f"margin:8px 0;padding:8px 14px;border-left:6px solid {color};background:rgba(128,128,128,.12)")
+
 # %% ../nbs/api/81_widget.ipynb #d4d6ea2d
 def _headline(v):
     "Label, number, words"
     label = f'<strong style="font-size:20px">{_sign(v.label)} {escape(v.label)}</strong>'
     number = f"<strong>{percent(v.probability)} probability of AI</strong>: {escape(v.words)}"
-    return _tag("div", f"{label}<br>{number}", f"margin:8px 0;padding:8px 14px;border-left:6px solid {COLORS[v.label]};background:rgba(128,128,128,.12)")
+    return _boxed(f"{label}<br>{number}", COLORS[v.label])
 
 def _because(v):
     "Why there is no verdict, and what else to know"
@@ -142,31 +149,46 @@ def _figure(w, band, duration):
     "A telling frame with its window's number"
     told = f"<br><strong>{w['tell']}</strong>" if w["tell"] else ""
     caption = f"{_sign(side(w['probability'], band))} {_seconds(w, duration)}: {percent(w['probability'])} AI{told}"
-    image = f'<img src="data:image/jpeg;base64,{small_jpeg(w["jpeg"])}" alt="Frame at {w["time_s"]:.1f} s" style="max-width:100%;height:auto;display:block">'
+    image = (f'<img src="data:image/jpeg;base64,{small_jpeg(w["jpeg"])}" alt="Frame at {w["time_s"]:.1f} s" '
+        'style="max-width:100%;height:auto;display:block">')
     return _tag("figure", f'{image}<figcaption style="font-size:13px">{caption}</figcaption>', "margin:0;max-width:200px")
 
 # %% ../nbs/api/81_widget.ipynb #af5f17c6
+_SIDES = {"Real": "real", "AI-Generated": "AI-generated", "Inconclusive": "neither"}
+
+def _cells(tag, texts):
+    "A row of a table"
+    style = "text-align:left;padding:2px 14px 2px 0"
+    return "<tr>" + "".join(_tag(tag, t, style) for t in texts) + "</tr>"
+
+def _window_row(w, v, band):
+    "A window as a row: when, how probable, for which side it speaks"
+    label = side(w["probability"], band)
+    return _cells("td", (_seconds(w, v.duration_s), percent(w["probability"]), f"{_sign(label)} {_SIDES[label]}"))
+
+# %% ../nbs/api/81_widget.ipynb #83abe347
 def _table(v, band):
     "The timeline as a table, folded"
-    cell = lambda tag, text: f'<{tag} style="text-align:left;padding:2px 14px 2px 0">{text}</{tag}>'
-    head = "".join(cell("th", t) for t in ("From – to", "Probability of AI", "Speaks for"))
-    sides = {"Real": "real", "AI-Generated": "AI-generated", "Inconclusive": "neither"}
-    rows = "".join("<tr>" + "".join(cell("td", t) for t in (_seconds(w, v.duration_s), percent(w["probability"]), f"{_sign(s)} {sides[s]}")) + "</tr>" for w in v.timeline for s in (side(w["probability"], band),))
-    return f"<details><summary>The same as a table</summary><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></details>"
+    head = _cells("th", ("From – to", "Probability of AI", "Speaks for"))
+    rows = "".join(_window_row(w, v, band) for w in v.timeline)
+    table = f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+    return f"<details><summary>The same as a table</summary>{table}</details>"
 
 # %% ../nbs/api/81_widget.ipynb #278b563e
 def verdict_html(
-    verdict, # `Verdict`
-    frames, # of `look`
-    bundle, # `Bundle` that gave it
+    verdict:Verdict,
+    frames:Sequence[dict], # of `look`
+    bundle:Bundle, # that gave it
 ) -> str:
     "Everything about a verdict, as one piece of HTML"
     v, b = verdict, bundle
     figures = "".join(_figure(w, b.band, v.duration_s) for w in telling(v.timeline, frames))
     strip = _tag("div", figures, "display:flex;flex-wrap:wrap;gap:10px;margin:4px 0 8px") if figures else ""
     caveat = f"<strong>One signal, not proof.</strong> Model: {escape(b.name)}. {escape(v.how_often_wrong)}"
-    parts = [_tag("div", f"<strong>{escape(v.file)}</strong>"), _headline(v), _because(v), _origin(v), _picture(v, b.band), strip, _table(v, b.band), _tag("p", caveat)]
-    return f'<section aria-label="Verdict on {escape(v.file)}" style="{_SECTION}">{"".join(parts)}</section>'
+    name = escape(v.file)
+    above = _tag("div", f"<strong>{name}</strong>"), _headline(v), _because(v), _origin(v)
+    parts = *above, _picture(v, b.band), strip, _table(v, b.band), _tag("p", caveat)
+    return f'<section aria-label="Verdict on {name}" style="{_SECTION}">{"".join(parts)}</section>'
 
 # %% ../nbs/api/81_widget.ipynb #1c3684a4
 def error_html(
@@ -176,8 +198,8 @@ def error_html(
 ) -> str:
     "What went wrong, as HTML"
     said = f"<strong>Could not be analysed:</strong> {escape(problem)}.<br><strong>What to do:</strong> {escape(remedy)}."
-    box = _tag("div", said, "margin:8px 0;padding:8px 14px;border-left:6px solid #c62828;background:rgba(128,128,128,.12)")
-    return f'<section aria-label="Error with {escape(file)}" style="{_SECTION}"><strong>{escape(file)}</strong>{box}</section>'
+    name, box = escape(file), _boxed(said, "#c62828")
+    return f'<section aria-label="Error with {name}" style="{_SECTION}"><strong>{name}</strong>{box}</section>'
 
 # %% ../nbs/api/81_widget.ipynb #0cdaec10
 def as_failure(
@@ -190,11 +212,15 @@ def as_failure(
 
 # %% ../nbs/api/81_widget.ipynb #e7552552
 _ACCEPT = "video/*,.mp4,.m4v,.mov,.avi,.mkv,.webm,.gif,.wmv,.flv,.ogv,.mpg,.mpeg,.ts"
-_HEAD = "<strong>Is this video real or AI-generated?</strong><br>One signal, not proof. Clips stay on the machine where this notebook's Python runs; uploads are deleted as soon as they are analysed."
-_HINT = (f"The button takes at most {UPLOAD_LIMIT_MIB} MiB at once: Jupyter loses larger uploads <strong>without a word</strong>, and the button is dead until this cell is run again. "
-    "Drag a larger file into Jupyter's file list, then choose it under <strong>Videos in this folder</strong> or type its name. "
-    f"Where you start Jupyter yourself, this raises the limit:<br><code>{escape(SERVER_FLAG)}</code>")
+_HEAD = ("<strong>Is this video real or AI-generated?</strong><br>One signal, not proof. "
+    "Clips stay on the machine where this notebook's Python runs; uploads are deleted as soon as they are analysed.")
+_HINT = (f"The button takes at most {UPLOAD_LIMIT_MIB} MiB at once: Jupyter drops larger uploads <strong>without a message</strong>, "
+    "and the button then does nothing until this cell is run again. "
+    "Drag a larger file into this notebook's folder in Jupyter's file browser instead, "
+    "then press <strong>Videos in this folder</strong> and choose it, or type its name. "
+    f"If you start Jupyter yourself, this option raises the limit:<br><code>{escape(SERVER_FLAG)}</code>")
 
+# %% ../nbs/api/81_widget.ipynb #f9db8f0f
 def _html(text="", **layout):
     from ipywidgets import HTML, Layout
     return HTML(f'<div style="{_BOX}">{text}</div>' if text else "", layout=Layout(**layout))
@@ -231,27 +257,21 @@ class _Controls:
     cancel: Any
     work: Any
 
-# %% ../nbs/api/81_widget.ipynb #c060931d
-class DetectorWidget(_Controls):
-    "Upload a clip in a notebook, or type its path, and read a verdict"
-    def __init__(self,
-        detector:Detector|None=None, # None: loaded when the first clip comes
-        bundle:str|os.PathLike|None=None, # folder or name of a shipped bundle, for the detector that is loaded; None: `default_bundle()`
-        weights:str|os.PathLike|None=None, # CNN weights for it; None: the usual places
-        background:bool=True, # analyse in a thread, so that the notebook stays usable; False: where a front end shows nothing of what threads do
-    ):
-        self.detector, self.bundle, self.weights, self.background = detector, bundle, weights, background
-        self.results: list[Verdict|Failure] = [] # `Verdict` or `Failure` of each clip, in order
+# %% ../nbs/api/81_widget.ipynb #4998d87d
+class _Widget(_Controls):
+    "The controls, and what the functions below have to remember"
+    detector: Detector|None
+    bundle: str|os.PathLike|None
+    weights: str|os.PathLike|None
+    background: bool
+    results: list[Verdict|Failure]
+    _folder: tempfile.TemporaryDirectory # private to the user
+    _last: tuple[str|None, float] # the stage that was told last, and when
+
+    def __init__(self):
         self._waiting, self._lock, self._stop = deque(), threading.Lock(), threading.Event()
         self._thread: threading.Thread|None = None
-        self._folder = tempfile.TemporaryDirectory(prefix="aivd-") # private to the user
-        self._last: tuple[str|None, float] = (None, 0.0)
-        _build(self)
-
-    def _ipython_display_(self):
-        "What a cell shows"
-        from IPython.display import display
-        display({"text/plain": _GONE, "application/vnd.jupyter.widget-view+json": {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}}, raw=True)
+        self._folder, self._last = tempfile.TemporaryDirectory(prefix="aivd-"), (None, 0.0)
 
     def _say(self, job, state="running", **told):
         "A step forward; here the work ends when its user wants it to"
@@ -262,38 +282,47 @@ class DetectorWidget(_Controls):
         self.bar.value = status_share(row)
         _say_text(self, f"{escape(shown_name(job.name))}: {status_message(row)}")
 
-    def wait(self) -> None:
-        "Wait until no clip is left in the queue"
-        while (thread := self._thread) is not None: thread.join()
-
-    def analyse(self,
-        path:str|os.PathLike, # the clip
-    ) -> Verdict|Failure:
-        "Analyse a file as if its path had been typed; show the result and return it"
-        return _analyse_path(self, path)
-
 # %% ../nbs/api/81_widget.ipynb #d28ebe4c
 _GONE = "DetectorWidget: run this cell to use it"
 
 # %% ../nbs/api/81_widget.ipynb #1b61e634
-def _build(self:DetectorWidget):
+_DESCRIBED = {"description_width": "initial"}
+
+def _wide(**more):
+    "Layout of a box that takes the width there is"
+    from ipywidgets import Layout
+    return Layout(width="auto", max_width="560px", **more)
+
+def _build_ways_in(self:_Widget):
+    "The controls by which clips come"
+    from ipywidgets import Button, FileUpload, Layout, Select, Text
+    self.upload = FileUpload(accept=_ACCEPT, multiple=True, description="Upload videos", button_style="primary",
+        layout=Layout(width="auto", min_width="150px"))
+    self.path = Text(description="or a path or link:", placeholder="clips/holiday.mp4", style=_DESCRIBED, layout=_wide(flex="1 1 260px"))
+    self.go = Button(description="Analyse the path", tooltip="Analyse the file at this path, on the machine where Python runs",
+        layout=Layout(width="auto"))
+    self.here = Button(description="Videos in this folder", tooltip="List the videos beside this notebook", layout=Layout(width="auto"))
+    self.files = Select(description="Choose one:", style=_DESCRIBED, layout=_wide(display="none"))
+
+# %% ../nbs/api/81_widget.ipynb #3aa3d067
+def _build(self:_Widget):
     "Make the controls"
-    from ipywidgets import Button, FileUpload, Layout, Select, Text, VBox
-    self.upload = FileUpload(accept=_ACCEPT, multiple=True, description="Upload videos", button_style="primary", layout=Layout(width="auto", min_width="150px"))
-    self.path = Text(description="or a path or link:", placeholder="clips/holiday.mp4", style={"description_width": "initial"}, layout=Layout(flex="1 1 260px", width="auto", max_width="560px"))
-    self.go = Button(description="Analyse the path", tooltip="Analyse the file at this path, on the machine where Python runs", layout=Layout(width="auto"))
-    self.here = Button(description="Videos in this folder", tooltip="List the videos that lie beside this notebook", layout=Layout(width="auto"))
-    self.files = Select(description="Choose one:", style={"description_width": "initial"}, layout=Layout(display="none", width="auto", max_width="560px"))
-    self.clear = Button(description="Clear the results", tooltip="Remove the results from the page", layout=Layout(width="auto", align_self="flex-start", display="none"))
+    from ipywidgets import Button, Layout, VBox
+    _build_ways_in(self)
+    self.clear = Button(description="Clear the results", tooltip="Remove the results from the page",
+        layout=Layout(width="auto", align_self="flex-start", display="none"))
     self.shown = VBox(layout=Layout(width="auto"))
-    self.box = VBox([_html(_HEAD), _row(self.upload, self.path, self.go, self.here), self.files, _html(_HINT), _build_status(self), self.shown, self.clear], layout=Layout(max_width="760px"))
+    ways_in = _row(self.upload, self.path, self.go, self.here), self.files
+    parts = _html(_HEAD), *ways_in, _html(_HINT), _build_status(self), self.shown, self.clear
+    self.box = VBox(parts, layout=Layout(max_width="760px"))
     _connect(self)
 
 # %% ../nbs/api/81_widget.ipynb #18380ce9
-def _build_status(self:DetectorWidget):
+def _build_status(self:_Widget):
     "Progress, message, and the button that ends it"
     from ipywidgets import Button, FloatProgress, Layout, VBox
-    self.bar = FloatProgress(value=0, min=0, max=1, description="Progress:", style={"description_width": "initial"}, layout=Layout(width="320px", max_width="100%"))
+    self.bar = FloatProgress(value=0, min=0, max=1, description="Progress:", style=_DESCRIBED,
+        layout=Layout(width="320px", max_width="100%"))
     self.message = _html(width="auto")
     self.cancel = Button(description="Cancel", tooltip="Stop, and forget the clips that wait", layout=Layout(width="auto"))
     self.work = _row(self.bar, self.cancel)
@@ -301,7 +330,7 @@ def _build_status(self:DetectorWidget):
     return VBox([self.work, self.message], layout=Layout(width="auto"))
 
 # %% ../nbs/api/81_widget.ipynb #c772edc8
-def _connect(self:DetectorWidget):
+def _connect(self:_Widget):
     "Say what each control does"
     self.upload.observe(lambda change: _uploaded(self, change), "value")
     with warnings.catch_warnings(): # ipywidgets 8 wants `observe` here, which would also fire when the box is left
@@ -314,26 +343,31 @@ def _connect(self:DetectorWidget):
     self.clear.on_click(lambda _: _clear(self))
 
 # %% ../nbs/api/81_widget.ipynb #5547f4a5
-def _uploaded(self:DetectorWidget, change):
+def _uploaded(self:_Widget, change):
     "Files came through the button"
     for name, content in uploads(change["new"]): _keep(self, name, content)
     if change["new"]: _empty_upload(self)
 
 # %% ../nbs/api/81_widget.ipynb #760bc06f
-def _keep(self:DetectorWidget, name, content):
+def _keep(self:_Widget, name, content):
     "Write an upload to the private folder, queue it"
     try:
         fd, path = tempfile.mkstemp(dir=self._folder.name)
         with os.fdopen(fd, "wb") as f: f.write(content)
-    except OSError as e: return _failed(self, Failure(name, "storage", f"can't be written to the temporary folder ({e.strerror})", "Make room, or type the path of the file"))
+    except OSError as e:
+        problem = f"can't be written to the temporary folder ({e.strerror})"
+        return _failed(self, Failure(name, "storage", problem, "Free some space, or type the path of the file"))
     _queue(self, _Job(name, Path(path), True))
 
-def _empty_upload(self:DetectorWidget):
+def _empty_upload(self:_Widget):
     "Let go of the uploads' content, so that the same file may come again; ipywidgets 7 lets the value be set only this way"
     self.upload.set_trait("value", {} if hasattr(self.upload.value, "items") else ())
 
 # %% ../nbs/api/81_widget.ipynb #dc4858a8
-def _typed(self:DetectorWidget):
+_NONE_HERE = ("There is no video in {}. Drag one into this folder in Jupyter's file browser, "
+    "then press <strong>Videos in this folder</strong> again.")
+
+def _typed(self:_Widget):
     "A path was typed"
     if not self.path.value.strip(): return _say_text(self, "Type the path of a video first, for example clips/holiday.mp4.")
     path = typed_path(self.path.value)
@@ -341,43 +375,44 @@ def _typed(self:DetectorWidget):
     _queue(self, _Job(os.fspath(path), path, False))
 
 # %% ../nbs/api/81_widget.ipynb #a79363e5
-def _list(self:DetectorWidget):
+def _list(self:_Widget):
     "Show the videos beside the notebook, none chosen yet"
-    names = videos_here()
+    names, folder = videos_here(), escape(os.getcwd())
     self.files.options, self.files.index = names, None
     self.files.rows, self.files.layout.display = min(8, max(2, len(names))), None if names else "none"
-    _say_text(self, f"{len(names)} in {escape(os.getcwd())}" if names else f"There is no video in {escape(os.getcwd())}. Drag one into the file list, then ask again.")
+    _say_text(self, f"{len(names)} in {folder}" if names else _NONE_HERE.format(folder))
 
-def _chosen(self:DetectorWidget, name):
+def _chosen(self:_Widget, name):
     "A name was chosen from the list: it is in the box, and one click away"
     if name: self.path.value = name
 
 # %% ../nbs/api/81_widget.ipynb #406ff16a
-def _cancel(self:DetectorWidget):
+def _cancel(self:_Widget):
     "Stop the clip in work, forget those that wait"
     with self._lock:
         for job in self._waiting: _forget(self, job)
         self._waiting.clear()
         self._stop.set()
 
-def _clear(self:DetectorWidget):
+def _clear(self:_Widget):
     "Remove the results from the page; `results` keeps them"
     self.shown.children, self.clear.layout.display = (), "none"
     _say_text(self, "")
 
 # %% ../nbs/api/81_widget.ipynb #d4fb1402
-def _queue(self:DetectorWidget, job):
+def _queue(self:_Widget, job):
     "Put a clip at the end of the queue and see that somebody works on it"
     with self._lock:
         self._waiting.append(job)
         if self._thread: return _say_text(self, f"{escape(shown_name(job.name))} waits: {len(self._waiting)} in the queue")
-        self._thread = threading.Thread(target=_work, args=(self,), daemon=True, name="aivd-widget") if self.background else threading.current_thread()
+        self._thread = threading.current_thread()
+        if self.background: self._thread = threading.Thread(target=_work, args=(self,), daemon=True, name="aivd-widget")
     if not self.background: return _work(self)
     try: self._thread.start()
     except RuntimeError: _work(self) # no threads here
 
 # %% ../nbs/api/81_widget.ipynb #701a427e
-def _work(self:DetectorWidget):
+def _work(self:_Widget):
     "One clip after the other until none waits"
     while True:
         with self._lock:
@@ -397,7 +432,7 @@ def _look_at(detector, job, say):
     return replace(verdict, origin=(verdict.origin or {}) | {"link": clip.to_dict()}), frames
 
 # %% ../nbs/api/81_widget.ipynb #ec5ece6e
-def _analyse(self:DetectorWidget, job):
+def _analyse(self:_Widget, job):
     "One clip, from its file to what is shown of it"
     self._last, self.work.layout.display = (None, 0.0), None
     self._say(job, state="queued")
@@ -410,47 +445,72 @@ def _analyse(self:DetectorWidget, job):
     finally: _forget(self, job)
 
 # %% ../nbs/api/81_widget.ipynb #d79f6351
-def _loaded(self:DetectorWidget, job):
+def _loaded(self:_Widget, job):
     "The detector, loaded when it is first needed"
     if self.detector is None:
         _say_text(self, "Loading the detector. This happens once; with a CNN that was not used here before it may take a minute")
         self.detector = Detector.load(self.bundle, self.weights)
     return self.detector
 
-def _forget(self:DetectorWidget, job):
+def _forget(self:_Widget, job):
     if job.own: job.path.unlink(missing_ok=True)
 
 # %% ../nbs/api/81_widget.ipynb #a065182a
-def _say_text(self:DetectorWidget, html):
+def _say_text(self:_Widget, html):
     "A sentence under the controls, also for those who listen to the page"
     self.message.value = f'<div role="status" aria-live="polite" style="{_BOX}">{html}</div>'
 
 # %% ../nbs/api/81_widget.ipynb #bbf53395
-def _answered(self:DetectorWidget, detector, verdict, frames):
+def _answered(self:_Widget, detector, verdict, frames):
     "Keep and show a verdict"
     _show(self, verdict, verdict_html(verdict, frames, detector.bundle))
     _say_text(self, f"{escape(shown_name(verdict.file))}: {verdict.label}. {percent(verdict.probability)} probability of AI")
 
 # %% ../nbs/api/81_widget.ipynb #8d662ed9
-def _failed(self:DetectorWidget, failure):
+def _failed(self:_Widget, failure):
     "Keep and show why there is no verdict"
     _show(self, failure, error_html(failure.file, failure.problem, failure.remedy))
     _say_text(self, f"{escape(shown_name(failure.file))}: could not be analysed")
 
 # %% ../nbs/api/81_widget.ipynb #dad58d87
-def _show(self:DetectorWidget, result, html):
+def _show(self:_Widget, result, html):
     "The newest result on top"
     from ipywidgets import HTML
     self.results.append(result)
     self.shown.children, self.clear.layout.display = (HTML(html), *self.shown.children), None
 
-# %% ../nbs/api/81_widget.ipynb #badf0249
-def _analyse_path(self:DetectorWidget, path):
-    "Wait for what is in the queue, then for this one"
-    self.wait()
-    _queue(self, _Job(os.fspath(path), Path(path), False))
-    try: self.wait()
-    except KeyboardInterrupt:
-        _cancel(self)
-        raise
-    return self.results[-1]
+# %% ../nbs/api/81_widget.ipynb #c060931d
+class DetectorWidget(_Widget):
+    "Upload a clip in a notebook, or type its path, and read a verdict"
+    def __init__(self,
+        detector:Detector|None=None, # None: loaded when the first clip comes
+        bundle:str|os.PathLike|None=None, # folder or name of a shipped bundle, for the detector that is loaded; None: `default_bundle()`
+        weights:str|os.PathLike|None=None, # CNN weights for it; None: the usual places
+        background:bool=True, # analyse in a thread, so that the notebook stays usable; False: for front ends that show nothing of it
+    ):
+        super().__init__()
+        self.detector, self.bundle, self.weights, self.background = detector, bundle, weights, background
+        self.results: list[Verdict|Failure] = [] # of each clip, in order
+        _build(self)
+
+    def _ipython_display_(self):
+        "What a cell shows"
+        from IPython.display import display
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
+        display({"text/plain": _GONE, "application/vnd.jupyter.widget-view+json": view}, raw=True)
+
+    def wait(self) -> None:
+        "Wait until no clip is left in the queue"
+        while (thread := self._thread) is not None: thread.join()
+
+    def analyse(self,
+        path:str|os.PathLike, # the clip
+    ) -> Verdict|Failure:
+        "Analyse a file as if its path had been typed; show the result and return it"
+        self.wait()
+        _queue(self, _Job(os.fspath(path), Path(path), False))
+        try: self.wait()
+        except KeyboardInterrupt:
+            _cancel(self)
+            raise
+        return self.results[-1]

@@ -304,6 +304,16 @@ def test_out_never_replaces_another_file(tmp_path):
         assert done.stdout == "" and clip.read_bytes() == before and other.read_text() == "{}"
 
 
+def test_what_was_written_is_told_beside_the_answers(library, tmp_path):
+    "A pipe gets answers alone; where the report is stands on standard error, and a name that bites is spelled"
+    page = tmp_path/"a\x1b.html"
+    done = aivd("predict", library/"good.mp4", "--json", "--report", page)
+    assert json.loads(done.stdout)["label"] and page.is_file()
+    assert done.stderr.decode() == f"wrote {tmp_path}/a\\u001b.html\n"
+    done = aivd("explain", library/"good.mp4", "--no-places", "--out", tmp_path/"why.json")
+    assert done.stderr.decode() == f"wrote {tmp_path}/why.json\n" and b"why.json" not in done.stdout
+
+
 def test_fewer_windows_are_fewer(tmp_path):
     said = [json.loads(subprocess.run([BIN/"aivd", "predict", "--no-cache", "--json", "--windows", n, ROOT/"nbs/samples/animated_photograph.mp4"], capture_output=True, text=True).stdout) for n in "123"]
     assert [len(v["timeline"]) for v in said] == [1, 2, 2]

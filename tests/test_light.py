@@ -73,7 +73,7 @@ def test_predict(place):
 
 
 def test_explain_and_provenance(place):
-    assert "What spoke for it" in place.said("aivd", "explain", SAMPLE, "--out", "why.json")
+    assert "What led this detector to its verdict" in place.said("aivd", "explain", SAMPLE, "--out", "why.json")
     assert json.loads((place.folder/"why.json").read_text(encoding="utf-8"))
     assert SAMPLE in place.said("aivd", "provenance", SAMPLE)
     assert "efficientnet_lite0" in place.said("aivd", "card", "efficientnet_lite0")
