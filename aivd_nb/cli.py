@@ -258,7 +258,7 @@ _timeout_option = click.option("--timeout", "timeout_s", type=_most, default=120
 @click.option("--known", metavar="CSV", type=click.Path(), help=_COPIES)
 @fail_on_option
 @click.option("--report", is_flag=True, help="Write a page and a CSV into OUT/_report, in the end; without PATHS, do only that.")
-def scan(**options) -> None:
+def scan(**options:Any) -> None:
     """Analyse a library of videos into a table, restartable.
 
     PATHS are files, folders, globs and addresses such as s3://bucket/folder.

@@ -22,7 +22,7 @@ from .detector import Detector, Verdict
 from .link import describe_link
 from .openapi import model_of
 from .sandbox import describe, thumbnail
-from .show import SIGNS, clock, percent, stretch, timeline_svg
+from .show import SIGNS, clock, percent, render_page, stretch, timeline_svg
 from .video import Limits, VideoReader
 from .words import phrase, said
 
@@ -227,13 +227,6 @@ def _pieces(language, v):
     return [(when(p), what(p), percent(p["probability"])) for p in v["passages"]]
 
 # %% ../nbs/api/77_clip_report.ipynb #97202ed7
-def _templates():
-    "Jinja, with everything escaped that is put into a page"
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    here = Path(aivd_nb.__file__).parent/"templates"
-    return Environment(
-        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-
 def _style(): return (Path(aivd_nb.__file__).parent/"static"/"app.css").read_text(encoding="utf-8")
 
 # %% ../nbs/api/77_clip_report.ipynb #77be1b7b
@@ -257,9 +250,8 @@ def clip_report(
     bands = [Band(**band) if band and c.model == about["id"] else None for c in clips]
     shown = [_view(language, c, name, b) for c, name, b in zip(clips, names, bands)]
     title = t("report.title", name=names[0]) if len(clips) == 1 else t("report.title.many", n=len(clips))
-    return _templates().get_template("report.html").render(
-        lang=language, t=t, mark=_MARK, scheme="light dark", title=title, made=moment(time.time()), version=aivd_nb.__version__,
-        style=_style(), clips=shown, **_errors(language, band, clips, about))
+    return render_page("report.html", _style(), title, _MARK, language, "light dark", t=t, made=moment(time.time()),
+        version=aivd_nb.__version__, clips=shown, **_errors(language, band, clips, about))
 
 # %% ../nbs/api/77_clip_report.ipynb #c6a2d5dc
 def _is_report(file):

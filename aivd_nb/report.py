@@ -21,6 +21,7 @@ from .core import ConfigError
 from .evaluate import Evaluation
 from .metrics import confusion, risk_coverage
 from .plots import plot_confusion, plot_reliability, plot_risk_coverage, plot_roc, plot_scores
+from .show import render_page
 
 # %% ../nbs/api/54_report.ipynb #a1b451e7
 if TYPE_CHECKING: import pandas
@@ -106,12 +107,6 @@ th{white-space:nowrap}
 figure{display:inline-block;margin:.4rem .6rem;vertical-align:top}
 figcaption{font-size:.85rem;color:#555}img{max-width:100%;height:auto}code{background:#f2f2f2;padding:.1rem .3rem}"""
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">\
-<title>{title}</title><style>{style}</style></head>
-<body><h1>{title}</h1>
-{content}</body></html>
-"""
 _NOT_PROOF = "A verdict is one signal, not proof: figures from these clips say little about clips of another kind."
 
 # %% ../nbs/api/54_report.ipynb #758a044e
@@ -149,8 +144,7 @@ def _lead(a):
     clips = f"{a['scored']} clips: {a['real']} real, {a['ai']} AI-generated"
     sources = f", {a['sources']} sources" if a["sources"] else ""
     drawn = f"over {'sources' if a['sources'] else 'clips'}, {a['draws']} draws, seed {a['seed']}"
-    return (f"Bundle <b>{_cell(a['bundle'])}</b> on {clips}{sources}. "
-        f"Threshold {a['threshold']}; intervals are 95 % bootstrap intervals {drawn}.")
+    return f"on {clips}{sources}. Threshold {a['threshold']}; intervals are 95 % bootstrap intervals {drawn}."
 
 # %% ../nbs/api/54_report.ipynb #33de8be0
 def report_html(
@@ -159,11 +153,8 @@ def report_html(
     command:str|None=None, # what to type for the same report
 ) -> str: # a whole page
     "The report as one HTML file"
-    notes = "".join(f'<p class="note">{html.escape(n)}</p>' for n in (*e.notes, _NOT_PROOF))
-    again = f"<p>The same report: <code>{html.escape(command)}</code></p>" if command else ""
-    body = "\n".join(f"<h2>{html.escape(h)}</h2>\n{c}" for h, c in _sections(e))
-    content = f"<p>{_lead(e.about)}</p>\n{notes}\n{body}\n{again}"
-    return _PAGE.format(title=html.escape(title), style=_STYLE, content=content)
+    return render_page("evaluation.html", _STYLE, title, bundle=e.about["bundle"] or "–", lead=_lead(e.about), notes=[*e.notes, _NOT_PROOF],
+        sections=_sections(e), command=command)
 
 # %% ../nbs/api/54_report.ipynb #f32bae18
 _FILES = ("report.html", "clips.csv", "figures.csv", "by_generator.csv", "by_kind.csv", "risk_coverage.csv", "evaluation.json")

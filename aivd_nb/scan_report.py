@@ -27,7 +27,7 @@ from .report import _STYLE, html_table, inline_png
 from .sandbox import thumbnail
 from .scan_files import Entry, fetch
 from .scan_store import scan_schema
-from .show import AI_COLOR, FAINT, REAL_COLOR, passages_in_words, plural, sheet_cell
+from .show import AI_COLOR, FAINT, REAL_COLOR, passages_in_words, plural, render_page, sheet_cell
 from .video import probe, read_frames
 
 # %% ../nbs/api/65_scan_report.ipynb #2997a0a7
@@ -167,30 +167,23 @@ def _parts(row):
     "Which part of a video looks AI-generated, where it is not of one piece"
     return "" if row.passages is None else passages_in_words(list(row.passages), row.duration_s or 0.0)
 
-# %% ../nbs/api/65_scan_report.ipynb #ba71823b
-_GONE = '<div class="gone">no picture: it is not there now</div>'
-
-def _shown(jpeg):
-    "A picture in the page itself, or words in its place"
-    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">' if jpeg else _GONE
-
 # %% ../nbs/api/65_scan_report.ipynb #6bc6313d
-def _caption(p, path, label, parts, copies):
-    "What stands below a picture"
-    said = f": {html.escape(parts)}" if parts else ""
-    more = f", and {copies - 1} more of the same content" if copies > 1 else ""
-    name = f'<span title="{html.escape(path, quote=True)}">{html.escape(Path(path).name)}</span>'
-    return f"<b>{p:.2f}</b> {html.escape(str(label))}{said}<br>{name}{more}"
+def _figure(p, path, label, parts, copies, jpeg):
+    "A video as the template shows it"
+    return {
+        "picture": f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" if jpeg else "",
+        "gone": "no picture: it is not there now", "p": f"{p:.2f}", "label": label, "said": f": {parts}" if parts else "",
+        "path": path, "name": Path(path).name, "more": f", and {copies - 1} more of the same content" if copies > 1 else ""}
 
 # %% ../nbs/api/65_scan_report.ipynb #a4dac495
 def _gallery(out, top):
-    "The most suspicious as the template shows them"
+    "The most suspicious, as the template shows them"
     details = _details(out, top)
     with tempfile.TemporaryDirectory() as folder:
         for _, p, digest, bundle, path, label in top:
             timeline, parts, copies = details[digest, bundle]
-            picture = _shown(_picture(path, timeline, folder) if len(timeline) else None)
-            yield f"<figure>{picture}<figcaption>{_caption(p, path, label, parts, copies)}</figcaption></figure>"
+            jpeg = _picture(path, timeline, folder) if len(timeline) else None
+            yield _figure(p, path, label, parts, copies, jpeg)
 
 # %% ../nbs/api/65_scan_report.ipynb #678f75b7
 def _verdict_table(counts):
@@ -213,12 +206,6 @@ def _said_table(counts):
     rows = [(strength, n, *counts.telling[strength][0]) for strength, n in counts.said.most_common()]
     return pd.DataFrame(rows, columns=["how", "videos", "for example", "what it says"])
 
-# %% ../nbs/api/65_scan_report.ipynb #41bf5bbc
-def _histogram(counts, bundle):
-    "The scores of a bundle as a figure"
-    image = inline_png(plot_scan_scores(counts, bundle), f"Histogram of scores, {bundle}")
-    return f"<figure>{image}<figcaption>{html.escape(bundle)}</figcaption></figure>"
-
 # %% ../nbs/api/65_scan_report.ipynb #0ef54a6c
 def _histograms(counts):
     "The scores of each bundle"
@@ -234,28 +221,19 @@ def _listed(counter, columns, most=None):
 
 # %% ../nbs/api/65_scan_report.ipynb #0c7463dc
 def _sections(out, counts):
-    "(heading, HTML) of each part that has something to say"
-    yield "Verdicts", html_table(_verdict_table(counts))
-    yield "Scores", "\n".join(_histograms(counts))
-    if counts.top: yield "Most suspicious first", '<div class="gallery">' + "\n".join(_gallery(out, counts.top)) + "</div>"
-    if counts.said: yield "Files that say they are generated", html_table(_said_table(counts))
-    if counts.near: yield "Seen before in another form", _listed(counts.near, ["clip", "copies"], 50)
-    if counts.reasons: yield "Why there was no verdict", _listed(counts.reasons, ["reason", "videos"])
-    if counts.errors: yield "Not analysed", html_table(_error_table(counts))
+    "(heading, HTML, figures) of each part that has something to say"
+    yield "Verdicts", html_table(_verdict_table(counts)), []
+    yield "Scores", "\n".join(_histograms(counts)), []
+    if counts.top: yield "Most suspicious first", "", list(_gallery(out, counts.top))
+    if counts.said: yield "Files that say they are generated", html_table(_said_table(counts)), []
+    if counts.near: yield "Seen before in another form", _listed(counts.near, ["clip", "copies"], 50), []
+    if counts.reasons: yield "Why there was no verdict", _listed(counts.reasons, ["reason", "videos"]), []
+    if counts.errors: yield "Not analysed", html_table(_error_table(counts)), []
 
 # %% ../nbs/api/65_scan_report.ipynb #c44d3c34
 _MORE = """.gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(15rem,1fr));gap:.6rem}
 .gallery figure{margin:0;overflow-wrap:anywhere}
 .gone{background:#f2f2f2;color:#666;padding:3rem 1rem;text-align:center;font-size:.85rem}"""
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
-<title>{title}</title><style>{style}</style></head>
-<body><h1>{title}</h1>
-<p>{lead}</p>
-<p class="note">{note}</p>
-{body}
-</body></html>
-"""
 _NOTE = """A verdict is one signal, not proof. Among many videos of which few are AI-generated,
 most of those called so may be real: look before you act."""
 
@@ -274,8 +252,8 @@ def scan_html(
 ) -> str: # a whole page
     "A scan as one HTML file"
     counts = count_scan(out)
-    body = "\n".join(f"<h2>{html.escape(h)}</h2>\n{c}" for h, c in _sections(out, counts))
-    return _PAGE.format(title=html.escape(title), style=_STYLE + _MORE, lead=_lead(counts), note=_NOTE, body=body)
+    return render_page("scan_report.html", _STYLE + _MORE, title, mark="aivd-nb report on a scan", lead=_lead(counts), note=_NOTE,
+        sections=_sections(out, counts))
 
 # %% ../nbs/api/65_scan_report.ipynb #3c0d9a48
 _JSON = ("timeline", "passages", "timings_ms")

@@ -5,12 +5,15 @@
 # %% auto #0
 __all__ = ['REAL_COLOR', 'AI_COLOR', 'FAINT', 'SIGNS', 'COLORS', 'KIND_NAMES', 'percent', 'clock', 'stretch', 'plural',
            'sheet_cell', 'in_words', 'passages_in_words', 'looked_at', 'kind_name', 'how_often_wrong', 'what_next',
-           'side', 'timeline_svg']
+           'side', 'timeline_svg', 'render_page']
 
 # %% ../nbs/api/02_show.ipynb #9275da12
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
+
+import aivd_nb
 
 # %% ../nbs/api/02_show.ipynb #5b6eb446
 REAL_COLOR, AI_COLOR, FAINT = "#0072B2", "#D55E00", "#9a9a9a"
@@ -215,3 +218,20 @@ def timeline_svg(
     parts = [*_frame(band, end, sides), *_joints(rows, end), *(_segment(w, band, end) for w in rows)]
     size = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" style="max-width:100%;height:auto"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(label)}" {size}>{"".join(parts)}</svg>'
+
+# %% ../nbs/api/02_show.ipynb #5f320dda
+def render_page(
+    template:str, # file name in the package's `templates`
+    style:str, # CSS, set into the page
+    title:str,
+    mark:str="aivd-nb", # says in the page's head what made it
+    lang:str="en", # of the page
+    scheme:str="light", # colour schemes that the style knows: "light", or "light dark"
+    **values:Any, # what else the template asks for
+) -> str: # a whole page
+    "A page from a template, with everything escaped that is put into it"
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    here = Path(aivd_nb.__file__).parent/"templates"
+    found = Environment(
+        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return found.get_template(template).render(style=style, title=title, mark=mark, lang=lang, scheme=scheme, **values)

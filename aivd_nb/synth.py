@@ -7,11 +7,14 @@ __all__ = ['BROKEN', 'photo', 'camera_frames', 'sample_clip', 'generated_frames'
            'write_clip', 'ffmpeg', 'ffmpeg_version', 'encode', 'make_dataset', 'make_broken']
 
 # %% ../nbs/api/01_synth.ipynb #18be7e7a
+import os
 import shutil
 import struct
 import subprocess
 import wave
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 import numpy as np
 import aivd_nb
 from .core import ConfigError, atomic_write, missing_extra, require
@@ -19,7 +22,7 @@ from .core import ConfigError, atomic_write, missing_extra, require
 # %% ../nbs/api/01_synth.ipynb #281bc960
 def photo(
     which:int=0, # 0 the temple (china.jpg), 1 the flower (flower.jpg)
-): # RGB uint8, 427×640
+) -> np.ndarray: # RGB uint8, 427×640
     "One of the two photographs that scikit-learn brings along"
     load_sample_images = require("sklearn.datasets").load_sample_images
     return load_sample_images().images[which % 2]
@@ -42,7 +45,7 @@ def camera_frames(
     n:int, # frames
     size:tuple=(160, 120), # width, height
     seed:int=0, # also chooses photograph, pan and zoom
-): # yields RGB uint8 frames
+) -> Iterator[np.ndarray]: # RGB uint8 frames
     "An animated photograph: pan, zoom, handshake and sensor noise"
     import cv2
     rng = np.random.default_rng([seed, 1])
@@ -77,7 +80,7 @@ def generated_frames(
     size:tuple=(160, 120), # width, height
     seed:int=0, # chooses colours, discs and their paths
     discs:int=5, # how many
-): # yields RGB uint8 frames
+) -> Iterator[np.ndarray]: # RGB uint8 frames
     "A drawn scene: drifting gradient, smooth discs that swell and slide, no noise"
     import cv2
     rng = np.random.default_rng([seed, 2])
@@ -98,7 +101,7 @@ def generated_frames(
 def draw_number(
     number:int, # 0 … 65535
     size:tuple=(160, 120), # width, height
-): # RGB uint8 frame
+) -> np.ndarray: # RGB uint8 frame
     "A frame that shows a number as a 4×4 field of black and white blocks"
     bits = (number >> np.arange(16)) & 1
     rows = np.arange(size[1])*4//size[1]
@@ -107,7 +110,7 @@ def draw_number(
 
 # %% ../nbs/api/01_synth.ipynb #cb0945ad
 def read_number(
-    image, # RGB or BGR frame
+    image:np.ndarray, # RGB or BGR frame
 ) -> int: # the number drawn in it
     "The number that `draw_number` drew, read from the middle of each block"
     h, w = image.shape[:2]
@@ -119,14 +122,14 @@ def numbered_frames(
     n:int, # frames
     size:tuple=(160, 120), # width, height
     start:int=0, # number of the first
-): # yields RGB uint8 frames
+) -> Iterator[np.ndarray]: # RGB uint8 frames
     "Frames that carry their own number"
     for i in range(start, start + n): yield draw_number(i, size)
 
 # %% ../nbs/api/01_synth.ipynb #2a0e5baa
 def write_clip(
-    path, # `.mp4`, `.avi`, `.mov` or `.mkv`; replaced atomically
-    frames, # RGB uint8 frames, all of one size
+    path:str|os.PathLike, # `.mp4`, `.avi`, `.mov` or `.mkv`; replaced atomically
+    frames:Iterable[np.ndarray], # RGB uint8 frames, all of one size
     fps:float=25, # frames a second
     codec:str="mp4v", # four letters that OpenCV's writer knows
 ) -> Path: # `path`
@@ -144,9 +147,9 @@ def write_clip(
 
 # %% ../nbs/api/01_synth.ipynb #1bea0df9
 def ffmpeg(
-    *args, # arguments, without the program's name
+    *args:Any, # arguments, without the program's name
     stdin:bytes|None=None, # what it reads from `-`
-):
+) -> None:
     "Run the ffmpeg program quietly; what it says when it fails becomes the error"
     try:
         from imageio_ffmpeg import get_ffmpeg_exe
@@ -170,9 +173,9 @@ def ffmpeg_version() -> str:
 
 # %% ../nbs/api/01_synth.ipynb #2947228a
 def encode(
-    path, # its suffix chooses the container; replaced atomically
-    frames, # RGB uint8 frames, all of one size
-    *args, # ffmpeg's output arguments, such as "-c:v", "libx264"
+    path:str|os.PathLike, # its suffix chooses the container; replaced atomically
+    frames:Iterable[np.ndarray], # RGB uint8 frames, all of one size
+    *args:Any, # ffmpeg's output arguments, such as "-c:v", "libx264"
     fps:float=25, # frames a second
 ) -> Path: # `path`
     "Write frames with the ffmpeg program: any codec, any container"
@@ -184,7 +187,7 @@ def encode(
 
 # %% ../nbs/api/01_synth.ipynb #d9c78754
 def make_dataset(
-    folder, # gets `real/` and `ai/`
+    folder:str|os.PathLike, # gets `real/` and `ai/`
     n:int=4, # clips of each class
     seed:int=0, # the first clip's seed; the others follow
     frames:int=60, # frames a clip
@@ -247,7 +250,7 @@ BROKEN = {"missing": _missing, "folder": _folder, "empty": _bytes("empty.mp4", b
 
 # %% ../nbs/api/01_synth.ipynb #9f02e0ff
 def make_broken(
-    folder, # where to put it
+    folder:str|os.PathLike, # where to put it
     code:str, # which kind: a key of `BROKEN`, the code of the error that it must give
 ) -> Path: # the file (for "missing", where it would be)
     "Make one bad input"

@@ -473,7 +473,7 @@ def training_notes(
     df:"pandas.DataFrame", # labels as from `read_labels`
 ) -> list[str]:
     "What to keep in mind about a bundle that these clips train"
-    real, ai = (int((df["label"] == c).sum()) for c in (0, 1))
+    real, ai = (int(np.sum(df["label"] == c)) for c in (0, 1))
     notes = []
     if min(real, ai) < 100:
         notes.append(f"{real} real and {ai} AI clips are few: don't rely on such a bundle's verdicts. A hundred of each is a start")
