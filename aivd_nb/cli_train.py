@@ -89,6 +89,7 @@ _view_option = click.option("--view", "views", type=_VIEWS, multiple=True, defau
 _APART = "Seconds from a frame to the one that its motion is measured against; 0: the next one in the sequence."
 _any = "Any field of TrainConfig or HeadConfig, e.g. epochs=20, units=128."
 _DOWNLOADED = "CNN weights: a file or a folder.  [default: AIVD_WEIGHTS, then Keras' folder, then Keras' download]"
+_HELD_OUT = "CSV to write: the clips that were scored without having trained, with their probabilities."
 _FOLDS = "Calibrate on this many grouped folds; 0: one 80/20 split."
 _set_option = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help=_any)
 
@@ -107,6 +108,7 @@ _set_option = click.option("--set", "settings", multiple=True, metavar="NAME=VAL
 @click.option("--apart", default=0.0, show_default=True, help=_APART)
 @click.option("--folds", type=click.IntRange(0), default=0, show_default=True, help=_FOLDS)
 @_set_option
+@click.option("--held-out", type=out_file, help=_HELD_OUT)
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is already in the folder.")
 def train(**options:Any) -> None:
     """Train a detector on your own clips and save it as a bundle.
@@ -123,6 +125,11 @@ def _known_settings():
     from aivd_nb.train import TrainConfig
     return {f.name: (cls, f.type) for cls in (HeadConfig, TrainConfig) for f in fields(cls)}
 
+# %% ../nbs/api/85_cli_train.ipynb #6351762e
+def _truth(value):
+    "True or False, however its first letter is written; else `KeyError`"
+    return {"true": True, "false": False}[value.lower()]
+
 # %% ../nbs/api/85_cli_train.ipynb #d745cf79
 def _setting(text):
     "(configuration, name, value) of NAME=VALUE"
@@ -130,7 +137,8 @@ def _setting(text):
     (name, _, value), known = text.partition("="), _known_settings()
     if name not in known: raise ConfigError(f"--set {text}", "names no setting", f"Choose from: {', '.join(sorted(known))}")
     cls, kind = known[name]
-    try: return cls, name, {"True": True, "False": False}[value] if kind is bool else kind(value) # pyright: ignore[reportCallIssue]
+    try:
+        return cls, name, _truth(value) if kind is bool else kind(value) # pyright: ignore[reportCallIssue]
     except (ValueError, KeyError) as e:
         example = f"For example {name}={getattr(cls(), name)}"
         raise ConfigError(f"--set {text}", f"needs a value of type {kind.__name__}", example) from e # pyright: ignore[reportAttributeAccessIssue]
@@ -143,8 +151,15 @@ def _configs(settings):
     found = [_setting(s) for s in settings]
     return tuple(cls(**{name: value for c, name, value in found if c is cls}) for cls in (HeadConfig, TrainConfig)) # pyright: ignore[reportArgumentType]
 
+# %% ../nbs/api/85_cli_train.ipynb #cfdbcf6a
+def _write_table(file, table):
+    "A table as CSV, and a line that says so"
+    from aivd_nb.core import atomic_write
+    with atomic_write(file) as tmp: table.to_csv(tmp, index=False, lineterminator="\n")
+    wrote(file)
+
 # %% ../nbs/api/85_cli_train.ipynb #65b90a25
-def _train(labels_csv, out, folds, settings, overwrite, **more):
+def _train(labels_csv, out, folds, settings, overwrite, held_out, **more):
     "The `train` command's work"
     from aivd_nb.cache import FeatureCache
     from aivd_nb.labels import read_labels
@@ -154,6 +169,7 @@ def _train(labels_csv, out, folds, settings, overwrite, **more):
     result = fit(df, featurizer, out, sampling, head, cfg, folds, FeatureCache(), cnn, # pyright: ignore[reportArgumentType]
         progress=sys.stderr.isatty(), overwrite=overwrite)
     _draw(result.history, out)
+    if held_out: _write_table(held_out, result.held_out)
     say(_trained(out, result.bundle.metrics, len(df), folds))
     for note in training_notes(df): say(f"Note: {note}.", err=True)
 
@@ -188,16 +204,14 @@ def _window_table(labels_csv, bundle, weights, folds, scores):
     "Scores of the windows, read where they are there, else made and written"
     from pathlib import Path
     from aivd_nb.cache import FeatureCache
-    from aivd_nb.core import atomic_write, require
+    from aivd_nb.core import require
     from aivd_nb.detector import Detector
     from aivd_nb.labels import read_labels
     from aivd_nb.refit import window_scores
     if scores and Path(scores).is_file(): return require("pandas").read_csv(scores)
     d = Detector.load(bundle, weights)
     table = window_scores(d.bundle, read_labels(labels_csv), d.featurizer, folds, FeatureCache(), sys.stderr.isatty())
-    if scores:
-        with atomic_write(scores) as tmp: table.to_csv(tmp, index=False)
-        wrote(scores)
+    if scores: _write_table(scores, table)
     return table
 
 # %% ../nbs/api/85_cli_train.ipynb #ca6b8de1

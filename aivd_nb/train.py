@@ -401,7 +401,7 @@ def _calibrated(name, featurizer, sampling, head, seq, df, rows, z, all_rows):
     passages = fit_passages_of(held, seq, windows, calibrator, band, sampling)
     bundle = Bundle(name, featurizer.spec, sampling, head, featurizer.columns, featurizer.identity, tuple(featurizer.fingerprint),
         calibrator, band, _gate(seq, rows, all_rows), passages, _counts(df), metrics, tool_versions())
-    kept = [c for c in ("file_path", "label", "group", "generator") if c in held]
+    kept = [c for c in ("file_path", "label", "group", "generator", "kind") if c in held]
     return bundle, held.assign(probability=p)[[*kept, "probability"]]
 
 # %% ../nbs/api/36_train.ipynb #9b10648d

@@ -57,7 +57,7 @@ def aivd(*args):
     from aivd_nb.cli import main
     done = CliRunner().invoke(main, [str(a) for a in args])
     assert done.exit_code == 0, (args, done.output, done.exception)
-    return done.output
+    return done.stdout
 
 
 def test_a_clip_is_read(clip, folder):
@@ -72,7 +72,9 @@ def test_a_clip_is_read(clip, folder):
 def test_labels_become_a_bundle(data, folder):
     few = ("--windows", 1, "--length", 4, "--set", "epochs=1")
     aivd("labels", data)
-    aivd("train", Path(data)/"labels.csv", "--out", folder/"my", *few)
+    aivd("train", Path(data)/"labels.csv", "--out", folder/"my", "--held-out", folder/"held.csv", *few)
+    rows = (folder/"held.csv").read_text(encoding="utf-8").splitlines()
+    assert rows[0] == "file_path,label,probability" and len(rows) > 1
     aivd("evaluate", Path(data)/"labels.csv", "--bundle", folder/"my", "--out", folder/"report", "--draws", 20)
     assert "# Model card: my" in aivd("card", folder/"my") and list((folder/"report").glob("*.html"))
 
