@@ -138,7 +138,8 @@ def _read_track(facts, state, path, box):
 # %% ../nbs/api/41_provenance.ipynb #015d64a7
 _C2PA = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
-_WRITTEN = re.compile(rb"(?:x26[45] - core \d+|x265 \(build \d+\)|Lav[cf]\d+\.\d+\.\d+)[ -~]{0,80}")
+_WRITTEN = re.compile( # the encoder's name and version, as far as its sentence goes
+    rb"x26[45] - core \d+(?: r\d+ [0-9a-f]+)?|x265 \(build \d+\)(?: - [\w.+-]+)?|Lav[cf]\d+\.\d+\.\d+(?: [\w.-]+)?")
 _SAYS_AI = re.compile(rb"(?i)(?:composite(?:With)?)?trainedAlgorithmic(?:Media|Data)")
 _SOURCE = re.compile(rb"(?i)newscodes/digitalsourcetype/([a-z]{3,60})")
 _AIGC = re.compile(rb"(?i)\bAIGC\b[^{]{0,40}(\{.{0,1000}?\})", re.S)
