@@ -437,7 +437,7 @@ def _head(bundle, engine):
         from aivd_nb.heads import load_head
         model: Any = load_head(bundle.folder/"head.h5")
         return lambda x: model.predict_on_batch(x)[:, 0]
-    if engine != "onnx": raise ConfigError(engine, "is no known engine", "Choose 'onnx' or 'keras'")
+    if engine != "onnx": raise ConfigError(engine, "is not a known engine", "Choose 'onnx' or 'keras'")
     session = onnx_session(bundle.folder/"head.onnx", threads=1)
     name = session.get_inputs()[0].name
     return lambda x: np.asarray(session.run(None, {name: x})[0])[:, 0]

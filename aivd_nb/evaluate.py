@@ -149,7 +149,7 @@ def figures_by(
 ) -> "pandas.DataFrame": # one row a value and class, most clips first
     "The figures of each part of the table"
     import pandas as pd
-    if column not in table: raise ConfigError(column, "is no column of the labels", f"Choose one of: {', '.join(table.columns)}")
+    if column not in table: raise ConfigError(column, "is not a column of the labels", f"Choose one of: {', '.join(table.columns)}")
     t: Any = table[table["probability"].notna() & table[column].notna()]
     groups = t.groupby([column, "label"])
     rows = [_part(table, g, column, value, label, threshold, draws, seed) for (value, label), g in groups]

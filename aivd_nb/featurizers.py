@@ -44,7 +44,7 @@ def register(
 ) -> Backbone:
     "Make a backbone known by its name"
     if backbone.name in _registry:
-        raise ConfigError(backbone.name, "is registered already", "Choose another name: a head refers to its backbone by name")
+        raise ConfigError(backbone.name, "is already registered", "Choose another name: a head refers to its backbone by name")
     _registry[backbone.name] = backbone
     return backbone
 

@@ -246,7 +246,7 @@ def _size_of(path):
     except (OSError, ValueError) as e:
         raise VideoError(path, f"can't be found ({getattr(e, 'strerror', None) or e})", "Check the path", "missing") from e
     if stat.S_ISDIR(info.st_mode): raise VideoError(path, "is a folder", "Give a video file inside it", "folder")
-    if not stat.S_ISREG(info.st_mode): raise VideoError(path, "is no ordinary file", "Copy the video to a file first", "unreadable")
+    if not stat.S_ISREG(info.st_mode): raise VideoError(path, "is not a regular file", "Copy the video to a file first", "unreadable")
     if not info.st_size: raise VideoError(path, "is empty (0 bytes)", "Copy or download it again", "empty")
     return info.st_size
 

@@ -231,7 +231,7 @@ class _Bar:
 def _engine(name, make, workers, claim, folder, known, address, resources):
     "The function from entries to answers"
     if name == "local": return Pool(make, workers or cpu_count(), claim, folder).run
-    if name != "ray": raise ConfigError(name, "is no engine", "Choose 'local' or 'ray'")
+    if name != "ray": raise ConfigError(name, "is not an engine", "Choose 'local' or 'ray'")
     from aivd_nb.scan_ray import RayPool
     return RayPool(make, workers, known, address, resources, folder=folder).run
 
@@ -274,9 +274,9 @@ def _source(paths, manifest, sample, watch, stop, bar):
 # %% ../nbs/api/64_scan.ipynb #6833e07c
 def _check_numbers(sample, timeout_s, workers):
     "Refuse numbers that mean nothing"
-    if sample is not None and sample < 1: raise ConfigError(f"sample={sample}", "is no number of videos", "Give 1 or more")
-    if not 0 < timeout_s < math.inf: raise ConfigError(f"timeout_s={timeout_s}", "is no time", "Give seconds above 0")
-    if workers is not None and workers < 1: raise ConfigError(f"workers={workers}", "is no number of workers", "Give 1 or more")
+    if sample is not None and sample < 1: raise ConfigError(f"sample={sample}", "is not a number of videos", "Give 1 or more")
+    if not 0 < timeout_s < math.inf: raise ConfigError(f"timeout_s={timeout_s}", "is not a length of time", "Give seconds above 0")
+    if workers is not None and workers < 1: raise ConfigError(f"workers={workers}", "is not a number of workers", "Give 1 or more")
 
 # %% ../nbs/api/64_scan.ipynb #9603fc21
 def scan(

@@ -381,7 +381,7 @@ def fetch(
     try:
         file = _download(entry, folder) if _is_address(entry.path) else entry.path
         if not stat.S_ISREG(os.stat(file).st_mode):
-            return Fetched(entry, None, None, ("unreadable", "is no ordinary file", "Give a video file"))
+            return Fetched(entry, None, None, ("unreadable", "is not a regular file", "Give a video file"))
         return Fetched(entry, file, content_digest(file))
     except FileNotFoundError:
         return Fetched(entry, None, None, ("missing", "can't be found", "Check the path"))

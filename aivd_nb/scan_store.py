@@ -235,7 +235,7 @@ def _grown(table, file):
     table, schema = table.rename_columns([_CALLED.get(n, n) for n in table.schema.names]), scan_schema()
     names = table.schema.names
     if not set(_ALWAYS) <= set(names) <= set(schema.names):
-        raise ConfigError(file, "is no part of a scan", "Move it to another folder")
+        raise ConfigError(file, "is not part of a scan", "Move it to another folder")
     columns = [table[f.name].to_pylist() if f.name in names else [None]*len(table) for f in schema]
     return table.cast(schema) if names == schema.names else schema.empty_table().from_arrays(columns, schema=schema)
 

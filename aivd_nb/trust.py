@@ -88,7 +88,7 @@ def _check_address(address):
     except ValueError:
         local = parts.hostname == "localhost"
     if parts.scheme == "https" or parts.scheme == "http" and local: return
-    raise ConfigError(address, "is no safe address for a list of signers", "Give one that begins with https://")
+    raise ConfigError(address, "is not a safe address for a list of signers", "Give one that begins with https://")
 
 # %% ../nbs/api/40_trust.ipynb #03a7dfb6
 def _reason(error):
