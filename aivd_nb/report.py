@@ -144,7 +144,7 @@ def _lead(a):
     clips = f"{a['scored']} clips: {a['real']} real, {a['ai']} AI-generated"
     sources = f", {a['sources']} sources" if a["sources"] else ""
     drawn = f"over {'sources' if a['sources'] else 'clips'}, {a['draws']} draws, seed {a['seed']}"
-    return f"on {clips}{sources}. Threshold {a['threshold']}; intervals are 95 % bootstrap intervals {drawn}."
+    return f"Bundle {a['bundle'] or '–'} on {clips}{sources}. Threshold {a['threshold']}; intervals are 95 % bootstrap intervals {drawn}."
 
 # %% ../nbs/api/54_report.ipynb #33de8be0
 def report_html(
@@ -153,8 +153,8 @@ def report_html(
     command:str|None=None, # what to type for the same report
 ) -> str: # a whole page
     "The report as one HTML file"
-    return render_page("evaluation.html", _STYLE, title, bundle=e.about["bundle"] or "–", lead=_lead(e.about), notes=[*e.notes, _NOT_PROOF],
-        sections=_sections(e), command=command)
+    return render_page("evaluation.html", _STYLE, title, lead=_lead(e.about), notes=[*e.notes, _NOT_PROOF], sections=_sections(e),
+        again="The same report:", command=command)
 
 # %% ../nbs/api/54_report.ipynb #f32bae18
 _FILES = ("report.html", "clips.csv", "figures.csv", "by_generator.csv", "by_kind.csv", "risk_coverage.csv", "evaluation.json")
