@@ -86,7 +86,7 @@ def write_json(
     "Write `bundle.json` with the digests of the files beside it (after new calibration or metrics, for example)"
     d = {"format": _FORMAT, **_to_dict(bundle, folder)}
     with atomic_write(Path(folder)/"bundle.json") as tmp:
-        tmp.write_text(json.dumps(d, indent=1, ensure_ascii=False), encoding="utf-8")
+        tmp.write_text(json.dumps(d, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
 # %% ../nbs/api/35_bundle.ipynb #fdb700dd
 def save_bundle(

@@ -24,6 +24,7 @@ import aivd_nb
 from .core import (
     ConfigError, FingerprintError, WeightsError, atomic_write, cache_dir, cpu_count,
     file_digest, import_keras, require)
+from .views import get_view
 
 # %% ../nbs/api/22_featurizers.ipynb #e3625443
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class FeatureSpec:
         object.__setattr__(self, "taps", tuple(self.taps))
         b = get_backbone(self.backbone)
         if not self.views: raise ConfigError(self.backbone, "no view is named", "Name at least one, for example 'resized'")
+        for v in self.views: get_view(v)
         if b.size is None and self.taps:
             raise ConfigError(self.backbone, "has no taps to choose", "Leave taps empty: the ONNX file fixes its output")
 

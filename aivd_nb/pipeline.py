@@ -7,6 +7,7 @@ __all__ = ['CnnThreads', 'VideoFeatures', 'code_digest', 'content_digest', 'feat
 
 # %% ../nbs/api/25_pipeline.ipynb #065ca9f3
 import hashlib
+import inspect
 import os
 import queue
 import threading
@@ -29,7 +30,7 @@ from .featurizers import Featurizer
 from .sampling import Sampling, neighbours, plan_windows, to_sequence
 from .shots import is_cut, shown, small
 from .video import Limits, VideoInfo, VideoReader
-from .views import VIEWS, central_square, make_views, square
+from .views import VIEWS, get_view, make_views, square
 
 # %% ../nbs/api/25_pipeline.ipynb #b3066e22
 class CnnThreads:
@@ -91,21 +92,31 @@ def _take(self:CnnThreads):
 # %% ../nbs/api/25_pipeline.ipynb #e308e577
 def _work(self:CnnThreads):
     "A thread's work: batches until the end"
+    size = self.featurizer.size
+    room = np.empty((self.frames*len(self.featurizer.spec.views), size, size, 3), np.float32)
     while True:
         items = _take(self)
         work = [i for i in items if i is not None]
-        if work and not self.stop.is_set(): _run(self, *zip(*work))
+        if work and not self.stop.is_set(): _run(self, room, *zip(*work))
         else: _give_up(work)
         if len(work) < len(items): return
 
+# %% ../nbs/api/25_pipeline.ipynb #200c6674
+def _as_floats(squares, room):
+    "Squares of some frames in [0, 1], in memory that each call uses again: asking for new memory costs more than filling it"
+    n = len(squares[0])
+    for k, s in enumerate(squares): np.multiply(s, np.float32(1/255), out=room[k*n:(k + 1)*n])
+    return room[:n*len(squares)]
+
 # %% ../nbs/api/25_pipeline.ipynb #cdf54b4b
-def _run(self:CnnThreads, squares, futures):
+def _run(self:CnnThreads, room, squares, futures):
     "One call of the CNN; what goes wrong goes to whoever waits"
     start = time.perf_counter()
     there = [f.set_running_or_notify_cancel() for f in futures]
     squares, futures = ([x for x, wanted in zip(found, there) if wanted] for found in (squares, futures))
     if not futures: return
-    try: rows = self.featurizer(np.multiply(np.concatenate(squares), np.float32(1/255), dtype=np.float32)).reshape(len(squares), -1)
+    try:
+        rows = self.featurizer(_as_floats(squares, room)).reshape(len(squares), -1)
     except Exception as e:
         for f in futures: f.set_exception(e)
         return
@@ -156,6 +167,12 @@ def content_digest(
             found.append(hashlib.sha256(f.read(1 << 16)).hexdigest())
     return cache_key(size=info.st_size, changed=info.st_mtime_ns, blocks=found)
 
+# %% ../nbs/api/25_pipeline.ipynb #18b4f337
+def _own_views(names):
+    "The source of views that are registered elsewhere than in this package, whose code its digest doesn't cover"
+    own = [v for v in map(VIEWS.get, names) if v and v.draw.__module__ != "aivd_nb.views"]
+    return {v.name: inspect.getsource(v.draw) for v in own}
+
 # %% ../nbs/api/25_pipeline.ipynb #b52fec2e
 def features_key(
     content:str, # of `content_digest`
@@ -167,7 +184,8 @@ def features_key(
     "Cache key of the features of some windows of a clip"
     asked = [list(w.indices) for w in windows]
     return cache_key(video=content, identity=featurizer.identity, spec=asdict(featurizer.spec), windows=asked,
-        length=sampling.length, apart=sampling.apart, alter=repr(alter), code=code_digest())
+        length=sampling.length, apart=sampling.apart, alter=repr(alter), code=code_digest(),
+        own=_own_views(featurizer.spec.views))
 
 # %% ../nbs/api/25_pipeline.ipynb #0f70355f
 class OpenClip:
@@ -260,7 +278,7 @@ def _usable(hit, sampling):
 # %% ../nbs/api/25_pipeline.ipynb #8bddf72f
 def _pairs(windows, info, featurizer, sampling):
     "Which frame is compared with which; each with itself, where no view compares"
-    if any(VIEWS[v].pair for v in featurizer.spec.views): return neighbours(windows, info.n_frames, info.fps, sampling.apart)
+    if any(get_view(v).pair for v in featurizer.spec.views): return neighbours(windows, info.n_frames, info.fps, sampling.apart)
     return {i: i for w in windows for i in w.indices}
 
 # %% ../nbs/api/25_pipeline.ipynb #0d3fc7fa
@@ -322,7 +340,7 @@ def _with(f, held, pairs):
 # %% ../nbs/api/25_pipeline.ipynb #310acfe2
 def _reduced(found, featurizer, alter):
     "Frames on their way; where all views are made from the square, with the square for their image"
-    enough = all(VIEWS[v].region is central_square for v in featurizer.spec.views)
+    enough = all(get_view(v).from_square for v in featurizer.spec.views)
     for f in found:
         image = alter(f.image) if alter else f.image
         yield _Held(f.index, f.time_s, square(image, featurizer.size) if enough else image, small(f.image))

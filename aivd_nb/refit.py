@@ -44,6 +44,13 @@ def judged_bundle(
             name=b.name, progress=progress)
     return folder
 
+# %% ../nbs/api/38_refit.ipynb #e8a0ec0c
+def _grouped(df):
+    "The table, if it says what is of one source"
+    if "group" in df: return df.reset_index(drop=True)
+    raise LabelsError("labels", "has no column 'group', without which clips of one source stand on both sides",
+        "Add a column that names each clip's source")
+
 # %% ../nbs/api/38_refit.ipynb #c7da4dc9
 def window_scores(
     bundle:Bundle, # its head's and its training's settings are used
@@ -54,10 +61,7 @@ def window_scores(
     progress:bool=False, # show a bar
 ) -> "pandas.DataFrame": # one row a window: file_path, label, group, window, log_odds
     "Calibrated log-odds of every window of a collection, by heads that saw neither its clip nor the clip's source"
-    if "group" not in df:
-        raise LabelsError("labels", "has no column 'group', without which clips of one source stand on both sides",
-            "Add a column that names each clip's source")
-    df = df.reset_index(drop=True)
+    df = _grouped(df)
     train = TrainConfig(**bundle.data.get("training", {}))
     seq = extract(df, featurizer, bundle.sampling, cache, progress=progress)
     extra = training_copies(df, featurizer, bundle.sampling, train, cache, progress)
@@ -103,6 +107,11 @@ def refit_gate(
     write_json(replace(b, gate=gate), b.folder)
     return gate
 
+# %% ../nbs/api/38_refit.ipynb #b3b87d0f
+def _part(clips, rows):
+    "Some of the clips"
+    return Clips(tuple(s for s, r in zip(clips.scores, rows) if r), clips.label[rows], clips.group[rows])
+
 # %% ../nbs/api/38_refit.ipynb #f9072104
 def _halves(clips, seed):
     "The clips of two halves of the sources, each class halved"
@@ -111,8 +120,7 @@ def _halves(clips, seed):
     for label in (0, 1):
         names = rng.permutation(np.unique(clips.group[clips.label == label]))
         first |= (clips.label == label) & np.isin(clips.group, names[::2])
-    def part(rows): return Clips(tuple(s for s, r in zip(clips.scores, rows) if r), clips.label[rows], clips.group[rows])
-    return part(first), part(~first)
+    return _part(clips, first), _part(clips, ~first)
 
 # %% ../nbs/api/38_refit.ipynb #1ec14415
 def _film_row(k, film, f):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['every_nth', 'every_seconds', 'Sampling', 'Window', 'plan_windows', 'Look', 'spread_count', 'spread_windows',
-           'run_score', 'best_run', 'closer_windows', 'other_windows', 'Looked', 'look_over', 'neighbours',
-           'reflect_indices', 'to_sequence']
+           'run_score', 'best_run', 'closer_windows', 'other_windows', 'Looked', 'closer_count', 'look_over',
+           'neighbours', 'reflect_indices', 'to_sequence']
 
 # %% ../nbs/api/13_sampling.ipynb #505e8297
 import math
@@ -49,6 +49,8 @@ class Sampling:
     def __post_init__(self):
         if self.unit not in ("frames", "seconds"): raise ConfigError("unit", f"is {self.unit!r}", "Choose frames or seconds")
         if not 0 < self.step < math.inf: raise ConfigError("step", f"is {self.step}", "Give a number above 0")
+        if self.unit == "frames" and self.step != int(self.step):
+            raise ConfigError("step", f"is {self.step} frames", "Give a whole number, or seconds as the unit")
         if not 0 <= self.apart < math.inf:
             raise ConfigError("apart", f"is {self.apart}", "Give seconds, or 0 for the next frame that is looked at")
         if self.length < 1 or self.windows < 1:
@@ -241,6 +243,15 @@ def _further(found, more, read, spread):
     order = np.argsort([w.indices[0] for w in windows], kind="stable")
     return Looked(tuple(windows[i] for i in order), scores[order], np.concatenate([found.spread, np.full(len(more), spread)])[order])
 
+# %% ../nbs/api/13_sampling.ipynb #021a294b
+def closer_count(
+    spread:int, # windows that are spread over the clip
+    sampling:Sampling,
+    look:Look=Look(),
+) -> int: # windows
+    "How many windows may look closer at what stands out: half of what is spread, at most; none in a short clip"
+    return min(spread//2, int(look.budget*look.closer)) if spread > sampling.windows else 0
+
 # %% ../nbs/api/13_sampling.ipynb #d7ff49b4
 def look_over(
     n_frames:int, # of the clip
@@ -256,7 +267,7 @@ def look_over(
     for _ in range(2):
         if more := other_windows(n_frames, found.windows, np.isnan(found.scores), max(0, look.budget - len(found.windows))):
             found = _further(found, more, read, True)
-    room = min(look.budget - len(found.windows), len(first)//2) if len(first) > sampling.windows else 0
+    room = min(look.budget - len(found.windows), closer_count(len(first), sampling, look))
     while room > 0 and (more := closer_windows(n_frames, look.every_s*fps, found.windows, found.scores, min(room, 4))):
         found, room = _further(found, more, read, False), room - len(more)
     return found

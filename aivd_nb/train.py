@@ -20,7 +20,7 @@ from .augment import draw_augment, draw_encoding, encoded
 from .bundle import Bundle, load_bundle, save_bundle, tool_versions
 from .cache import FeatureCache
 from .calibration import Band, Calibrator, fit_band, fit_calibrator, fit_ood, group_weights, logit, verdicts_by_kind
-from .core import AivdError, ConfigError, TrainError, cpu_count, import_keras
+from .core import ConfigError, TrainError, VideoError, cpu_count, import_keras
 from .featurizers import Featurizer
 from .heads import HeadConfig, average_heads, build_head, build_reader, build_stack, fit_projection
 from .metrics import evaluate_intervals
@@ -42,8 +42,8 @@ class TrainConfig:
     epochs: int = 20
     batch: int = 16
     learning_rate: float = 1e-3 # of Adam, at the start
-    patience: int = 3 # epochs without a better validation loss until ReduceLROnPlateau halves the rate
-    early_stop: int = 0 # epochs without a better validation loss until the end; 0: all epochs
+    patience: int = 3 # epochs without a better loss until ReduceLROnPlateau halves the rate: of clips that validate, where there are any
+    early_stop: int = 0 # epochs without a better such loss until the end; 0: all epochs
     label_smoothing: float = 0.0
     test_size: float = 0.2 # share of the clips (or sources) that validates
     balance: bool = False # a source counts by the square root of its clips; needs the column `group`
@@ -71,7 +71,7 @@ class Sequences:
 def _clip_sequences(path, featurizer, sampling, cache, alters, cnn):
     "(sequences of each alteration of a clip, what went wrong)"
     try: return [video_features(path, featurizer, sampling, cache, alter=a, cnn=cnn, threads=1).sequences for a in alters], None
-    except AivdError as e: return [], str(e)
+    except VideoError as e: return [], str(e)
 
 # %% ../nbs/api/36_train.ipynb #dbaf4ae5
 def _raise_broken(broken, n):
@@ -357,9 +357,10 @@ def _fit_folds(head, train, seq, extra, df, folds, progress):
 
 # %% ../nbs/api/36_train.ipynb #daf3b5b3
 def _figures(y, p, groups):
-    "Figures with 95 % intervals, as plain numbers"
+    "Figures with 95 % intervals, as plain numbers; without an interval where so few clips give none"
     found = evaluate_intervals(y, p, groups=groups)
-    return {k: [round(float(v), 4) for v in (i if isinstance(i, tuple) else (i,))] for k, i in found.items()}
+    rows = {k: [round(float(v), 4) for v in (i if isinstance(i, tuple) else (i,))] for k, i in found.items()}
+    return {k: v if np.isfinite(v).all() else v[:1] for k, v in rows.items() if np.isfinite(v[0])}
 
 # %% ../nbs/api/36_train.ipynb #3e0db02a
 def _kinds(held, p, band):
