@@ -90,10 +90,11 @@ def _note(self:ScanCounts, good):
 def _most(top, good, most):
     "The most suspicious contents of those so far and of a batch: what is called AI first, then by score; each content once"
     order = good["label"].eq(AI), good["probability"], good["digest"], good["bundle"], good["path"], good["label"]
-    found = {}
-    rows = [*top, *zip(*(map(_native, c) for c in order))]
-    for t in heapq.nlargest(4*most, rows, key=lambda t: t[:2]): found.setdefault((t[2], t[3]), t)
-    return list(found.values())[:most]
+    best = {}
+    for t in (*top, *zip(*(map(_native, c) for c in order))):
+        content = t[2:4]
+        if content not in best or t[:2] > best[content][:2]: best[content] = t
+    return heapq.nlargest(most, best.values(), key=lambda t: t[:2])
 
 # %% ../nbs/api/65_scan_report.ipynb #1ccae3e8
 def _native(x): return x.item() if hasattr(x, "item") else x
