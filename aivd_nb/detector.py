@@ -232,8 +232,7 @@ class _Reading:
         self.detector = detector
         self.clip = clip
         self.progress = progress
-        self.offset = part.first # of the shot in the clip
-        self.seconds = (part.end - part.first)/clip.info.fps
+        self.part = part # of the clip: a shot, or all of it
         self.parts = []
         self.rows = {} # a window's frames → what came of it
         self.done = 0
@@ -242,14 +241,14 @@ class _Reading:
     def _guess(self):
         "How many windows will be asked for, about"
         sampling, look = self.detector.bundle.sampling, self.detector.looking
-        n = spread_count(self.seconds, sampling, look)
+        n = spread_count((self.part.end - self.part.first)/self.clip.info.fps, sampling, look)
         return n + min(look.budget - n, n//2) if n > sampling.windows else n
 
     def _tell(self, share, n):
         if self.progress: self.progress(min(1.0, (self.done + share*n)/max(self.expected, self.done + n)))
 
     def __call__(self, asked):
-        windows = [_moved(w, self.offset) for w in asked]
+        windows = [_moved(w, self.part.first) for w in asked]
         v, scores = self._scored(windows, lambda share: self._tell(share, len(windows)))
         self.done += len(windows)
         there = [w for w in windows if any(w.indices[0] <= x[0] <= w.indices[-1] for x in v.windows)]
@@ -285,7 +284,7 @@ def _put_together(self:_Reading, rows):
 # %% ../nbs/api/43_detector.ipynb #f443afb6
 def _seen_by(self:_Reading, looked):
     "What came of all windows"
-    windows = [_moved(w, self.offset).indices for w in looked.windows]
+    windows = [_moved(w, self.part.first).indices for w in looked.windows]
     kept = [(w, spread) for w, spread in zip(windows, looked.spread) if w in self.rows]
     if not kept: raise VideoError(self.clip.path, "holds no frame where it was looked at", "Copy or download it again", "truncated")
     features, scores = _put_together(self, [self.rows[w] for w, _ in kept])
