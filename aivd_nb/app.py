@@ -192,14 +192,18 @@ _HTTP = {
     400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method", 408: "slow", 411: "length",
     413: "too_large", 415: "media_type", 429: "rate", 507: "storage"}
 
+def _code_of(status):
+    "The kind of problem that a status tells of"
+    return _HTTP.get(status, "bad_request" if status < 500 else "internal")
+
 # %% ../nbs/api/78_app.ipynb #0031992b
 def _http_error(s, e):
     "What Flask refuses, told as a problem (or, to a person on a page that is not there, as a page)"
     from flask import request
-    code = _HTTP.get(e.code, "bad_request" if e.code < 500 else "internal")
+    code = _code_of(e.code)
     person = "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/api/")
     if code == "not_found" and person: return _shown(s, "missing.html", 404)
-    headers = {k: v for k, v in e.get_headers() if k in ("Allow", "Retry-After")} if e.get_response is not None else {}
+    headers = {k: v for k, v in e.get_headers() if k in ("Allow", "Retry-After")}
     return _problem(code, _detail(s, code, headers), headers)
 
 def _detail(s, code, headers):
@@ -560,10 +564,12 @@ def _blocks(text):
 
 def _row(line): return [c.strip() for c in line.strip("|").split("|")]
 
+def _is_title(kind, content): return kind == "heading" and content.startswith("Model card:")
+
 def _card(s):
     "The model card, without its title, which the page has"
-    blocks = list(_blocks(card(s.bundle))) if s.bundle else []
-    return _shown(s, "card.html", name=s.jobs.about["name"], blocks=[b for b in blocks if not b[1][:11] == "Model card:"])
+    blocks = _blocks(card(s.bundle)) if s.bundle else ()
+    return _shown(s, "card.html", name=s.jobs.about["name"], blocks=[b for b in blocks if not _is_title(*b)])
 
 # %% ../nbs/api/78_app.ipynb #37e27455
 _API = "/api/v1"
@@ -659,7 +665,7 @@ _STATUSES = {s.value for s in HTTPStatus}
 
 def _refusal(s, status):
     "What the server itself refuses, as a problem, counted and logged like others"
-    number, code = secrets.token_hex(8), _HTTP.get(status, "bad_request" if status < 500 else "internal")
+    number, code = secrets.token_hex(8), _code_of(status)
     detail = _DETAILS.get(status) or _detail(s, code, {})
     body = json.dumps(problem(code, detail, request_id=number) | {"status": status}).encode()
     s.metrics.requests.labels("other", "none", status).inc()

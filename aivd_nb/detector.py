@@ -213,8 +213,8 @@ class _Steps:
 def _see(self:_Steps, path, progress, alter, cnn, batch, threads, watch, shot):
     shared = nullcontext(cnn) if cnn else CnnThreads(self.featurizer, batch)
     with shared as cnn, OpenClip(path, cnn, self.cache, self.limits, alter, threads, watch) as clip:
-        reading = _Reading(self, clip, progress, shot.first if shot else 0)
         part = shot or Shot(0, clip.info.n_frames)
+        reading = _Reading(self, clip, progress, part)
         keys = [k - part.first for k in clip.keys if part.first <= k < part.end]
         looked = look_over(part.end - part.first, clip.info.fps, self.bundle.sampling, reading, self.looking, keys)
     if progress: progress(1.0)
@@ -228,11 +228,11 @@ def _moved(window, offset):
 # %% ../nbs/api/43_detector.ipynb #e8d8ae38
 class _Reading:
     "Reads windows for `look_over`, and keeps what came of each"
-    def __init__(self, detector, clip, progress, offset=0):
+    def __init__(self, detector, clip, progress, part):
         self.detector = detector
         self.clip = clip
         self.progress = progress
-        self.offset = offset # of the shot's first frame in the clip
+        self.part = part # of the clip: a shot, or all of it
         self.parts = []
         self.rows = {} # a window's frames → what came of it
         self.done = 0
@@ -241,14 +241,14 @@ class _Reading:
     def _guess(self):
         "How many windows will be asked for, about"
         sampling, look = self.detector.bundle.sampling, self.detector.looking
-        n = spread_count(self.clip.info.duration_s, sampling, look)
+        n = spread_count((self.part.end - self.part.first)/self.clip.info.fps, sampling, look)
         return n + min(look.budget - n, n//2) if n > sampling.windows else n
 
     def _tell(self, share, n):
         if self.progress: self.progress(min(1.0, (self.done + share*n)/max(self.expected, self.done + n)))
 
     def __call__(self, asked):
-        windows = [_moved(w, self.offset) for w in asked]
+        windows = [_moved(w, self.part.first) for w in asked]
         v, scores = self._scored(windows, lambda share: self._tell(share, len(windows)))
         self.done += len(windows)
         there = [w for w in windows if any(w.indices[0] <= x[0] <= w.indices[-1] for x in v.windows)]
@@ -284,7 +284,7 @@ def _put_together(self:_Reading, rows):
 # %% ../nbs/api/43_detector.ipynb #f443afb6
 def _seen_by(self:_Reading, looked):
     "What came of all windows"
-    windows = [_moved(w, self.offset).indices for w in looked.windows]
+    windows = [_moved(w, self.part.first).indices for w in looked.windows]
     kept = [(w, spread) for w, spread in zip(windows, looked.spread) if w in self.rows]
     if not kept: raise VideoError(self.clip.path, "holds no frame where it was looked at", "Copy or download it again", "truncated")
     features, scores = _put_together(self, [self.rows[w] for w, _ in kept])
@@ -310,11 +310,11 @@ def _covered(spans):
     return float(seconds)
 
 # %% ../nbs/api/43_detector.ipynb #abe5f107
-def _declined(self:_Steps, seen):
-    "Why a clip allows no verdict, or None"
+def _declined(self:_Steps, seen, duration):
+    "Why a clip, or a shot of this duration, allows no verdict, or None"
     v, b = seen.features, self.bundle
     unusual = bool(b.gate is not None and is_ood(b.gate, v.sequences[seen.whole].mean((0, 1)))[0])
-    return decline_reason(v.info.width, v.info.height, v.info.duration_s, unusual, bits_per_pixel(v.info), seen.blank)
+    return decline_reason(v.info.width, v.info.height, duration, unusual, bits_per_pixel(v.info), seen.blank)
 
 # %% ../nbs/api/43_detector.ipynb #0f4a75ee
 def _undecided(band, passages, duration):
@@ -329,7 +329,7 @@ def _decided(self:_Steps, seen, passages, duration):
     "(probability of AI, decision, reason why there is no verdict)"
     band = self.bundle.band
     p, mixed = weigh(seen.mean, passages, band)
-    reason = _declined(self, seen)
+    reason = _declined(self, seen, duration)
     decision = decide(p, band, declined=mixed or reason is not None)
     if reason or decision.label != INCONCLUSIVE: return p, decision, reason
     return p, decision, _undecided(band, passages if mixed else (), duration)

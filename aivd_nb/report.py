@@ -21,7 +21,7 @@ from .core import ConfigError
 from .evaluate import Evaluation
 from .metrics import confusion, risk_coverage
 from .plots import plot_confusion, plot_reliability, plot_risk_coverage, plot_roc, plot_scores
-from .show import render_page
+from .show import render_page, sheet_cell
 
 # %% ../nbs/api/54_report.ipynb #a1b451e7
 if TYPE_CHECKING: import pandas
@@ -174,12 +174,17 @@ def check_report_folder(
     return out
 
 # %% ../nbs/api/54_report.ipynb #7a5e792a
+def _for_sheets(df):
+    "A table in which no text, be it a column's name, is taken for a formula"
+    return df.map(sheet_cell).rename(columns=sheet_cell)
+
+# %% ../nbs/api/54_report.ipynb #c2b9f8e8
 def _write_files(e, folder, title, command):
     "All files of a report"
     t = e.table[e.table["probability"].notna()]
     tables = {"clips": e.table, "figures": e.figures.reset_index(),
         "risk_coverage": risk_coverage(t["label"], t["probability"], e.about["threshold"]), **{f"by_{k}": v for k, v in e.parts.items()}}
-    for name, df in tables.items(): df.to_csv(folder/f"{name}.csv", index=False, lineterminator="\n", encoding="utf-8")
+    for name, df in tables.items(): _for_sheets(df).to_csv(folder/f"{name}.csv", index=False, lineterminator="\n", encoding="utf-8")
     (folder/"evaluation.json").write_text(json.dumps(e.to_dict(), indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
     (folder/"report.html").write_text(report_html(e, title, command), encoding="utf-8")
 

@@ -135,7 +135,7 @@ NOT_ANALYSED, WRONG_USE, FOUND, INTERRUPTED = 1, 2, 3, 130
 
 EXIT_CODES = {0: "everything was done", NOT_ANALYSED: "some clips could not be analysed; all others were",
     WRONG_USE: "wrong use, or it can't be done: an option, a path, a setting, a full disk",
-    FOUND: "--fail-on matched", INTERRUPTED: "interrupted (Ctrl-C)"}
+    FOUND: "--fail-on matched", INTERRUPTED: "interrupted (Ctrl-C; a scan also by SIGTERM)"}
 
 def exit_code(
     error:AivdError,
