@@ -24,7 +24,7 @@ from .featurizers import Featurizer, create, get_backbone, onnx_session
 from .origin import origin
 from .passages import Passage, find_passages, weigh
 from .pipeline import CnnThreads, OpenClip, VideoFeatures
-from .sampling import Look, Window, look_over, spread_count
+from .sampling import Look, Window, closer_count, look_over, spread_count
 from .shots import Shot, find_shots
 from .show import how_often_wrong, looked_at, passages_in_words, percent, timeline_svg, what_next
 from .video import Limits, VideoInfo, VideoReader
@@ -242,7 +242,7 @@ class _Reading:
         "How many windows will be asked for, about"
         sampling, look = self.detector.bundle.sampling, self.detector.looking
         n = spread_count((self.part.end - self.part.first)/self.clip.info.fps, sampling, look)
-        return n + min(look.budget - n, n//2) if n > sampling.windows else n
+        return n + min(look.budget - n, closer_count(n, sampling, look))
 
     def _tell(self, share, n):
         if self.progress: self.progress(min(1.0, (self.done + share*n)/max(self.expected, self.done + n)))
