@@ -47,7 +47,7 @@ def test_readme_quotes_the_bundles():
     for name, figures in lines:
         m, band = bundles[name]["metrics"], bundles[name]["band"]
         measured = [f"{m[k][0]:.3f} ({m[k][1]:.2f}–{m[k][2]:.2f})" for k in ("auc", "balanced_accuracy")]
-        counted = [f"{band['false_alarms']} of {band['n_real']}", f"{band['missed']} of {band['n_ai']}", percent(band["coverage"])]
+        counted = [f"{band['false_alarms']} of {band['n_real']:,}", f"{band['missed']} of {band['n_ai']:,}", percent(band["coverage"])]
         assert figures.split(" | ") == [f"{m['n']:,}", *measured, *counted]
 
 
