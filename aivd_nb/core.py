@@ -6,7 +6,7 @@
 __all__ = ['CODES', 'EXTRAS', 'FULL', 'AivdError', 'VideoError', 'LabelsError', 'SplitError', 'WeightsError', 'FingerprintError',
            'BundleError', 'ConfigError', 'TrainError', 'Code', 'Failure', 'Label', 'keep_quiet', 'missing_extra',
            'require', 'is_verbose', 'import_keras', 'file_digest', 'atomic_write', 'cpu_count', 'cache_dir',
-           'seed_everything', 'shared_data']
+           'seed_everything', 'shared_data', 'page_folder']
 
 # %% ../nbs/api/00_core.ipynb #d50939c0
 import errno
@@ -344,3 +344,13 @@ def shared_data() -> Path|None: # folder that holds `data/labels.csv` and `weigh
     for p in (os.environ.get("AIVD_SHARED"), beside):
         if p and (Path(p)/"data"/"labels.csv").is_file(): return Path(p)
     return None
+
+# %% ../nbs/api/00_core.ipynb #e1fb279f
+def page_folder(
+    file:str, # that lies in it
+) -> Path:
+    "The folder of a documentation page's tables"
+    here = [Path("."), Path("nbs/results"), Path("../results"), Path("nbs/howto")]
+    found = [p for p in here if (p/file).is_file()]
+    if not found: raise ConfigError(file, "isn't in any folder of pages", "Run the page from its own folder, or from the repository's root")
+    return found[0]
