@@ -142,8 +142,20 @@ def _check_names(c):
                 raise ConfigError(setting, f"has {h!r}", "Give names without port and scheme, such as clips.example.org")
 
 # %% ../nbs/api/71_app_config.ipynb #fd11cfdf
-_POSITIVE = ("queue", "max_mb", "max_frames", "max_pixels", "cpu_s", "memory_mb", "wall_s", "max_seconds", "retention_hours",
-    "store_mb", "connections", "client_connections", "head_s", "min_kib_s", "receiving_mb")
+_MOST = dict.fromkeys(("cpu_s", "wall_s", "max_seconds", "head_s", "min_kib_s", "retention_hours", "queue"), 1_000_000)
+_MOST |= dict.fromkeys(("memory_mb", "max_mb", "receiving_mb", "store_mb"), 1 << 24) # 16 TiB
+_MOST |= dict.fromkeys(("max_frames", "max_pixels"), 1_000_000_000)
+_MOST |= dict.fromkeys(("connections", "client_connections"), 100_000)
+_MOST_OR_0 = {"workers": 1000, "streams": 10_000, "client_cpu_s": 1_000_000, "port": 65_535}
+
+def _check_numbers(c):
+    "Refuse numbers that mean nothing, or that the system could not take"
+    for name, most in _MOST.items():
+        given = getattr(c, name)
+        if not 0 < given <= most: raise ConfigError(name, f"is {given}", f"Give a number above 0, at most {most}")
+    for name, most in _MOST_OR_0.items():
+        given = getattr(c, name)
+        if not 0 <= given <= most: raise ConfigError(name, f"is {given}", f"Give a number from 0 to {most}")
 
 def _check(c):
     "Refuse settings with no meaning"
@@ -153,13 +165,9 @@ def _check(c):
     if c.api_key and len(c.api_key) < 16:
         raise ConfigError("api_key", f"has {len(c.api_key)} characters",
             "Use 16 or more, for example: python -c 'import secrets; print(secrets.token_urlsafe(24))'")
-    for name in _POSITIVE:
-        if not getattr(c, name) > 0: raise ConfigError(name, f"is {getattr(c, name)}", "Give a number above 0")
-    for name in ("workers", "streams", "client_cpu_s"):
-        if getattr(c, name) < 0: raise ConfigError(name, f"is {getattr(c, name)}", "Give 0 or more")
+    _check_numbers(c)
     if c.require_confinement not in ("", "yes", "no"):
         raise ConfigError("require_confinement", f"is {c.require_confinement!r}", "Write yes or no, or leave it empty")
-    if not 0 <= c.port < 65536: raise ConfigError("port", f"is {c.port}", "Give a number from 0 to 65535")
     _check_names(c)
 
 # %% ../nbs/api/71_app_config.ipynb #408fc7a1
@@ -202,7 +210,7 @@ def _value(f, x, where):
     kinds = str if f.type is str else (int, float, str)
     if isinstance(x, bool) or not isinstance(x, kinds): raise ConfigError(where, f"is {x!r}", f"Give {want}")
     try: return f.type(x)
-    except ValueError as e: raise ConfigError(where, f"is {x!r}", f"Give {want}") from e
+    except (ValueError, OverflowError) as e: raise ConfigError(where, f"is {x!r}", f"Give {want}") from e
 
 # %% ../nbs/api/71_app_config.ipynb #7153561c
 def _known(given, names, where):
