@@ -6,6 +6,7 @@
 __all__ = ['Service', 'Upload', 'shown_name', 'create_app', 'make_server', 'serve']
 
 # %% ../nbs/api/78_app.ipynb #e3067f4e
+import errno
 import hashlib
 import hmac
 import io
@@ -15,6 +16,7 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import sqlite3
 import sys
 import threading
@@ -684,6 +686,19 @@ def _refusal(s, status):
     headers = [("Content-Type", "application/problem+json"), ("X-Request-Id", number), *_HEADERS.items(), *more]
     return Refused(f"{status} {HTTPStatus(status).phrase if status in _STATUSES else 'Refused'}", tuple(headers), body)
 
+# %% ../nbs/api/78_app.ipynb #e1886b7c
+_NO_HOST = "Give an address of this machine with --host, such as 127.0.0.1, or 0.0.0.0 for all that it has"
+_NO_PORT = "Choose another port with --port, or stop whatever uses it"
+
+def _not_listening(c, e):
+    "Why an address can't be listened on: by its host, by its port, or for want of rights"
+    number, where = getattr(e, "errno", None), f"{c.host}:{c.port}"
+    if number in (errno.EADDRNOTAVAIL, None) or isinstance(e, socket.gaierror):
+        return ConfigError(f"host {c.host}", "is not an address of this machine", _NO_HOST)
+    if number == errno.EACCES:
+        return ConfigError(where, "may not be listened on by this user", "Choose a port from 1024 on with --port")
+    return ConfigError(where, f"can't be listened on ({e.strerror or e})", _NO_PORT)
+
 # %% ../nbs/api/78_app.ipynb #a5210241
 def _rules(c):
     "What connections may take, by the settings"
@@ -702,10 +717,7 @@ def make_server(
     allow_descriptors(2*c.connections + 3*threads + 8*len(s.jobs.threads) + 64) # a socket and a body each; an upload; pipes
     hooks = Hooks(partial(_by_head, app, s), partial(_refusal, s), trouble)
     try: return Intake(app, hooks, _rules(c), s.folder.uploads, c.host, c.port, threads)
-    except (OSError, ValueError) as e:
-        raise ConfigError(
-            f"{c.host}:{c.port}", f"can't be listened on ({getattr(e, 'strerror', None) or e})",
-            "Choose another port with --port, or stop whatever uses it") from e
+    except (OSError, ValueError) as e: raise _not_listening(c, e) from e
 
 # %% ../nbs/api/78_app.ipynb #4dda5a9f
 def _say(text): print(text, file=sys.stderr, flush=True)
