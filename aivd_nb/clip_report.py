@@ -24,7 +24,7 @@ from .openapi import model_of
 from .sandbox import describe, thumbnail
 from .show import SIGNS, clock, percent, render_page, stretch, timeline_svg
 from .video import Limits, VideoReader
-from .words import phrase, said
+from .words import figures, phrase, retold, said
 
 # %% ../nbs/api/77_clip_report.ipynb #1cb65ced
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def moment(
 
 # %% ../nbs/api/77_clip_report.ipynb #25ef4297
 def _label(language, label): return phrase(language, f"label.{label}")
-def _words(language, v): return said(language, "words", v["words"]) or v["words"]
+def _words(language, v): return said(language, "words", v["words"]) or retold(language, v["words"]) or v["words"]
 
 def _model(language, c):
     "The model of a verdict, as a report names it"
@@ -131,10 +131,9 @@ def quote(
 
 # %% ../nbs/api/77_clip_report.ipynb #bfd503bd
 def _reason(language, v):
-    "Why there is no verdict; in other languages than English the code's sentence, with the numbers of the English one behind it"
+    "Why there is no verdict; the code's sentence where the one with the numbers has no translation"
     if not v["reason"]: return ""
-    own = said(language, "reason", v["reason_code"]) if language != "en" else None
-    text = f"{own} ({v['reason']})" if own else v["reason"]
+    text = retold(language, v["reason"]) or said(language, "reason", v["reason_code"]) or v["reason"]
     return f"{text[0].upper()}{text[1:]}."
 
 # %% ../nbs/api/77_clip_report.ipynb #9805969d
@@ -143,14 +142,15 @@ def _bytes(n):
     if n < 1 << 10: return f"{n} B"
     return f"{n/2**10:.0f} KiB" if n < 1 << 20 else f"{n/2**20:.1f} MiB"
 
-def _facts(t, f):
+def _facts(language, f):
     "What the file is, as (term, value)"
+    t, local = partial(phrase, language), partial(figures, language)
     turned = f", {t('facts.turned', degrees=f['rotation'])}" if f.get("rotation") else ""
-    yield t("facts.length"), clock(f["duration_s"])
+    yield t("facts.length"), local(clock(f["duration_s"]))
     yield t("facts.picture"), f"{f['width']} × {f['height']}{turned}"
-    yield t("facts.frames"), t("facts.rate", n=f["n_frames"], fps=f"{f['fps']:g}"[:6])
+    yield t("facts.frames"), t("facts.rate", n=f["n_frames"], fps=local(f"{f['fps']:g}"[:6]))
     yield t("facts.container"), f"{f['container']}, {f['codec']}"
-    yield t("facts.size"), _bytes(f["size_bytes"])
+    yield t("facts.size"), local(_bytes(f["size_bytes"]))
 
 # %% ../nbs/api/77_clip_report.ipynb #893065db
 def _record(language, c):
@@ -174,38 +174,41 @@ def error_figures(
     return [(t(f"report.{k}"), of(k, n)) for k, n in rows if band.get(n)]
 
 # %% ../nbs/api/77_clip_report.ipynb #c4e1ce4f
-def _timeline(t, verdict, band):
+def _timeline(language, verdict, band):
     "The timeline as SVG, with its numbers for those who don't see it"
+    t = partial(phrase, language)
     rows, length = verdict["timeline"], verdict["duration_s"]
     within = max(w["end_s"] for w in rows) <= length + 1 # a shot's times are those of its clip
     numbers = "; ".join(f"{stretch(w['start_s'], w['end_s'], length)} {percent(w['probability'])}" for w in rows)
-    return timeline_svg(rows, band, length if within else 0.0, (t("chart.real"), t("chart.ai")), t("report.plot", numbers=numbers))
+    told = t("report.plot", numbers=figures(language, numbers))
+    svg = timeline_svg(rows, band, length if within else 0.0, (t("chart.real"), t("chart.ai")), told)
+    return re.sub(r">[\d.]+ s<", lambda label: figures(language, label[0]), svg)
 
 def _uri(jpeg): return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 # %% ../nbs/api/77_clip_report.ipynb #bdedaf11
-def _captioned(t, c):
+def _captioned(language, c):
     "Frames with what their windows say, as (address, caption)"
     for i, (_, jpeg) in sorted(c.frames.items()):
         w, length = c.verdict["timeline"][i], c.verdict["duration_s"]
-        start, end = clock(w["start_s"], length), clock(w["end_s"], length)
-        yield _uri(jpeg), t("over.window", start=start, end=end, p=percent(w["probability"]))
+        start, end = (figures(language, clock(w[k], length)) for k in ("start_s", "end_s"))
+        yield _uri(jpeg), phrase(language, "over.window", start=start, end=end, p=percent(w["probability"]))
 
 # %% ../nbs/api/77_clip_report.ipynb #47697c74
 _KINDS = {"Real": "real", "AI-Generated": "ai", "Inconclusive": "unsure"}
 
 def _view(language, c, name, band):
     "A clip as the template shows it"
-    t, v = partial(phrase, language), c.verdict
-    if not v: return _unseen(t, c, name)
+    local, v = partial(figures, language), c.verdict
+    if not v: return _unseen(partial(phrase, language), c, name)
     length = v["duration_s"]
     return {
         "name": name, "trouble": "", "kind": _KINDS[v["label"]], "sign": SIGNS[v["label"]],
         "label": _label(language, v["label"]), "p": percent(v["probability"]), "words": _words(language, v),
         "reason": _reason(language, v), "next": [said(language, "next", n) or n for n in v["what_next"]],
-        "notes": v["warnings"], "looked": clock(min(v["looked_at_s"], length)), "length": clock(length),
-        "plot": _timeline(t, v, band) if v["timeline"] else "", "frames": list(_captioned(t, c)),
-        "passages": _pieces(language, v), "facts": list(_facts(t, c.facts)) if c.facts else [],
+        "notes": v["warnings"], "looked": local(clock(min(v["looked_at_s"], length))), "length": local(clock(length)),
+        "plot": _timeline(language, v, band) if v["timeline"] else "", "frames": list(_captioned(language, c)),
+        "passages": _pieces(language, v), "facts": list(_facts(language, c.facts)) if c.facts else [],
         "origin": c.origin(), "link": _link(c.origin()), "record": list(_record(language, c)), "wrong": v["how_often_wrong"]}
 
 def _unseen(t, c, name):
@@ -222,7 +225,7 @@ def _link(origin):
 def _pieces(language, v):
     "The passages of a clip that is not of one piece, as (stretch, label, percent)"
     if len(v["passages"]) < 2: return []
-    when = lambda p: stretch(p["start_s"], p["end_s"], v["duration_s"])
+    when = lambda p: figures(language, stretch(p["start_s"], p["end_s"], v["duration_s"]))
     what = lambda p: f"{SIGNS[p['label']]} {_label(language, p['label'])}"
     return [(when(p), what(p), percent(p["probability"])) for p in v["passages"]]
 
@@ -250,7 +253,7 @@ def clip_report(
     bands = [Band(**band) if band and c.model == about["id"] else None for c in clips]
     shown = [_view(language, c, name, b) for c, name, b in zip(clips, names, bands)]
     title = t("report.title", name=names[0]) if len(clips) == 1 else t("report.title.many", n=len(clips))
-    return render_page("report.html", _style(), title, _MARK, language, "light dark", t=t, made=moment(time.time()),
+    return render_page("report.html", _style(), title, _MARK, language, "light dark", t=t, retold=partial(retold, language), made=moment(time.time()),
         version=aivd_nb.__version__, clips=shown, **_errors(language, band, clips, about))
 
 # %% ../nbs/api/77_clip_report.ipynb #c6a2d5dc

@@ -34,11 +34,37 @@ function t(key, values = {}) {
   if (!(key in WORDS)) throw new Error(key); // a mistake of ours
   return WORDS[key].replace(/{(\w+)}/g, (_, name) => values[name]);
 }
-const english = text => LANG === "en" ? text : el("span", { lang: "en" }, text); // what detector and server say has no other language
-const said = (kind, text) => WORDS[`${kind}.${text}`] ?? english(text);
+// What detector and server say is English. Its translation stands under the sentence itself, or under its pattern, whose places are filled with the numbers and names of the sentence.
+const english = text => LANG === "en" ? text : el("span", { lang: "en" }, text);
+const HOLE = /\\\{(\w+)\\\}/g, escaped = text => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+const PATTERNS = Object.keys(WORDS).filter(k => k.startsWith("told.")).map(k => [new RegExp(`^${escaped(k.slice(5)).replace(HOLE, "(?<$1>(?:(?![.;] ).)+?)")}$`), k]);
+const figures = text => WORDS.decimal === "." ? text : text.replace(/(?<=\d)[.,](?=\d)/g, c => c === "." ? "," : ".");
+
+function filled(sentence) {
+  for (const [pattern, key] of PATTERNS) {
+    const found = sentence.match(pattern);
+    if (found) return t(key, Object.fromEntries(Object.entries(found.groups ?? {}).map(([k, v]) => [k, carried(v)])));
+  }
+  return null;
+}
+
+function carried(value) {
+  const parts = value.split(/ and |, (?=\D)/).filter(Boolean).map(p => /^[\d.,:–×% ]+( s)?$/.test(p) ? figures(p) : filled(p));
+  if (parts.includes(null)) return filled(value) ?? value;
+  return parts.length < 2 ? parts[0] : parts.slice(0, -1).join(", ") + WORDS.and + parts.at(-1);
+}
+
+function retold(text) {
+  if (LANG === "en" || !text) return text;
+  const whole = text.replace(/\.$/, ""), parts = (filled(whole) === null ? whole.split(". ") : [whole]).map(filled);
+  return parts.includes(null) ? null : parts.join(". ") + text.slice(whole.length);
+}
+
+const told = text => retold(text) ?? english(text);
+const said = (kind, text) => WORDS[`${kind}.${text}`] ?? told(text);
 const begin = text => text.charAt(0).toUpperCase() + text.slice(1);
 const label = v => t(`label.${v.label}`);
-const reason = v => LANG === "en" || !(`reason.${v.reason_code}` in WORDS) ? [english(`${begin(v.reason)}.`)] : [begin(t(`reason.${v.reason_code}`)), " (", english(v.reason), ")."];
+const reason = v => `${begin(retold(v.reason) ?? WORDS[`reason.${v.reason_code}`] ?? v.reason)}.`;
 
 const number = (n, digits = 0) => n.toLocaleString(LANG, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 const percent = p => `${Math.round(100 * p)} %`;
@@ -110,7 +136,7 @@ const phrase = (key, values = {}) => ({ key, values });
 const UNITS = { bytes, seconds, number };
 
 function spoken({ key, values, said }) {
-  if (said !== undefined) return english(said);
+  if (said !== undefined) return told(said);
   const value = v => Array.isArray(v) ? UNITS[v[0]](v[1]) : v;
   return key in WORDS ? t(key, Object.fromEntries(Object.entries(values).map(([k, v]) => [k, value(v)]))) : t("error.other");
 }
@@ -342,7 +368,7 @@ async function finish(c) {
   if (c.gone) return;
   const { job } = c;
   if (job.state === "done") return result(c);
-  trouble(c, WORDS[`error.${job.error.code}`] ?? t("error.other"), english(`${job.message}. ${job.error.remedy}.`));
+  trouble(c, WORDS[`error.${job.error.code}`] ?? t("error.other"), told(`${job.message}. ${job.error.remedy}.`));
 }
 
 async function guarded(c, work) {
@@ -561,13 +587,13 @@ function facts(job) {
 
 function origin(job) {
   const p = job.provenance, all = el("details", {}, el("summary", {}, t("origin.all")), el("ul", { class: "entries", lang: "en", translate: "no" }, p.lines.map(l => el("li", {}, l))));
-  return el("div", { class: "block" }, el("h4", {}, t("origin.title")), el("p", {}, english(`${p.sentence}.`)), p.lines.length ? all : null, el("p", { class: "hint" }, t("origin.note")));
+  return el("div", { class: "block" }, el("h4", {}, t("origin.title")), el("p", {}, told(`${p.sentence}.`)), p.lines.length ? all : null, el("p", { class: "hint" }, t("origin.note")));
 }
 
 // What makes a verdict one that others can check; the same as in the report.
 function record(job) {
   const m = job.model, v = job.verdict, model = m.digest ? t("record.digest", m) : m.name, b = about?.band ?? {};
-  const quote = t("quote", { version: m.version, model, date: moment(job.finished), sha: job.sha256, label: label(v), p: percent(v.probability), words: WORDS[`words.${job.in_words}`] ?? job.in_words });
+  const quote = t("quote", { version: m.version, model, date: moment(job.finished), sha: job.sha256, label: label(v), p: percent(v.probability), words: WORDS[`words.${job.in_words}`] ?? retold(job.in_words) ?? job.in_words });
   const wrong = [["false_alarms", b.n_real], ["missed", b.n_ai]].filter(([, n]) => n && m.name === about.name).map(([k, n]) => [t(`report.${k}`), t("report.of", { k: b[k], n, p: percent(b[k] / n) })]);
   const entries = [["when", moment(job.finished)], ["by", `aivd-nb ${m.version}`], ["model", model], ["sha", job.sha256], ["quote", quote]].map(([k, text]) => [t(`record.${k}`), text]);
   const limits = wrong.length ? el("p", { class: "hint" }, `${t("report.band", { real: percent(b.real), ai: percent(b.ai) })} ${t("report.band.whence")}`) : null;
@@ -601,11 +627,11 @@ async function result(c) {
   const head = el("div", { class: `verdict ${kind}` }, el("span", { class: "sign", "aria-hidden": "true" }, SIGN[kind]), el("h3", {}, label(v)), el("p", {}, strong(t("probability", { p: percent(v.probability) })), ": ", said("words", job.in_words)));
   const why = v.reason ? el("p", { class: "reason" }, strong(t("why")), " ", reason(v)) : null;
   const after = v.what_next.length ? el("div", { class: "reason" }, strong(t("what.next")), el("ul", {}, v.what_next.map(text => el("li", {}, said("next", text))))) : null;
-  const beside = job.provenance.says_ai ? el("p", { class: "reason" }, strong(t("beside")), " ", english(`${job.provenance.sentence}.`)) : null;
-  const notes = v.warnings.map(w => el("p", { class: "reason hint" }, `${t("note")} `, english(`${w}.`)));
-  const caveat = el("p", { class: "caveat" }, strong(t("caveat")), ` ${t("about.model", { name: v.bundle })} `, english(v.how_often_wrong));
+  const beside = job.provenance.says_ai ? el("p", { class: "reason" }, strong(t("beside")), " ", told(`${job.provenance.sentence}.`)) : null;
+  const notes = v.warnings.map(w => el("p", { class: "reason hint" }, `${t("note")} `, told(`${w}.`)));
+  const caveat = el("p", { class: "caveat" }, strong(t("caveat")), ` ${t("about.model", { name: v.bundle })} `, told(v.how_often_wrong));
   close(c, ...[head, why, after, beside, ...notes, scale(v.probability, kind), timeline(c, images), pieces(v), facts(job), origin(job), record(job), caveat, actions(c)].filter(Boolean));
-  enter(c, `${SIGN[kind]} ${label(v)}`, percent(v.probability), v.reason ? reason(v)[0].textContent ?? reason(v)[0] : "");
+  enter(c, `${SIGN[kind]} ${label(v)}`, percent(v.probability), v.reason ? reason(v) : "");
   c.chip.textContent = `${SIGN[kind]} ${label(v)} · ${t("chip", { p: percent(v.probability) })}`;
   if (cards.length > 2) fold(c, false);
   say(`${named(c)}: ${label(v)}. ${t("probability", { p: percent(v.probability) })}`);
@@ -669,6 +695,6 @@ async function start() {
   $("key").hidden = !needsKey();
   if (!needsKey()) restore();
   const on = about.backbone && about.backbone !== about.name;
-  $("model").append(t(on ? "about.model.on" : "about.model", about), " ", english(about.how_often_wrong || ""));
+  $("model").append(t(on ? "about.model.on" : "about.model", about), " ", told(about.how_often_wrong || ""));
 }
 start();
