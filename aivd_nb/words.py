@@ -82,8 +82,9 @@ def _carried(language, value):
     "What fills a place: numbers, or words that have a translation, or several of them; a name stays as it is"
     parts = [p for p in re.split(r" and |, (?=\D)", value) if p]
     own = [figures(language, p) if _NUMBERS.fullmatch(p) else _filled(language, p) for p in parts]
-    if any(p is None for p in own): return _filled(language, value) or value
-    return words(language)["and"].join([", ".join(filter(None, own[:-1])), own[-1]] if own[1:] else own)
+    told = [p for p in own if p is not None]
+    if len(told) < len(own): return _filled(language, value) or value
+    return words(language)["and"].join([", ".join(told[:-1]), told[-1]] if told[1:] else told)
 
 # %% ../nbs/api/76_words.ipynb #7096d282
 def retold(
@@ -94,5 +95,5 @@ def retold(
     if language == "en" or not text: return text
     whole, end = text.removesuffix("."), "." if text.endswith(".") else ""
     parts = [whole] if _filled(language, whole) else whole.split(". ")
-    told = [_filled(language, p) for p in parts]
-    return None if None in told else ". ".join(filter(None, told)) + end
+    told = [t for t in (_filled(language, p) for p in parts) if t is not None]
+    return ". ".join(told) + end if len(told) == len(parts) else None

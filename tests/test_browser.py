@@ -11,7 +11,9 @@ import pytest
 from aivd_nb import words
 from aivd_nb.app import create_app, make_server
 from aivd_nb.app_config import AppConfig
+from aivd_nb.clip_report import reported
 from aivd_nb.core import file_digest, shared_data
+from aivd_nb.detector import Detector
 from aivd_nb.synth import camera_frames, generated_frames, make_broken, write_clip
 from conftest import ROOT
 from faulty import Slow
@@ -331,7 +333,13 @@ def test_the_table_of_several(page, url, clip, tmp_path):
     with page.expect_download() as got: page.get_by_role("button", name="CSV").click()
     table = list(csv.DictReader(io.StringIO(got.value.path().read_text(encoding="utf-8-sig"))))
     assert [r["file"] for r in table] == ["'=1+1.mp4", "truncated.mp4", SAMPLE.name] and [len(r["sha256"]) for r in table] == [64]*3
-    assert LABELS.match(table[0]["label"]) and 0 <= float(table[0]["probability"]) <= 1 and "cut off" in table[1]["reason"]
+    assert LABELS.match(table[0]["label"]) and 0 <= float(table[0]["probability"]) <= 1 and table[0]["code"] == ""
+    assert table[1]["reason"] == "" and table[1]["code"] == "truncated" and "cut off" in table[1]["problem"] and "again" in table[1]["remedy"]
+    page.set_input_files("#file", [str(make_broken(tmp_path, "not_a_video"))])
+    page.locator(".trouble").nth(1).wait_for(state="attached")
+    with page.expect_download() as got: page.get_by_role("button", name="CSV").click()
+    table = list(csv.DictReader(io.StringIO(got.value.path().read_text(encoding="utf-8-sig"))))
+    assert table[0]["code"] == "not_a_video" and table[0]["problem"] and "mp4" in table[0]["remedy"]
 
 
 def test_limits_are_told_and_checked_before_sending(page, serving, tmp_path):
@@ -414,6 +422,18 @@ def test_a_report_to_keep(page, url, clip, tmp_path, browser):
     assert page.locator(".verdict").inner_text().split("\n")[-1] in text and re.search("SHA-256 [0-9a-f]{64}:", text) and "How often this model is wrong" in text and "digest" in text
     assert kept.locator("img").evaluate_all("all => Promise.all(all.map(e => e.decode().then(() => e.naturalWidth > 50)))") == [True]*kept.locator("img").count()
     assert kept.locator("img").count() >= 2 and kept.locator(".plot svg").bounding_box()["height"] > 100 and said == []
+    context.close()
+
+
+def test_a_report_on_several_clips_fits_a_phone(browser, clip, tmp_path):
+    "The summary scrolls inside its card"
+    detector = Detector.load("efficientnet_lite0", threads=1)
+    shutil.copy(clip, tmp_path/f"{'long_name_'*9}.mp4")
+    list(reported(detector.predict_many([clip, SAMPLE, tmp_path/f"{'long_name_'*9}.mp4", make_broken(tmp_path, "truncated")]), tmp_path/"report.html", detector))
+    context = browser.new_context(viewport={"width": 360, "height": 740})
+    page = context.new_page()
+    page.goto((tmp_path/"report.html").as_uri())
+    assert page.locator("table.all tbody tr").count() == 4 and page.evaluate("document.documentElement.scrollWidth") <= 360
     context.close()
 
 

@@ -158,10 +158,18 @@ async function refusal(c) {
   return null;
 }
 
+// Its code is the one that the server would have given.
+const CODE = { audio: "not_a_video", webp: "not_a_video", image: "not_a_video", unread: "unreadable" };
+function refused(c, why) {
+  const [code, problem, remedy] = [why[0].key.split(".")[1], ...why.map(spoken).map(s => s.textContent ?? s)];
+  trouble(c, ...why.map(spoken));
+  c.why = { code: CODE[code] ?? code, problem, remedy: why[1].said ?? remedy };
+}
+
 // A refused file stays on the page, through reloads and changes of the language, until it is removed.
 function refuse(c, why) {
   note(c, { why });
-  trouble(c, ...why.map(spoken));
+  refused(c, why);
 }
 
 // ---- cards
@@ -383,7 +391,7 @@ function restore() {
     cards.push(c);
     $("jobs").append(c.node);
     $("rows").append(c.row);
-    if (m.why) trouble(c, ...m.why.map(spoken));
+    if (m.why) refused(c, m.why);
     else if (!m.href) trouble(c, t("trouble.reloaded"), t("trouble.reloaded.text"));
     else guarded(c, async () => {
       const r = await ask(m.href).catch(() => null);
@@ -453,8 +461,9 @@ const titles = () => [...document.querySelectorAll("table.all thead th")].map(th
 // For machines: the words of the API and not of the page. A spreadsheet takes what begins with = + - @ for a formula, and names are strangers' words.
 function csv() {
   const value = v => { const s = String(v ?? ""); return `"${(/^[=+\-@\t\r]/.test(s) ? `'${s}` : s).replaceAll('"', '""')}"`; };
-  const of = ({ name, job, error }) => job?.verdict ? [name, job.verdict.label, job.verdict.probability, job.verdict.reason, job.sha256, job.model.name] : [name, "", "", error ? `${error.title}. ${error.text}` : "", job?.sha256, ""];
-  return "\ufeff" + [["file", "label", "probability", "reason", "sha256", "model"], ...cards.map(of)].map(r => r.map(value).join(",")).join("\r\n") + "\r\n";
+  const failed = ({ job, error, why = job?.error }) => why ? [why.code, why.problem, why.remedy] : error ? ["", error.title, error.text] : [];
+  const of = c => { const { name, job } = c, v = job?.verdict; return v ? [name, v.label, v.probability, v.reason, job.sha256, job.model.name, "", "", ""] : [name, "", "", "", job?.sha256, "", ...failed(c)]; };
+  return "\ufeff" + [["file", "label", "probability", "reason", "sha256", "model", "code", "problem", "remedy"], ...cards.map(of)].map(r => r.map(value).join(",")).join("\r\n") + "\r\n";
 }
 
 // ---- the result
