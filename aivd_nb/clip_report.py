@@ -22,7 +22,7 @@ from .detector import Detector, Verdict
 from .link import describe_link
 from .openapi import model_of
 from .sandbox import describe, thumbnail
-from .show import SIGNS, clock, percent, render_page, stretch, timeline_svg
+from .show import SIGNS, clock, digits_beside, percent, render_page, stretch, timeline_svg
 from .video import Limits, VideoReader
 from .words import figures, phrase, retold, said
 
@@ -114,6 +114,8 @@ def moment(
 def _label(language, label): return phrase(language, f"label.{label}")
 def _words(language, v): return said(language, "words", v["words"]) or retold(language, v["words"]) or v["words"]
 
+def _share(language, p, digits=0): return figures(language, percent(p, digits))
+
 def _model(language, c):
     "The model of a verdict, as a report names it"
     m = model_of(c.model)
@@ -122,12 +124,13 @@ def _model(language, c):
 def quote(
     language:str, # a key of `languages`
     c:ReportClip, # with a verdict
+    digits:int=0, # of the probability, behind the point
 ) -> str:
     "A sentence that says what was found, of which file, by which model"
     v, version = c.verdict, model_of(c.model)["version"] or aivd_nb.__version__
     return phrase(
         language, "quote", version=version, model=_model(language, c), date=moment(c.when), sha=c.sha256 or "–",
-        label=_label(language, v["label"]), p=percent(v["probability"]), words=_words(language, v))
+        label=_label(language, v["label"]), p=_share(language, v["probability"], digits), words=_words(language, v))
 
 # %% ../nbs/api/77_clip_report.ipynb #bfd503bd
 def _reason(language, v):
@@ -153,14 +156,14 @@ def _facts(language, f):
     yield t("facts.size"), local(_bytes(f["size_bytes"]))
 
 # %% ../nbs/api/77_clip_report.ipynb #893065db
-def _record(language, c):
+def _record(language, c, digits=0):
     "What makes a verdict one that can be checked, as (term, value)"
     t, m = partial(phrase, language), model_of(c.model)
     yield t("record.when"), moment(c.when)
     yield t("record.by"), f"aivd-nb {m['version'] or aivd_nb.__version__}"
     yield t("record.model"), _model(language, c)
     yield t("record.sha"), c.sha256 or "–"
-    yield t("record.quote"), quote(language, c)
+    yield t("record.quote"), quote(language, c, digits)
 
 # %% ../nbs/api/77_clip_report.ipynb #341ecddb
 def error_figures(
@@ -197,19 +200,23 @@ def _captioned(language, c):
 # %% ../nbs/api/77_clip_report.ipynb #47697c74
 _KINDS = {"Real": "real", "AI-Generated": "ai", "Inconclusive": "unsure"}
 
+def _digits(c, band):
+    "Digits that tell a clip's score apart from the bounds of its band"
+    return digits_beside(c.verdict["probability"], (band.real, band.ai)) if band and c.verdict else 0
+
 def _view(language, c, name, band):
     "A clip as the template shows it"
     local, v = partial(figures, language), c.verdict
     if not v: return _unseen(partial(phrase, language), c, name)
-    length = v["duration_s"]
+    length, digits = v["duration_s"], _digits(c, band)
     return {
         "name": name, "trouble": "", "kind": _KINDS[v["label"]], "sign": SIGNS[v["label"]],
-        "label": _label(language, v["label"]), "p": percent(v["probability"]), "words": _words(language, v),
+        "label": _label(language, v["label"]), "p": _share(language, v["probability"], digits), "words": _words(language, v),
         "reason": _reason(language, v), "next": [said(language, "next", n) or n for n in v["what_next"]],
         "notes": v["warnings"], "looked": local(clock(min(v["looked_at_s"], length))), "length": local(clock(length)),
         "plot": _timeline(language, v, band) if v["timeline"] else "", "frames": list(_captioned(language, c)),
         "passages": _pieces(language, v), "facts": list(_facts(language, c.facts)) if c.facts else [],
-        "origin": c.origin(), "link": _link(c.origin()), "record": list(_record(language, c)), "wrong": v["how_often_wrong"]}
+        "origin": c.origin(), "link": _link(c.origin()), "record": list(_record(language, c, digits)), "wrong": v["how_often_wrong"]}
 
 def _unseen(t, c, name):
     "A clip without a verdict as the template shows it"
@@ -236,7 +243,8 @@ def _style(): return (Path(aivd_nb.__file__).parent/"static"/"app.css").read_tex
 def _errors(language, band, clips, about):
     "The figures of the model, where it is the one that gave the verdicts"
     if not band or not any(c.model == about["id"] for c in clips): return {"figures": [], "band": ""}
-    limits = phrase(language, "report.band", real=percent(band["real"]), ai=percent(band["ai"]))
+    digits = max(_digits(c, Band(**band)) for c in clips if c.model == about["id"])
+    limits = phrase(language, "report.band", real=_share(language, band["real"], digits), ai=_share(language, band["ai"], digits))
     return {"figures": error_figures(language, band), "band": limits}
 
 # %% ../nbs/api/77_clip_report.ipynb #4e5ef75a

@@ -471,6 +471,8 @@ function csv() {
 const SIGN = { real: "●", ai: "▲", unsure: "■" };
 const KIND = { "Real": "real", "AI-Generated": "ai", "Inconclusive": "unsure" };
 const band = () => about && about.band ? [about.band.real, about.band.ai] : [0.5, 0.5];
+const beside = p => [0, 1].find(digits => !band().some(b => number(100 * p, digits) === number(100 * b, digits))) ?? 2; // digits that tell a score apart from the bounds
+const score = p => about?.band ? `${number(100 * p, beside(p))} %` : percent(p);
 const side = p => p >= band()[1] ? "ai" : p <= band()[0] ? "real" : "unsure";
 
 function shape(svg, kind, x, y, r, extra = "") {
@@ -550,7 +552,7 @@ function timeline(c, images) {
   const { job } = c, rows = job.verdict.timeline, length = job.verdict.duration_s, at = s => seconds(s, length), best = f => rows.reduce((b, r, i) => f(r.probability, rows[b].probability) ? i : b, 0);
   const top = best((a, b) => a > b), low = best((a, b) => a < b), apart = rows.length > 1 && rows[top].probability - rows[low].probability >= 0.03;
   const img = el("img", { alt: "" }), caption = el("figcaption"), figure = el("figure", {}, img, caption), video = player(c, figure);
-  const words = i => t("over.window", { start: at(rows[i].start_s), end: at(rows[i].end_s), p: percent(rows[i].probability) });
+  const words = i => t("over.window", { start: at(rows[i].start_s), end: at(rows[i].end_s), p: score(rows[i].probability) });
   const choose = (i, head) => {
     buttons.forEach((b, j) => { b.setAttribute("aria-pressed", j === i); b.tabIndex = j === i ? 0 : -1; });
     if (images[i]) { img.src = images[i]; img.alt = t("over.frame", { time: at(job.frames[i].time_s) }); } else figure.hidden = !figure.classList.contains("plays");
@@ -561,7 +563,7 @@ function timeline(c, images) {
   const go = i => { if (video) video.currentTime = rows[i].start_s; choose(i, video && rows[i].start_s); };
   const tell = i => apart && i === top ? t("over.highest") : apart && i === low ? t("over.lowest") : null;
   const buttons = rows.map((r, i) => el("button", { type: "button", "aria-pressed": "false", "aria-label": `${words(i)}${tell(i) ? `, ${tell(i)}` : ""}`, onclick: () => go(i), onfocus: () => pick(i), onpointerenter: () => pick(i) },
-    images[i] ? el("img", { src: images[i], alt: "" }) : null, el("span", {}, `${at(r.start_s)} · ${percent(r.probability)}`), tell(i) ? el("span", { class: "tell" }, tell(i)) : null));
+    images[i] ? el("img", { src: images[i], alt: "" }) : null, el("span", {}, `${at(r.start_s)} · ${score(r.probability)}`), tell(i) ? el("span", { class: "tell" }, tell(i)) : null));
   const strip = el("div", { class: "strip", role: "group", "aria-label": t("over.frames"), onkeydown: e => {
     const now = buttons.indexOf(document.activeElement), to = { ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: rows.length - 1 }[e.key];
     if (now >= 0 && to !== undefined && buttons[to]) { e.preventDefault(); buttons[to].focus(); }
@@ -571,7 +573,7 @@ function timeline(c, images) {
     const s = video.currentTime, now = rows.findIndex(r => r.start_s <= s && s < r.end_s), chosen = buttons.findIndex(b => b.tabIndex === 0);
     choose(video.paused || now < 0 ? chosen : now, s);
   });
-  const cells = r => [at(r.start_s), at(r.end_s), percent(r.probability), `${SIGN[side(r.probability)]} ${t(`side.${side(r.probability)}`)}`];
+  const cells = r => [at(r.start_s), at(r.end_s), score(r.probability), `${SIGN[side(r.probability)]} ${t(`side.${side(r.probability)}`)}`];
   const table = el("details", { class: "same" }, el("summary", {}, t("table.same")), el("table", {}, el("thead", {}, el("tr", {}, ["from", "to", "probability", "side"].map(k => el("th", { scope: "col" }, t(`table.${k}`))))),
     el("tbody", {}, rows.map(r => el("tr", {}, cells(r).map(text => el("td", {}, text)))))));
   choose(job.verdict.leans === "Real" ? low : top);
@@ -584,7 +586,7 @@ const terms = (kind, entries) => el("dl", { class: kind }, entries.map(([k, v]) 
 
 function pieces(v) {
   if (v.passages.length < 2) return null;
-  const row = p => el("tr", {}, el("td", {}, `${seconds(p.start_s, v.duration_s)} – ${seconds(p.end_s, v.duration_s)}`), el("td", {}, `${SIGN[KIND[p.label]]} ${label(p)}`), el("td", {}, percent(p.probability)));
+  const row = p => el("tr", {}, el("td", {}, `${seconds(p.start_s, v.duration_s)} – ${seconds(p.end_s, v.duration_s)}`), el("td", {}, `${SIGN[KIND[p.label]]} ${label(p)}`), el("td", {}, score(p.probability)));
   return el("div", { class: "block" }, el("h4", {}, t("passages.title")), el("table", {}, el("tbody", {}, v.passages.map(row))));
 }
 
@@ -602,10 +604,10 @@ function origin(job) {
 // What makes a verdict one that others can check; the same as in the report.
 function record(job) {
   const m = job.model, v = job.verdict, model = m.digest ? t("record.digest", m) : m.name, b = about?.band ?? {};
-  const quote = t("quote", { version: m.version, model, date: moment(job.finished), sha: job.sha256, label: label(v), p: percent(v.probability), words: WORDS[`words.${job.in_words}`] ?? retold(job.in_words) ?? job.in_words });
+  const quote = t("quote", { version: m.version, model, date: moment(job.finished), sha: job.sha256, label: label(v), p: score(v.probability), words: WORDS[`words.${job.in_words}`] ?? retold(job.in_words) ?? job.in_words });
   const wrong = [["false_alarms", b.n_real], ["missed", b.n_ai]].filter(([, n]) => n && m.name === about.name).map(([k, n]) => [t(`report.${k}`), t("report.of", { k: b[k], n, p: percent(b[k] / n) })]);
   const entries = [["when", moment(job.finished)], ["by", `aivd-nb ${m.version}`], ["model", model], ["sha", job.sha256], ["quote", quote]].map(([k, text]) => [t(`record.${k}`), text]);
-  const limits = wrong.length ? el("p", { class: "hint" }, `${t("report.band", { real: percent(b.real), ai: percent(b.ai) })} ${t("report.band.whence")}`) : null;
+  const limits = wrong.length ? el("p", { class: "hint" }, `${t("report.band", Object.fromEntries(["real", "ai"].map(k => [k, `${number(100 * b[k], beside(v.probability))} %`])))} ${t("report.band.whence")}`) : null;
   return el("details", { class: "block" }, el("summary", {}, t("record.title")), terms("record", [...entries, ...wrong]), limits);
 }
 
@@ -633,17 +635,17 @@ function actions(c) {
 
 async function result(c) {
   const { job } = c, v = job.verdict, images = await pictures(job), kind = KIND[v.label], strong = text => el("strong", {}, text);
-  const head = el("div", { class: `verdict ${kind}` }, el("span", { class: "sign", "aria-hidden": "true" }, SIGN[kind]), el("h3", {}, label(v)), el("p", {}, strong(t("probability", { p: percent(v.probability) })), ": ", said("words", job.in_words)));
+  const head = el("div", { class: `verdict ${kind}` }, el("span", { class: "sign", "aria-hidden": "true" }, SIGN[kind]), el("h3", {}, label(v)), el("p", {}, strong(t("probability", { p: score(v.probability) })), ": ", said("words", job.in_words)));
   const why = v.reason ? el("p", { class: "reason" }, strong(t("why")), " ", reason(v)) : null;
   const after = v.what_next.length ? el("div", { class: "reason" }, strong(t("what.next")), el("ul", {}, v.what_next.map(text => el("li", {}, said("next", text))))) : null;
   const beside = job.provenance.says_ai ? el("p", { class: "reason" }, strong(t("beside")), " ", told(`${job.provenance.sentence}.`)) : null;
   const notes = v.warnings.map(w => el("p", { class: "reason hint" }, `${t("note")} `, told(`${w}.`)));
   const caveat = el("p", { class: "caveat" }, strong(t("caveat")), ` ${t("about.model", { name: v.bundle })} `, told(v.how_often_wrong));
   close(c, ...[head, why, after, beside, ...notes, scale(v.probability, kind), timeline(c, images), pieces(v), facts(job), origin(job), record(job), caveat, actions(c)].filter(Boolean));
-  enter(c, `${SIGN[kind]} ${label(v)}`, percent(v.probability), v.reason ? reason(v) : "");
-  c.chip.textContent = `${SIGN[kind]} ${label(v)} · ${t("chip", { p: percent(v.probability) })}`;
+  enter(c, `${SIGN[kind]} ${label(v)}`, score(v.probability), v.reason ? reason(v) : "");
+  c.chip.textContent = `${SIGN[kind]} ${label(v)} · ${t("chip", { p: score(v.probability) })}`;
   if (cards.length > 2) fold(c, false);
-  say(`${named(c)}: ${label(v)}. ${t("probability", { p: percent(v.probability) })}`);
+  say(`${named(c)}: ${label(v)}. ${t("probability", { p: score(v.probability) })}`);
 }
 
 // ---- the page
