@@ -6,6 +6,7 @@
 __all__ = ['Service', 'Upload', 'shown_name', 'create_app', 'make_server', 'serve']
 
 # %% ../nbs/api/78_app.ipynb #e3067f4e
+import errno
 import hashlib
 import hmac
 import io
@@ -15,6 +16,7 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import sqlite3
 import sys
 import threading
@@ -27,7 +29,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import urlsplit
-from .app_config import AppConfig, is_loopback, load_config, names
+from .app_config import AppConfig, bundle_place, is_loopback, load_config, names
 from .card import card
 from .clip_report import ReportClip, clip_report, few_windows
 from .containers import HEAD, sniff
@@ -66,7 +68,7 @@ def _loader(detector, config):
     "What a worker calls to get its detector"
     if callable(detector): return detector
     if isinstance(detector, Detector): return partial(load_detector, os.fspath(detector.bundle.folder), config.weights or None)
-    return partial(load_detector, detector or config.bundle or None, config.weights or None)
+    return partial(load_detector, bundle_place(detector) if detector else config.bundle or None, config.weights or None)
 
 # %% ../nbs/api/78_app.ipynb #4df62374
 def _bundle(detector, config):
@@ -74,9 +76,19 @@ def _bundle(detector, config):
     if isinstance(detector, Detector): return os.fspath(detector.bundle.folder)
     return None if callable(detector) else detector or config.bundle or default_bundle()
 
+# %% ../nbs/api/78_app.ipynb #99985217
+_FILES = ("AIVD_WEIGHTS", "AIVD_C2PA_TRUST", "AIVD_CACHE", "KERAS_HOME", "XDG_CACHE_HOME")
+
+def _place_environment(env):
+    "Make the paths absolute that a worker, which runs in another folder, inherits"
+    for name in _FILES:
+        if env.get(name): env[name] = os.path.abspath(env[name])
+    if env.get("AIVD_BUNDLE"): env["AIVD_BUNDLE"] = bundle_place(env["AIVD_BUNDLE"])
+
 # %% ../nbs/api/78_app.ipynb #17ef2ad0
 def _service(detector, config, log_to):
     "Start the workers and wait for the first detector"
+    _place_environment(os.environ)
     metrics, log, folder = Metrics(), JsonLog(log_to), DataFolder(config.folder())
     try:
         jobs = _jobs(detector, config, folder, _hear(metrics, log))
@@ -674,6 +686,19 @@ def _refusal(s, status):
     headers = [("Content-Type", "application/problem+json"), ("X-Request-Id", number), *_HEADERS.items(), *more]
     return Refused(f"{status} {HTTPStatus(status).phrase if status in _STATUSES else 'Refused'}", tuple(headers), body)
 
+# %% ../nbs/api/78_app.ipynb #e1886b7c
+_NO_HOST = "Give an address of this machine with --host, such as 127.0.0.1, or 0.0.0.0 for all that it has"
+_NO_PORT = "Choose another port with --port, or stop whatever uses it"
+
+def _not_listening(c, e):
+    "Why an address can't be listened on: by its host, by its port, or for want of rights"
+    number, where = getattr(e, "errno", None), f"{c.host}:{c.port}"
+    if number in (errno.EADDRNOTAVAIL, None) or isinstance(e, socket.gaierror):
+        return ConfigError(f"host {c.host}", "is not an address of this machine", _NO_HOST)
+    if number == errno.EACCES:
+        return ConfigError(where, "may not be listened on by this user", "Choose a port from 1024 on with --port")
+    return ConfigError(where, f"can't be listened on ({e.strerror or e})", _NO_PORT)
+
 # %% ../nbs/api/78_app.ipynb #a5210241
 def _rules(c):
     "What connections may take, by the settings"
@@ -692,10 +717,7 @@ def make_server(
     allow_descriptors(2*c.connections + 3*threads + 8*len(s.jobs.threads) + 64) # a socket and a body each; an upload; pipes
     hooks = Hooks(partial(_by_head, app, s), partial(_refusal, s), trouble)
     try: return Intake(app, hooks, _rules(c), s.folder.uploads, c.host, c.port, threads)
-    except (OSError, ValueError) as e:
-        raise ConfigError(
-            f"{c.host}:{c.port}", f"can't be listened on ({getattr(e, 'strerror', None) or e})",
-            "Choose another port with --port, or stop whatever uses it") from e
+    except (OSError, ValueError) as e: raise _not_listening(c, e) from e
 
 # %% ../nbs/api/78_app.ipynb #4dda5a9f
 def _say(text): print(text, file=sys.stderr, flush=True)

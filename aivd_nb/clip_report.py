@@ -22,9 +22,9 @@ from .detector import Detector, Verdict
 from .link import describe_link
 from .openapi import model_of
 from .sandbox import describe, thumbnail
-from .show import SIGNS, clock, percent, render_page, stretch, timeline_svg
+from .show import SIGNS, clock, digits_beside, percent, render_page, stretch, timeline_svg
 from .video import Limits, VideoReader
-from .words import phrase, said
+from .words import figures, phrase, retold, said
 
 # %% ../nbs/api/77_clip_report.ipynb #1cb65ced
 @dataclass(frozen=True)
@@ -112,7 +112,9 @@ def moment(
 
 # %% ../nbs/api/77_clip_report.ipynb #25ef4297
 def _label(language, label): return phrase(language, f"label.{label}")
-def _words(language, v): return said(language, "words", v["words"]) or v["words"]
+def _words(language, v): return said(language, "words", v["words"]) or retold(language, v["words"]) or v["words"]
+
+def _share(language, p, digits=0): return figures(language, percent(p, digits))
 
 def _model(language, c):
     "The model of a verdict, as a report names it"
@@ -122,19 +124,19 @@ def _model(language, c):
 def quote(
     language:str, # a key of `languages`
     c:ReportClip, # with a verdict
+    digits:int=0, # of the probability, behind the point
 ) -> str:
     "A sentence that says what was found, of which file, by which model"
     v, version = c.verdict, model_of(c.model)["version"] or aivd_nb.__version__
     return phrase(
         language, "quote", version=version, model=_model(language, c), date=moment(c.when), sha=c.sha256 or "–",
-        label=_label(language, v["label"]), p=percent(v["probability"]), words=_words(language, v))
+        label=_label(language, v["label"]), p=_share(language, v["probability"], digits), words=_words(language, v))
 
 # %% ../nbs/api/77_clip_report.ipynb #bfd503bd
 def _reason(language, v):
-    "Why there is no verdict; in other languages than English the code's sentence, with the numbers of the English one behind it"
+    "Why there is no verdict; the code's sentence where the one with the numbers has no translation"
     if not v["reason"]: return ""
-    own = said(language, "reason", v["reason_code"]) if language != "en" else None
-    text = f"{own} ({v['reason']})" if own else v["reason"]
+    text = retold(language, v["reason"]) or said(language, "reason", v["reason_code"]) or v["reason"]
     return f"{text[0].upper()}{text[1:]}."
 
 # %% ../nbs/api/77_clip_report.ipynb #9805969d
@@ -143,24 +145,25 @@ def _bytes(n):
     if n < 1 << 10: return f"{n} B"
     return f"{n/2**10:.0f} KiB" if n < 1 << 20 else f"{n/2**20:.1f} MiB"
 
-def _facts(t, f):
+def _facts(language, f):
     "What the file is, as (term, value)"
+    t, local = partial(phrase, language), partial(figures, language)
     turned = f", {t('facts.turned', degrees=f['rotation'])}" if f.get("rotation") else ""
-    yield t("facts.length"), clock(f["duration_s"])
+    yield t("facts.length"), local(clock(f["duration_s"]))
     yield t("facts.picture"), f"{f['width']} × {f['height']}{turned}"
-    yield t("facts.frames"), t("facts.rate", n=f["n_frames"], fps=f"{f['fps']:g}"[:6])
+    yield t("facts.frames"), t("facts.rate", n=f["n_frames"], fps=local(f"{f['fps']:g}"[:6]))
     yield t("facts.container"), f"{f['container']}, {f['codec']}"
-    yield t("facts.size"), _bytes(f["size_bytes"])
+    yield t("facts.size"), local(_bytes(f["size_bytes"]))
 
 # %% ../nbs/api/77_clip_report.ipynb #893065db
-def _record(language, c):
+def _record(language, c, digits=0):
     "What makes a verdict one that can be checked, as (term, value)"
     t, m = partial(phrase, language), model_of(c.model)
     yield t("record.when"), moment(c.when)
     yield t("record.by"), f"aivd-nb {m['version'] or aivd_nb.__version__}"
     yield t("record.model"), _model(language, c)
     yield t("record.sha"), c.sha256 or "–"
-    yield t("record.quote"), quote(language, c)
+    yield t("record.quote"), quote(language, c, digits)
 
 # %% ../nbs/api/77_clip_report.ipynb #341ecddb
 def error_figures(
@@ -174,39 +177,46 @@ def error_figures(
     return [(t(f"report.{k}"), of(k, n)) for k, n in rows if band.get(n)]
 
 # %% ../nbs/api/77_clip_report.ipynb #c4e1ce4f
-def _timeline(t, verdict, band):
+def _timeline(language, verdict, band):
     "The timeline as SVG, with its numbers for those who don't see it"
+    t = partial(phrase, language)
     rows, length = verdict["timeline"], verdict["duration_s"]
     within = max(w["end_s"] for w in rows) <= length + 1 # a shot's times are those of its clip
     numbers = "; ".join(f"{stretch(w['start_s'], w['end_s'], length)} {percent(w['probability'])}" for w in rows)
-    return timeline_svg(rows, band, length if within else 0.0, (t("chart.real"), t("chart.ai")), t("report.plot", numbers=numbers))
+    told = t("report.plot", numbers=figures(language, numbers))
+    svg = timeline_svg(rows, band, length if within else 0.0, (t("chart.real"), t("chart.ai")), told)
+    return re.sub(r">[\d.]+ s<", lambda label: figures(language, label[0]), svg)
 
 def _uri(jpeg): return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 # %% ../nbs/api/77_clip_report.ipynb #bdedaf11
-def _captioned(t, c):
+def _captioned(language, c):
     "Frames with what their windows say, as (address, caption)"
     for i, (_, jpeg) in sorted(c.frames.items()):
         w, length = c.verdict["timeline"][i], c.verdict["duration_s"]
-        start, end = clock(w["start_s"], length), clock(w["end_s"], length)
-        yield _uri(jpeg), t("over.window", start=start, end=end, p=percent(w["probability"]))
+        start, end = (figures(language, clock(w[k], length)) for k in ("start_s", "end_s"))
+        yield _uri(jpeg), phrase(language, "over.window", start=start, end=end, p=percent(w["probability"]))
 
 # %% ../nbs/api/77_clip_report.ipynb #47697c74
 _KINDS = {"Real": "real", "AI-Generated": "ai", "Inconclusive": "unsure"}
 
+def _digits(c, band):
+    "Digits that tell a clip's score apart from the bounds of its band"
+    return digits_beside(c.verdict["probability"], (band.real, band.ai)) if band and c.verdict else 0
+
 def _view(language, c, name, band):
     "A clip as the template shows it"
-    t, v = partial(phrase, language), c.verdict
-    if not v: return _unseen(t, c, name)
-    length = v["duration_s"]
+    local, v = partial(figures, language), c.verdict
+    if not v: return _unseen(partial(phrase, language), c, name)
+    length, digits = v["duration_s"], _digits(c, band)
     return {
         "name": name, "trouble": "", "kind": _KINDS[v["label"]], "sign": SIGNS[v["label"]],
-        "label": _label(language, v["label"]), "p": percent(v["probability"]), "words": _words(language, v),
+        "label": _label(language, v["label"]), "p": _share(language, v["probability"], digits), "words": _words(language, v),
         "reason": _reason(language, v), "next": [said(language, "next", n) or n for n in v["what_next"]],
-        "notes": v["warnings"], "looked": clock(min(v["looked_at_s"], length)), "length": clock(length),
-        "plot": _timeline(t, v, band) if v["timeline"] else "", "frames": list(_captioned(t, c)),
-        "passages": _pieces(language, v), "facts": list(_facts(t, c.facts)) if c.facts else [],
-        "origin": c.origin(), "link": _link(c.origin()), "record": list(_record(language, c)), "wrong": v["how_often_wrong"]}
+        "notes": v["warnings"], "looked": local(clock(min(v["looked_at_s"], length))), "length": local(clock(length)),
+        "plot": _timeline(language, v, band) if v["timeline"] else "", "frames": list(_captioned(language, c)),
+        "passages": _pieces(language, v), "facts": list(_facts(language, c.facts)) if c.facts else [],
+        "origin": c.origin(), "link": _link(c.origin()), "record": list(_record(language, c, digits)), "wrong": v["how_often_wrong"]}
 
 def _unseen(t, c, name):
     "A clip without a verdict as the template shows it"
@@ -222,7 +232,7 @@ def _link(origin):
 def _pieces(language, v):
     "The passages of a clip that is not of one piece, as (stretch, label, percent)"
     if len(v["passages"]) < 2: return []
-    when = lambda p: stretch(p["start_s"], p["end_s"], v["duration_s"])
+    when = lambda p: figures(language, stretch(p["start_s"], p["end_s"], v["duration_s"]))
     what = lambda p: f"{SIGNS[p['label']]} {_label(language, p['label'])}"
     return [(when(p), what(p), percent(p["probability"])) for p in v["passages"]]
 
@@ -233,7 +243,8 @@ def _style(): return (Path(aivd_nb.__file__).parent/"static"/"app.css").read_tex
 def _errors(language, band, clips, about):
     "The figures of the model, where it is the one that gave the verdicts"
     if not band or not any(c.model == about["id"] for c in clips): return {"figures": [], "band": ""}
-    limits = phrase(language, "report.band", real=percent(band["real"]), ai=percent(band["ai"]))
+    digits = max(_digits(c, Band(**band)) for c in clips if c.model == about["id"])
+    limits = phrase(language, "report.band", real=_share(language, band["real"], digits), ai=_share(language, band["ai"], digits))
     return {"figures": error_figures(language, band), "band": limits}
 
 # %% ../nbs/api/77_clip_report.ipynb #4e5ef75a
@@ -250,7 +261,7 @@ def clip_report(
     bands = [Band(**band) if band and c.model == about["id"] else None for c in clips]
     shown = [_view(language, c, name, b) for c, name, b in zip(clips, names, bands)]
     title = t("report.title", name=names[0]) if len(clips) == 1 else t("report.title.many", n=len(clips))
-    return render_page("report.html", _style(), title, _MARK, language, "light dark", t=t, made=moment(time.time()),
+    return render_page("report.html", _style(), title, _MARK, language, "light dark", t=t, retold=partial(retold, language), made=moment(time.time()),
         version=aivd_nb.__version__, clips=shown, **_errors(language, band, clips, about))
 
 # %% ../nbs/api/77_clip_report.ipynb #c6a2d5dc

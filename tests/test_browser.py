@@ -11,7 +11,9 @@ import pytest
 from aivd_nb import words
 from aivd_nb.app import create_app, make_server
 from aivd_nb.app_config import AppConfig
+from aivd_nb.clip_report import reported
 from aivd_nb.core import file_digest, shared_data
+from aivd_nb.detector import Detector
 from aivd_nb.synth import camera_frames, generated_frames, make_broken, write_clip
 from conftest import ROOT
 from faulty import Slow
@@ -73,7 +75,7 @@ LABELS = re.compile("^(Real|AI-Generated|Inconclusive)$")
 
 def give(page, url, *paths):
     page.goto(url)
-    page.locator("#model", has_text="real clips").wait_for()
+    page.locator("#model", has_text=re.compile("real clips|echten Clips")).wait_for()
     page.set_input_files("#file", [str(p) for p in paths])
 
 
@@ -140,7 +142,7 @@ def test_real_clips_of_each_class(page, serving, tmp_path, monkeypatch):
 def test_keyboard_alone(page, url, clip):
     "Choose, wait, walk through the frames, open the table, copy, delete: without a mouse"
     page.goto(url)
-    page.locator("#model", has_text="real clips").wait_for()
+    page.locator("#model", has_text=re.compile("real clips|echten Clips")).wait_for()
     for _ in range(4):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.id") == "file": break
@@ -237,7 +239,7 @@ def test_a_reload_keeps_results_and_a_deleted_one_stays_away(page, serving, clip
     page.get_by_role("button", name="Remove from the page").click()
     page.locator("article").first.wait_for(state="detached")
     page.reload()
-    page.locator("#model", has_text="real clips").wait_for()
+    page.locator("#model", has_text=re.compile("real clips|echten Clips")).wait_for()
     page.wait_for_timeout(500)
     assert page.locator("article").count() == 0
 
@@ -331,7 +333,13 @@ def test_the_table_of_several(page, url, clip, tmp_path):
     with page.expect_download() as got: page.get_by_role("button", name="CSV").click()
     table = list(csv.DictReader(io.StringIO(got.value.path().read_text(encoding="utf-8-sig"))))
     assert [r["file"] for r in table] == ["'=1+1.mp4", "truncated.mp4", SAMPLE.name] and [len(r["sha256"]) for r in table] == [64]*3
-    assert LABELS.match(table[0]["label"]) and 0 <= float(table[0]["probability"]) <= 1 and "cut off" in table[1]["reason"]
+    assert LABELS.match(table[0]["label"]) and 0 <= float(table[0]["probability"]) <= 1 and table[0]["code"] == ""
+    assert table[1]["reason"] == "" and table[1]["code"] == "truncated" and "cut off" in table[1]["problem"] and "again" in table[1]["remedy"]
+    page.set_input_files("#file", [str(make_broken(tmp_path, "not_a_video"))])
+    page.locator(".trouble").nth(1).wait_for(state="attached")
+    with page.expect_download() as got: page.get_by_role("button", name="CSV").click()
+    table = list(csv.DictReader(io.StringIO(got.value.path().read_text(encoding="utf-8-sig"))))
+    assert table[0]["code"] == "not_a_video" and table[0]["problem"] and "mp4" in table[0]["remedy"]
 
 
 def test_limits_are_told_and_checked_before_sending(page, serving, tmp_path):
@@ -417,6 +425,18 @@ def test_a_report_to_keep(page, url, clip, tmp_path, browser):
     context.close()
 
 
+def test_a_report_on_several_clips_fits_a_phone(browser, clip, tmp_path):
+    "The summary scrolls inside its card"
+    detector = Detector.load("efficientnet_lite0", threads=1)
+    shutil.copy(clip, tmp_path/f"{'long_name_'*9}.mp4")
+    list(reported(detector.predict_many([clip, SAMPLE, tmp_path/f"{'long_name_'*9}.mp4", make_broken(tmp_path, "truncated")]), tmp_path/"report.html", detector))
+    context = browser.new_context(viewport={"width": 360, "height": 740})
+    page = context.new_page()
+    page.goto((tmp_path/"report.html").as_uri())
+    assert page.locator("table.all tbody tr").count() == 4 and page.evaluate("document.documentElement.scrollWidth") <= 360
+    context.close()
+
+
 def pages_of(pdf): return len(re.findall(rb"/Type\s*/Page\b", pdf))
 
 
@@ -477,7 +497,9 @@ def test_german(browser, url, clip):
     card = page.locator("article")
     card.locator(".verdict").wait_for(timeout=60_000)
     assert page.evaluate("document.documentElement.lang") == "de" and card.locator(".verdict h3").inner_text() == "Unklar"
-    assert "Seine Merkmale gleichen keinem Clip" in card.inner_text() and "3,5 s von 4,0 s" in card.inner_text() and card.locator("[lang=en]").count() > 2
+    assert "Seine Merkmale liegen außerhalb" in card.inner_text() and "3,5 s von 4,0 s" in card.inner_text()
+    assert "Die Datei sagt nichts darüber" in card.inner_text() and card.locator("[lang=en]:not(.entries)").count() == 0
+    assert "Von 911 echten Clips" in page.locator("#model").inner_text() and page.locator("#model [lang=en]").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= 360 and page.evaluate(CONTRAST) == []
     page.get_by_role("link", name="English").click()
     page.locator("article .verdict h3", has_text="Inconclusive").wait_for()
@@ -499,7 +521,7 @@ def test_no_word_stands_outside_the_words(page, serving, clip, tmp_path, monkeyp
     for place in ("aivd_nb.words.words", "aivd_nb.app.words"): monkeypatch.setattr(place, lambda language="de": bracketed)
     url = serving(tmp_path/"data")
     page.goto(f"{url}?lang=de")
-    page.locator("#model", has_text="real clips").wait_for()
+    page.locator("#model", has_text=re.compile("real clips|echten Clips")).wait_for()
     assert page.evaluate(OUTSIDE) == []
     page.set_input_files("#file", [str(SAMPLE), str(clip), str(make_broken(tmp_path, "truncated")), str(make_broken(tmp_path, "empty"))])
     page.locator(".message").first.wait_for()

@@ -1,5 +1,5 @@
 """The server as an operator runs it: over a socket, as a process, with files that hang, eat, crash and fill, and killed in the middle of its work."""
-import http.client, json, os, re, resource, signal, socket, struct, subprocess, threading, time
+import http.client, json, os, re, resource, shutil, signal, socket, struct, subprocess, threading, time
 from functools import partial
 from pathlib import Path
 
@@ -251,6 +251,15 @@ def test_killed_in_the_middle_and_restarted(tmp_path, clip):
         assert again["verdict"] == verdict # word for word, timings, too: it was kept
     finally: p.terminate()
     assert p.wait(30) == 0
+
+
+def test_relative_paths_mean_the_folder_of_the_start(tmp_path, clip, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT/"aivd_nb"/"bundles"/"efficientnet_lite0", tmp_path/"my")
+    s = Serving(Path("data"), None, bundle="./my")
+    try: job = s.finished(s.send(clip)[2]["id"])
+    finally: s.close()
+    assert job["state"] == "done" and (tmp_path/"data"/"jobs.sqlite").is_file(), job
 
 
 def test_documented_commands_work(tmp_path, clip):

@@ -34,11 +34,37 @@ function t(key, values = {}) {
   if (!(key in WORDS)) throw new Error(key); // a mistake of ours
   return WORDS[key].replace(/{(\w+)}/g, (_, name) => values[name]);
 }
-const english = text => LANG === "en" ? text : el("span", { lang: "en" }, text); // what detector and server say has no other language
-const said = (kind, text) => WORDS[`${kind}.${text}`] ?? english(text);
+// What detector and server say is English. Its translation stands under the sentence itself, or under its pattern, whose places are filled with the numbers and names of the sentence.
+const english = text => LANG === "en" ? text : el("span", { lang: "en" }, text);
+const HOLE = /\\\{(\w+)\\\}/g, escaped = text => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+const PATTERNS = Object.keys(WORDS).filter(k => k.startsWith("told.")).map(k => [new RegExp(`^${escaped(k.slice(5)).replace(HOLE, "(?<$1>(?:(?![.;] ).)+?)")}$`), k]);
+const figures = text => WORDS.decimal === "." ? text : text.replace(/(?<=\d)[.,](?=\d)/g, c => c === "." ? "," : ".");
+
+function filled(sentence) {
+  for (const [pattern, key] of PATTERNS) {
+    const found = sentence.match(pattern);
+    if (found) return t(key, Object.fromEntries(Object.entries(found.groups ?? {}).map(([k, v]) => [k, carried(v)])));
+  }
+  return null;
+}
+
+function carried(value) {
+  const parts = value.split(/ and |, (?=\D)/).filter(Boolean).map(p => /^[\d.,:–×% ]+( s)?$/.test(p) ? figures(p) : filled(p));
+  if (parts.includes(null)) return filled(value) ?? value;
+  return parts.length < 2 ? parts[0] : parts.slice(0, -1).join(", ") + WORDS.and + parts.at(-1);
+}
+
+function retold(text) {
+  if (LANG === "en" || !text) return text;
+  const whole = text.replace(/\.$/, ""), parts = (filled(whole) === null ? whole.split(". ") : [whole]).map(filled);
+  return parts.includes(null) ? null : parts.join(". ") + text.slice(whole.length);
+}
+
+const told = text => retold(text) ?? english(text);
+const said = (kind, text) => WORDS[`${kind}.${text}`] ?? told(text);
 const begin = text => text.charAt(0).toUpperCase() + text.slice(1);
 const label = v => t(`label.${v.label}`);
-const reason = v => LANG === "en" || !(`reason.${v.reason_code}` in WORDS) ? [english(`${begin(v.reason)}.`)] : [begin(t(`reason.${v.reason_code}`)), " (", english(v.reason), ")."];
+const reason = v => `${begin(retold(v.reason) ?? WORDS[`reason.${v.reason_code}`] ?? v.reason)}.`;
 
 const number = (n, digits = 0) => n.toLocaleString(LANG, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 const percent = p => `${Math.round(100 * p)} %`;
@@ -110,7 +136,7 @@ const phrase = (key, values = {}) => ({ key, values });
 const UNITS = { bytes, seconds, number };
 
 function spoken({ key, values, said }) {
-  if (said !== undefined) return english(said);
+  if (said !== undefined) return told(said);
   const value = v => Array.isArray(v) ? UNITS[v[0]](v[1]) : v;
   return key in WORDS ? t(key, Object.fromEntries(Object.entries(values).map(([k, v]) => [k, value(v)]))) : t("error.other");
 }
@@ -132,10 +158,18 @@ async function refusal(c) {
   return null;
 }
 
+// Its code is the one that the server would have given.
+const CODE = { audio: "not_a_video", webp: "not_a_video", image: "not_a_video", unread: "unreadable" };
+function refused(c, why) {
+  const [code, problem, remedy] = [why[0].key.split(".")[1], ...why.map(spoken).map(s => s.textContent ?? s)];
+  trouble(c, ...why.map(spoken));
+  c.why = { code: CODE[code] ?? code, problem, remedy: why[1].said ?? remedy };
+}
+
 // A refused file stays on the page, through reloads and changes of the language, until it is removed.
 function refuse(c, why) {
   note(c, { why });
-  trouble(c, ...why.map(spoken));
+  refused(c, why);
 }
 
 // ---- cards
@@ -342,7 +376,7 @@ async function finish(c) {
   if (c.gone) return;
   const { job } = c;
   if (job.state === "done") return result(c);
-  trouble(c, WORDS[`error.${job.error.code}`] ?? t("error.other"), english(`${job.message}. ${job.error.remedy}.`));
+  trouble(c, WORDS[`error.${job.error.code}`] ?? t("error.other"), told(`${job.message}. ${job.error.remedy}.`));
 }
 
 async function guarded(c, work) {
@@ -357,7 +391,7 @@ function restore() {
     cards.push(c);
     $("jobs").append(c.node);
     $("rows").append(c.row);
-    if (m.why) trouble(c, ...m.why.map(spoken));
+    if (m.why) refused(c, m.why);
     else if (!m.href) trouble(c, t("trouble.reloaded"), t("trouble.reloaded.text"));
     else guarded(c, async () => {
       const r = await ask(m.href).catch(() => null);
@@ -427,8 +461,9 @@ const titles = () => [...document.querySelectorAll("table.all thead th")].map(th
 // For machines: the words of the API and not of the page. A spreadsheet takes what begins with = + - @ for a formula, and names are strangers' words.
 function csv() {
   const value = v => { const s = String(v ?? ""); return `"${(/^[=+\-@\t\r]/.test(s) ? `'${s}` : s).replaceAll('"', '""')}"`; };
-  const of = ({ name, job, error }) => job?.verdict ? [name, job.verdict.label, job.verdict.probability, job.verdict.reason, job.sha256, job.model.name] : [name, "", "", error ? `${error.title}. ${error.text}` : "", job?.sha256, ""];
-  return "\ufeff" + [["file", "label", "probability", "reason", "sha256", "model"], ...cards.map(of)].map(r => r.map(value).join(",")).join("\r\n") + "\r\n";
+  const failed = ({ job, error, why = job?.error }) => why ? [why.code, why.problem, why.remedy] : error ? ["", error.title, error.text] : [];
+  const of = c => { const { name, job } = c, v = job?.verdict; return v ? [name, v.label, v.probability, v.reason, job.sha256, job.model.name, "", "", ""] : [name, "", "", "", job?.sha256, "", ...failed(c)]; };
+  return "\ufeff" + [["file", "label", "probability", "reason", "sha256", "model", "code", "problem", "remedy"], ...cards.map(of)].map(r => r.map(value).join(",")).join("\r\n") + "\r\n";
 }
 
 // ---- the result
@@ -436,6 +471,8 @@ function csv() {
 const SIGN = { real: "●", ai: "▲", unsure: "■" };
 const KIND = { "Real": "real", "AI-Generated": "ai", "Inconclusive": "unsure" };
 const band = () => about && about.band ? [about.band.real, about.band.ai] : [0.5, 0.5];
+const beside = p => [0, 1].find(digits => !band().some(b => number(100 * p, digits) === number(100 * b, digits))) ?? 2; // digits that tell a score apart from the bounds
+const score = p => about?.band ? `${number(100 * p, beside(p))} %` : percent(p);
 const side = p => p >= band()[1] ? "ai" : p <= band()[0] ? "real" : "unsure";
 
 function shape(svg, kind, x, y, r, extra = "") {
@@ -515,7 +552,7 @@ function timeline(c, images) {
   const { job } = c, rows = job.verdict.timeline, length = job.verdict.duration_s, at = s => seconds(s, length), best = f => rows.reduce((b, r, i) => f(r.probability, rows[b].probability) ? i : b, 0);
   const top = best((a, b) => a > b), low = best((a, b) => a < b), apart = rows.length > 1 && rows[top].probability - rows[low].probability >= 0.03;
   const img = el("img", { alt: "" }), caption = el("figcaption"), figure = el("figure", {}, img, caption), video = player(c, figure);
-  const words = i => t("over.window", { start: at(rows[i].start_s), end: at(rows[i].end_s), p: percent(rows[i].probability) });
+  const words = i => t("over.window", { start: at(rows[i].start_s), end: at(rows[i].end_s), p: score(rows[i].probability) });
   const choose = (i, head) => {
     buttons.forEach((b, j) => { b.setAttribute("aria-pressed", j === i); b.tabIndex = j === i ? 0 : -1; });
     if (images[i]) { img.src = images[i]; img.alt = t("over.frame", { time: at(job.frames[i].time_s) }); } else figure.hidden = !figure.classList.contains("plays");
@@ -526,7 +563,7 @@ function timeline(c, images) {
   const go = i => { if (video) video.currentTime = rows[i].start_s; choose(i, video && rows[i].start_s); };
   const tell = i => apart && i === top ? t("over.highest") : apart && i === low ? t("over.lowest") : null;
   const buttons = rows.map((r, i) => el("button", { type: "button", "aria-pressed": "false", "aria-label": `${words(i)}${tell(i) ? `, ${tell(i)}` : ""}`, onclick: () => go(i), onfocus: () => pick(i), onpointerenter: () => pick(i) },
-    images[i] ? el("img", { src: images[i], alt: "" }) : null, el("span", {}, `${at(r.start_s)} · ${percent(r.probability)}`), tell(i) ? el("span", { class: "tell" }, tell(i)) : null));
+    images[i] ? el("img", { src: images[i], alt: "" }) : null, el("span", {}, `${at(r.start_s)} · ${score(r.probability)}`), tell(i) ? el("span", { class: "tell" }, tell(i)) : null));
   const strip = el("div", { class: "strip", role: "group", "aria-label": t("over.frames"), onkeydown: e => {
     const now = buttons.indexOf(document.activeElement), to = { ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: rows.length - 1 }[e.key];
     if (now >= 0 && to !== undefined && buttons[to]) { e.preventDefault(); buttons[to].focus(); }
@@ -536,7 +573,7 @@ function timeline(c, images) {
     const s = video.currentTime, now = rows.findIndex(r => r.start_s <= s && s < r.end_s), chosen = buttons.findIndex(b => b.tabIndex === 0);
     choose(video.paused || now < 0 ? chosen : now, s);
   });
-  const cells = r => [at(r.start_s), at(r.end_s), percent(r.probability), `${SIGN[side(r.probability)]} ${t(`side.${side(r.probability)}`)}`];
+  const cells = r => [at(r.start_s), at(r.end_s), score(r.probability), `${SIGN[side(r.probability)]} ${t(`side.${side(r.probability)}`)}`];
   const table = el("details", { class: "same" }, el("summary", {}, t("table.same")), el("table", {}, el("thead", {}, el("tr", {}, ["from", "to", "probability", "side"].map(k => el("th", { scope: "col" }, t(`table.${k}`))))),
     el("tbody", {}, rows.map(r => el("tr", {}, cells(r).map(text => el("td", {}, text)))))));
   choose(job.verdict.leans === "Real" ? low : top);
@@ -549,7 +586,7 @@ const terms = (kind, entries) => el("dl", { class: kind }, entries.map(([k, v]) 
 
 function pieces(v) {
   if (v.passages.length < 2) return null;
-  const row = p => el("tr", {}, el("td", {}, `${seconds(p.start_s, v.duration_s)} – ${seconds(p.end_s, v.duration_s)}`), el("td", {}, `${SIGN[KIND[p.label]]} ${label(p)}`), el("td", {}, percent(p.probability)));
+  const row = p => el("tr", {}, el("td", {}, `${seconds(p.start_s, v.duration_s)} – ${seconds(p.end_s, v.duration_s)}`), el("td", {}, `${SIGN[KIND[p.label]]} ${label(p)}`), el("td", {}, score(p.probability)));
   return el("div", { class: "block" }, el("h4", {}, t("passages.title")), el("table", {}, el("tbody", {}, v.passages.map(row))));
 }
 
@@ -561,16 +598,16 @@ function facts(job) {
 
 function origin(job) {
   const p = job.provenance, all = el("details", {}, el("summary", {}, t("origin.all")), el("ul", { class: "entries", lang: "en", translate: "no" }, p.lines.map(l => el("li", {}, l))));
-  return el("div", { class: "block" }, el("h4", {}, t("origin.title")), el("p", {}, english(`${p.sentence}.`)), p.lines.length ? all : null, el("p", { class: "hint" }, t("origin.note")));
+  return el("div", { class: "block" }, el("h4", {}, t("origin.title")), el("p", {}, told(`${p.sentence}.`)), p.lines.length ? all : null, el("p", { class: "hint" }, t("origin.note")));
 }
 
 // What makes a verdict one that others can check; the same as in the report.
 function record(job) {
   const m = job.model, v = job.verdict, model = m.digest ? t("record.digest", m) : m.name, b = about?.band ?? {};
-  const quote = t("quote", { version: m.version, model, date: moment(job.finished), sha: job.sha256, label: label(v), p: percent(v.probability), words: WORDS[`words.${job.in_words}`] ?? job.in_words });
+  const quote = t("quote", { version: m.version, model, date: moment(job.finished), sha: job.sha256, label: label(v), p: score(v.probability), words: WORDS[`words.${job.in_words}`] ?? retold(job.in_words) ?? job.in_words });
   const wrong = [["false_alarms", b.n_real], ["missed", b.n_ai]].filter(([, n]) => n && m.name === about.name).map(([k, n]) => [t(`report.${k}`), t("report.of", { k: b[k], n, p: percent(b[k] / n) })]);
   const entries = [["when", moment(job.finished)], ["by", `aivd-nb ${m.version}`], ["model", model], ["sha", job.sha256], ["quote", quote]].map(([k, text]) => [t(`record.${k}`), text]);
-  const limits = wrong.length ? el("p", { class: "hint" }, `${t("report.band", { real: percent(b.real), ai: percent(b.ai) })} ${t("report.band.whence")}`) : null;
+  const limits = wrong.length ? el("p", { class: "hint" }, `${t("report.band", Object.fromEntries(["real", "ai"].map(k => [k, `${number(100 * b[k], beside(v.probability))} %`])))} ${t("report.band.whence")}`) : null;
   return el("details", { class: "block" }, el("summary", {}, t("record.title")), terms("record", [...entries, ...wrong]), limits);
 }
 
@@ -598,17 +635,17 @@ function actions(c) {
 
 async function result(c) {
   const { job } = c, v = job.verdict, images = await pictures(job), kind = KIND[v.label], strong = text => el("strong", {}, text);
-  const head = el("div", { class: `verdict ${kind}` }, el("span", { class: "sign", "aria-hidden": "true" }, SIGN[kind]), el("h3", {}, label(v)), el("p", {}, strong(t("probability", { p: percent(v.probability) })), ": ", said("words", job.in_words)));
+  const head = el("div", { class: `verdict ${kind}` }, el("span", { class: "sign", "aria-hidden": "true" }, SIGN[kind]), el("h3", {}, label(v)), el("p", {}, strong(t("probability", { p: score(v.probability) })), ": ", said("words", job.in_words)));
   const why = v.reason ? el("p", { class: "reason" }, strong(t("why")), " ", reason(v)) : null;
   const after = v.what_next.length ? el("div", { class: "reason" }, strong(t("what.next")), el("ul", {}, v.what_next.map(text => el("li", {}, said("next", text))))) : null;
-  const beside = job.provenance.says_ai ? el("p", { class: "reason" }, strong(t("beside")), " ", english(`${job.provenance.sentence}.`)) : null;
-  const notes = v.warnings.map(w => el("p", { class: "reason hint" }, `${t("note")} `, english(`${w}.`)));
-  const caveat = el("p", { class: "caveat" }, strong(t("caveat")), ` ${t("about.model", { name: v.bundle })} `, english(v.how_often_wrong));
+  const beside = job.provenance.says_ai ? el("p", { class: "reason" }, strong(t("beside")), " ", told(`${job.provenance.sentence}.`)) : null;
+  const notes = v.warnings.map(w => el("p", { class: "reason hint" }, `${t("note")} `, told(`${w}.`)));
+  const caveat = el("p", { class: "caveat" }, strong(t("caveat")), ` ${t("about.model", { name: v.bundle })} `, told(v.how_often_wrong));
   close(c, ...[head, why, after, beside, ...notes, scale(v.probability, kind), timeline(c, images), pieces(v), facts(job), origin(job), record(job), caveat, actions(c)].filter(Boolean));
-  enter(c, `${SIGN[kind]} ${label(v)}`, percent(v.probability), v.reason ? reason(v)[0].textContent ?? reason(v)[0] : "");
-  c.chip.textContent = `${SIGN[kind]} ${label(v)} · ${t("chip", { p: percent(v.probability) })}`;
+  enter(c, `${SIGN[kind]} ${label(v)}`, score(v.probability), v.reason ? reason(v) : "");
+  c.chip.textContent = `${SIGN[kind]} ${label(v)} · ${t("chip", { p: score(v.probability) })}`;
   if (cards.length > 2) fold(c, false);
-  say(`${named(c)}: ${label(v)}. ${t("probability", { p: percent(v.probability) })}`);
+  say(`${named(c)}: ${label(v)}. ${t("probability", { p: score(v.probability) })}`);
 }
 
 // ---- the page
@@ -669,6 +706,6 @@ async function start() {
   $("key").hidden = !needsKey();
   if (!needsKey()) restore();
   const on = about.backbone && about.backbone !== about.name;
-  $("model").append(t(on ? "about.model.on" : "about.model", about), " ", english(about.how_often_wrong || ""));
+  $("model").append(t(on ? "about.model.on" : "about.model", about), " ", told(about.how_often_wrong || ""));
 }
 start();
