@@ -6,7 +6,6 @@
 __all__ = ['ScanSummary', 'scan']
 
 # %% ../nbs/api/64_scan.ipynb #30a7ca63
-import math
 import os
 import tempfile
 import threading
@@ -272,11 +271,23 @@ def _source(paths, manifest, sample, watch, stop, bar):
     return look()
 
 # %% ../nbs/api/64_scan.ipynb #6833e07c
-def _check_numbers(sample, timeout_s, workers):
+_DAY = 24*60*60 # seconds; threads can't wait for much longer than some of these
+
+def _check_numbers(sample, timeout_s):
     "Refuse numbers that mean nothing"
     if sample is not None and sample < 1: raise ConfigError(f"sample={sample}", "is not a number of videos", "Give 1 or more")
-    if not 0 < timeout_s < math.inf: raise ConfigError(f"timeout_s={timeout_s}", "is not a length of time", "Give seconds above 0")
-    if workers is not None and workers < 1: raise ConfigError(f"workers={workers}", "is not a number of workers", "Give 1 or more")
+    if not 0 < timeout_s <= _DAY:
+        raise ConfigError(f"timeout_s={timeout_s}", "is not a length of time for a video", f"Give seconds above 0, and {_DAY} (a day) at most")
+
+# %% ../nbs/api/64_scan.ipynb #47b53ee6
+def _check_workers(workers, engine):
+    "Refuse no workers, and so many on this machine that they would only wait for one another and take its memory"
+    if workers is None: return
+    if workers < 1: raise ConfigError(f"workers={workers}", "is not a number of workers", "Give 1 or more")
+    most = 4*cpu_count()
+    if engine == "local" and workers > most:
+        raise ConfigError(f"workers={workers}", f"are too many for the {cpu_count()} processors of this machine",
+            f"Give {most} or fewer; one a processor is fastest")
 
 # %% ../nbs/api/64_scan.ipynb #9603fc21
 def scan(
@@ -300,7 +311,8 @@ def scan(
     "Analyse videos into a table; what is there already isn't done again"
     paths = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     check_sources(paths, manifest, watch)
-    _check_numbers(sample, timeout_s, workers)
+    _check_numbers(sample, timeout_s)
+    _check_workers(workers, engine)
     name, loader = (str(bundle or "own"), loader) if loader else _loader(bundle, weights)
     clips = None if known is None else read_hashes(known)
     make = partial(Worker, loader, timeout_s, hashes=known is not None)
