@@ -291,7 +291,7 @@ _FROM = "Probability from which a clip counts as called AI."
 @weights_option
 @click.option("--only", metavar="COLUMN=VALUE", help="Judge only these rows, e.g. split=test.")
 @click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True, help=_FROM)
-@click.option("--draws", type=click.IntRange(10), default=1000, show_default=True, help="Bootstrap draws over sources.")
+@click.option("--draws", type=click.IntRange(10, 100_000), default=1000, show_default=True, help="Bootstrap draws over sources.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
 @cache_option
 def evaluate(**options:Any) -> None:
