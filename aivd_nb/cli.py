@@ -273,10 +273,12 @@ def scan(**options:Any) -> None:
 def _scan_now(paths, out, fail_on, options):
     "Scan; gives the exit code"
     from aivd_nb.scan import scan as run
+    if options["watch"]: options["told"] = lambda path, what: say(f"{path}: {what}")
     try:
         summary = run(paths, out, **options)
-    except KeyboardInterrupt:
-        say("", f"stopped; what was found is in {out}, and the same command goes on", err=True)
+    except KeyboardInterrupt as e:
+        say("", *str(e.args[0] if e.args else "").splitlines(), err=True)
+        say(f"stopped; what was found is in {out}, and the same command goes on", err=True)
         return INTERRUPTED
     _name_failures(summary)
     say(*str(summary).splitlines())

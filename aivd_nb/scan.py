@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -38,7 +38,7 @@ def _in_words(s):
     "A summary in two lines"
     copied = f"{s.copied} {plural(s.copied, 'copy of another', 'copies of others')}"
     near = f", {s.near} seen before in another form" if s.near else ""
-    done = f"{s.analysed} analysed now, {copied}, {s.kept} known before{near}; {s.seconds:.1f} s; {s.out}"
+    done = f"{s.analysed} looked at now, {copied}, {s.kept} known before{near}; {s.seconds:.1f} s; {s.out}"
     return f"{s.videos} {plural(s.videos, 'video')}: {_results_in_words(s)}\n{done}"
 
 # %% ../nbs/api/64_scan.ipynb #c7ddaf93
@@ -77,8 +77,9 @@ class ScanSummary:
 # %% ../nbs/api/64_scan.ipynb #d825f089
 class _Run:
     "The state of a run"
-    def __init__(self, store, bundle, summary, bar, seen=None, flush_rows=250, flush_s=2):
+    def __init__(self, store, bundle, summary, bar, seen=None, told=None, flush_rows=250, flush_s=2):
         self.store, self.bundle, self.summary, self.bar = store, bundle, summary, bar
+        self.told = told or (lambda path, what: None)
         self.seen = seen # a `HashIndex` where copies are looked for
         self.flush_rows, self.flush_s, self.flushed, self.lock = flush_rows, flush_s, time.monotonic(), threading.RLock()
         self.working, self.claimed, self.waiting = {}, {}, {} # path → token; digest → path; digest → entries
@@ -185,12 +186,13 @@ def _add(self:_Run, e, row):
     self.summary.count(row["label"], row["code"])
     if row["code"]: _name(self, e.path, lambda *_: row)
     self.bar.done(row["code"])
+    self.told(e.path, row["label"] or row["problem"])
 
 # %% ../nbs/api/64_scan.ipynb #e0bbc186
 def _written(self:_Run, path, row):
     "Forget what the store knows now"
     if not Known(None, None, row["code"], None).settled: return
-    self.working.pop(path, None)
+    if not self.bar.watching: self.working.pop(path, None) # the next look would count it again
     self.claimed.pop(row["digest"], None)
     self.fresh.pop(row["digest"], None)
 
@@ -270,6 +272,16 @@ def _source(paths, manifest, sample, watch, stop, bar):
     bar.count(look())
     return look()
 
+# %% ../nbs/api/64_scan.ipynb #ac3eb99d
+@contextmanager
+def _carried(summary):
+    "Give whoever interrupts the summary of what was done until then"
+    begun = time.monotonic()
+    try: yield
+    except KeyboardInterrupt as e:
+        summary.seconds = time.monotonic() - begun
+        raise KeyboardInterrupt(summary) from e
+
 # %% ../nbs/api/64_scan.ipynb #6833e07c
 _DAY = 24*60*60 # seconds; threads can't wait for much longer than some of these
 
@@ -307,7 +319,8 @@ def scan(
     progress:bool|None=None, # None: where a terminal shows it
     known:str|os.PathLike|None=None, # CSV of `write_hashes`: mark copies of these clips, and of one another
     resources:dict|None=None, # of a Ray worker, such as {"num_gpus": 1}; None: one processor
-) -> ScanSummary:
+    told:Callable|None=None, # called with the path of each new row, and its label or problem
+) -> ScanSummary: # a `KeyboardInterrupt` that ends the scan carries it, too
     "Analyse videos into a table; what is there already isn't done again"
     paths = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     check_sources(paths, manifest, watch)
@@ -319,8 +332,8 @@ def scan(
     begun, summary = time.monotonic(), ScanSummary(Path(out), name)
     copies = tempfile.TemporaryDirectory(prefix="aivd-scan-", ignore_cleanup_errors=True)
     with copies as folder, ScanStore(out) as store, _Bar(progress, watch) as bar:
-        run = _Run(store, name, summary, bar, _seen(store, clips))
+        run = _Run(store, name, summary, bar, _seen(store, clips), told)
         work = _engine(engine, make, workers, run.claim, folder, lambda: store.digests(name), address, resources)
-        _drive(run, work, _source(paths, manifest, sample, watch, stop, bar))
+        with _carried(summary): _drive(run, work, _source(paths, manifest, sample, watch, stop, bar))
     summary.seconds = time.monotonic() - begun
     return summary
