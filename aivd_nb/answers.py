@@ -51,11 +51,17 @@ def find_clips(
     return found
 
 # %% ../nbs/api/83_answers.ipynb #34cd9728
+def _not_fetched(link, e):
+    "A link's failure. A package that is missing keeps its name, which the link stands in place of"
+    if e.code != "extra": return Failure.of(link, e)
+    name = str(e.file).replace("_", "-")
+    return Failure(link, e.code, f"{name} {e.problem.replace('for this', 'for links')}", e.remedy)
+
 def _fetched(detector, link):
     "A verdict or failure for a link"
     from aivd_nb.link import predict_link
     try: return predict_link(detector, link)
-    except AivdError as e: return Failure.of(link, e)
+    except AivdError as e: return _not_fetched(link, e)
 
 def _shots(detector, clip):
     "A verdict for each shot of a clip, or the clip's failure"

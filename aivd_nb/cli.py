@@ -13,7 +13,8 @@ from typing import Any
 import click
 from .answers import find_clips
 from .cli_train import bench, evaluate, frames, labels, passages, train
-from .cli_train import bundle_option, cache_option, clips_argument, json_option, out_file, out_folder, weights_option
+from .cli_train import bundle_option, cache_option, clip_path, clips_argument
+from .cli_train import json_option, out_file, out_folder, weights_option
 from .core import VideoError
 from .terminal import EXIT_CODES, FOUND, INTERRUPTED, NOT_ANALYSED, Command, Group, complain, each, say, to_json, wrote
 
@@ -156,7 +157,7 @@ def _keep_explanation(e, band, out):
 
 # %% ../nbs/api/86_cli.ipynb #b9f3eed7
 @main.command(cls=Command, section="Use", example="aivd explain clip.mp4 --out why.png")
-@click.argument("clip", type=click.Path())
+@click.argument("clip", type=clip_path)
 @bundle_option
 @weights_option
 @click.option("--out", type=out_file, help="File to write everything to (.json), or to draw it in (.png, .svg, .pdf).")
@@ -199,7 +200,7 @@ def _provenance(clip, trust, as_json):
 
 # %% ../nbs/api/86_cli.ipynb #b6c64653
 @main.command(cls=Command, section="Use", example="aivd provenance clip.mp4")
-@click.argument("clips", nargs=-1, type=click.Path())
+@click.argument("clips", nargs=-1, type=clip_path)
 @click.option("--trust", type=click.Path(), help=_TRUSTED)
 @click.option("--update-trust", is_flag=True, help=_PUBLISHED)
 @click.option("--from", "addresses", multiple=True, metavar="ADDRESS", help=_ELSEWHERE)
@@ -239,12 +240,12 @@ def probe(clips:tuple[str, ...], as_json:bool) -> None:
 # %% ../nbs/api/86_cli.ipynb #c9325562
 _WORKERS = "Workers of this machine, or of a Ray cluster."
 _COPIES = "List that `aivd hash` wrote: mark copies of these clips, and of one another, that were encoded again, cropped or given a logo."
-_most = click.FloatRange(0, min_open=True)
-_timeout_option = click.option("--timeout", "timeout_s", type=_most, default=120.0, show_default=True, help="Seconds for a video.")
+_most = click.FloatRange(0, 24*60*60, min_open=True)
+_timeout_option = click.option("--timeout", "timeout_s", type=_most, default=120.0, show_default=True, help="Seconds for a video, a day at most.")
 
 # %% ../nbs/api/86_cli.ipynb #cd8784df
 @main.command(cls=Command, section="Use", example="aivd scan videos/ --out results --report")
-@click.argument("paths", nargs=-1, type=click.Path())
+@click.argument("paths", nargs=-1, type=clip_path)
 @click.option("--out", default="results", show_default=True, type=out_folder, help="Folder of the table; a scan that stands there goes on.")
 @click.option("--manifest", type=click.Path(), help="CSV with a column path or file_path, relative to its folder.")
 @bundle_option
@@ -272,10 +273,12 @@ def scan(**options:Any) -> None:
 def _scan_now(paths, out, fail_on, options):
     "Scan; gives the exit code"
     from aivd_nb.scan import scan as run
+    if options["watch"]: options["told"] = lambda path, what: say(f"{path}: {what}")
     try:
         summary = run(paths, out, **options)
-    except KeyboardInterrupt:
-        say("", f"stopped; what was found is in {out}, and the same command goes on", err=True)
+    except KeyboardInterrupt as e:
+        say("", *str(e.args[0] if e.args else "").splitlines(), err=True)
+        say(f"stopped; what was found is in {out}, and the same command goes on", err=True)
         return INTERRUPTED
     _name_failures(summary)
     say(*str(summary).splitlines())

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['CODES', 'EXTRAS', 'FULL', 'AivdError', 'VideoError', 'LabelsError', 'SplitError', 'WeightsError', 'FingerprintError',
            'BundleError', 'ConfigError', 'TrainError', 'Code', 'Failure', 'Label', 'keep_quiet', 'missing_extra',
-           'require', 'is_verbose', 'import_keras', 'file_digest', 'atomic_write', 'cpu_count', 'cache_dir',
-           'seed_everything', 'shared_data', 'page_folder']
+           'require', 'is_verbose', 'import_keras', 'file_digest', 'how_to_write', 'atomic_write', 'cpu_count',
+           'cache_dir', 'seed_everything', 'shared_data', 'page_folder']
 
 # %% ../nbs/api/00_core.ipynb #d50939c0
 import errno
@@ -257,6 +257,15 @@ def _umask():
     os.umask(mask)
     return mask
 
+# %% ../nbs/api/00_core.ipynb #f07659fb
+def how_to_write(
+    error:OSError, # that a system gave when something was to be written
+) -> str: # a remedy
+    "What to do about a place that can't be written"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS): return "Its folder is read-only for you; name another place"
+    if error.errno == errno.EFBIG: return "It is larger than a file may be there; name another place"
+    return "Free some space, or name another place"
+
 # %% ../nbs/api/00_core.ipynb #e78a7dcb
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS) # a disk that takes no more, in its several words
 
@@ -274,7 +283,8 @@ def atomic_write(
         os.chmod(tmp, 0o666 & ~_umask())
         os.replace(tmp, path)
     except OSError as e:
-        if e.errno not in FULL: raise
+        closed = tmp is None and e.errno in (errno.EACCES, errno.EPERM)
+        if e.errno not in FULL and not closed: raise
         raise OSError(e.errno, os.strerror(e.errno), str(path)) from e # names the file that was asked for, not the temporary one
     finally:
         if tmp: Path(tmp).unlink(missing_ok=True)

@@ -6,14 +6,13 @@
 __all__ = ['ScanSummary', 'scan']
 
 # %% ../nbs/api/64_scan.ipynb #30a7ca63
-import math
 import os
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -39,7 +38,7 @@ def _in_words(s):
     "A summary in two lines"
     copied = f"{s.copied} {plural(s.copied, 'copy of another', 'copies of others')}"
     near = f", {s.near} seen before in another form" if s.near else ""
-    done = f"{s.analysed} analysed now, {copied}, {s.kept} known before{near}; {s.seconds:.1f} s; {s.out}"
+    done = f"{s.analysed} looked at now, {copied}, {s.kept} known before{near}; {s.seconds:.1f} s; {s.out}"
     return f"{s.videos} {plural(s.videos, 'video')}: {_results_in_words(s)}\n{done}"
 
 # %% ../nbs/api/64_scan.ipynb #c7ddaf93
@@ -78,8 +77,9 @@ class ScanSummary:
 # %% ../nbs/api/64_scan.ipynb #d825f089
 class _Run:
     "The state of a run"
-    def __init__(self, store, bundle, summary, bar, seen=None, flush_rows=250, flush_s=2):
+    def __init__(self, store, bundle, summary, bar, seen=None, told=None, flush_rows=250, flush_s=2):
         self.store, self.bundle, self.summary, self.bar = store, bundle, summary, bar
+        self.told = told or (lambda path, what: None)
         self.seen = seen # a `HashIndex` where copies are looked for
         self.flush_rows, self.flush_s, self.flushed, self.lock = flush_rows, flush_s, time.monotonic(), threading.RLock()
         self.working, self.claimed, self.waiting = {}, {}, {} # path → token; digest → path; digest → entries
@@ -186,12 +186,13 @@ def _add(self:_Run, e, row):
     self.summary.count(row["label"], row["code"])
     if row["code"]: _name(self, e.path, lambda *_: row)
     self.bar.done(row["code"])
+    self.told(e.path, row["label"] or row["problem"])
 
 # %% ../nbs/api/64_scan.ipynb #e0bbc186
 def _written(self:_Run, path, row):
     "Forget what the store knows now"
     if not Known(None, None, row["code"], None).settled: return
-    self.working.pop(path, None)
+    if not self.bar.watching: self.working.pop(path, None) # the next look would count it again
     self.claimed.pop(row["digest"], None)
     self.fresh.pop(row["digest"], None)
 
@@ -271,12 +272,34 @@ def _source(paths, manifest, sample, watch, stop, bar):
     bar.count(look())
     return look()
 
+# %% ../nbs/api/64_scan.ipynb #ac3eb99d
+@contextmanager
+def _carried(summary):
+    "Give whoever interrupts the summary of what was done until then"
+    begun = time.monotonic()
+    try: yield
+    except KeyboardInterrupt as e:
+        summary.seconds = time.monotonic() - begun
+        raise KeyboardInterrupt(summary) from e
+
 # %% ../nbs/api/64_scan.ipynb #6833e07c
-def _check_numbers(sample, timeout_s, workers):
+_DAY = 24*60*60 # seconds; threads can't wait for much longer than some of these
+
+def _check_numbers(sample, timeout_s):
     "Refuse numbers that mean nothing"
     if sample is not None and sample < 1: raise ConfigError(f"sample={sample}", "is not a number of videos", "Give 1 or more")
-    if not 0 < timeout_s < math.inf: raise ConfigError(f"timeout_s={timeout_s}", "is not a length of time", "Give seconds above 0")
-    if workers is not None and workers < 1: raise ConfigError(f"workers={workers}", "is not a number of workers", "Give 1 or more")
+    if not 0 < timeout_s <= _DAY:
+        raise ConfigError(f"timeout_s={timeout_s}", "is not a length of time for a video", f"Give seconds above 0, and {_DAY} (a day) at most")
+
+# %% ../nbs/api/64_scan.ipynb #47b53ee6
+def _check_workers(workers, engine):
+    "Refuse no workers, and so many on this machine that they would only wait for one another and take its memory"
+    if workers is None: return
+    if workers < 1: raise ConfigError(f"workers={workers}", "is not a number of workers", "Give 1 or more")
+    most = 4*cpu_count()
+    if engine == "local" and workers > most:
+        raise ConfigError(f"workers={workers}", f"are too many for the {cpu_count()} processors of this machine",
+            f"Give {most} or fewer; one a processor is fastest")
 
 # %% ../nbs/api/64_scan.ipynb #9603fc21
 def scan(
@@ -296,19 +319,21 @@ def scan(
     progress:bool|None=None, # None: where a terminal shows it
     known:str|os.PathLike|None=None, # CSV of `write_hashes`: mark copies of these clips, and of one another
     resources:dict|None=None, # of a Ray worker, such as {"num_gpus": 1}; None: one processor
-) -> ScanSummary:
+    told:Callable|None=None, # called with the path of each new row, and its label or problem
+) -> ScanSummary: # a `KeyboardInterrupt` that ends the scan carries it, too
     "Analyse videos into a table; what is there already isn't done again"
     paths = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     check_sources(paths, manifest, watch)
-    _check_numbers(sample, timeout_s, workers)
+    _check_numbers(sample, timeout_s)
+    _check_workers(workers, engine)
     name, loader = (str(bundle or "own"), loader) if loader else _loader(bundle, weights)
     clips = None if known is None else read_hashes(known)
     make = partial(Worker, loader, timeout_s, hashes=known is not None)
     begun, summary = time.monotonic(), ScanSummary(Path(out), name)
     copies = tempfile.TemporaryDirectory(prefix="aivd-scan-", ignore_cleanup_errors=True)
     with copies as folder, ScanStore(out) as store, _Bar(progress, watch) as bar:
-        run = _Run(store, name, summary, bar, _seen(store, clips))
+        run = _Run(store, name, summary, bar, _seen(store, clips), told)
         work = _engine(engine, make, workers, run.claim, folder, lambda: store.digests(name), address, resources)
-        _drive(run, work, _source(paths, manifest, sample, watch, stop, bar))
+        with _carried(summary): _drive(run, work, _source(paths, manifest, sample, watch, stop, bar))
     summary.seconds = time.monotonic() - begun
     return summary

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from itertools import chain
 from typing import Any, NamedTuple
 import cv2
 from .core import AivdError, BundleError, ConfigError, Failure
@@ -254,12 +255,23 @@ def _put(pool, item):
         except queue.Full:
             continue
 
+# %% ../nbs/api/62_scan_pool.ipynb #ecc11226
+def _first(pool, worker):
+    "The first video for a worker, or None at the end; a child is started without one only where they are waited for"
+    while not pool.stop.is_set():
+        e = pool._take()
+        if e is not None: return e or None
+        worker.start()
+        time.sleep(.1)
+
 # %% ../nbs/api/62_scan_pool.ipynb #735a4992
 def _serve(pool, worker):
     "A thread's work; what goes wrong goes to whoever asks for answers"
     try:
+        first = _first(pool, worker)
+        if first is None: return
         worker.start()
-        for a in look_at(pool._mine(), worker, pool.claim, pool.folder):
+        for a in look_at(chain([first], pool._mine()), worker, pool.claim, pool.folder):
             if pool.stop.is_set(): break
             _put(pool, a)
     except BaseException as e:
@@ -310,13 +322,16 @@ class Pool:
         self.workers, self.claim, self.folder = [make() for _ in range(workers)], claim, folder
         self.answers, self.lock, self.stop = queue.Queue(4*workers), threading.Lock(), threading.Event()
         self.entries: Iterator = iter(())
+    def _take(self) -> Entry|tuple|None:
+        "The next video; None where there is none just now, an empty tuple at the end"
+        with self.lock: return next(self.entries, ())
     def _mine(self) -> Iterator[Entry]:
         "Videos for one worker"
         while not self.stop.is_set():
-            with self.lock: e = next(self.entries, self)
-            if isinstance(e, Pool): return
-            if e is None: time.sleep(.1)
-            else: yield e
+            e = self._take()
+            if isinstance(e, Entry): yield e
+            elif e is None: time.sleep(.1)
+            else: return
 
     def run(self,
         entries:Iterator, # of `Entry` or None; asked by one thread at a time

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple
-from .core import CODES, ConfigError, atomic_write
+from .core import CODES, ConfigError, atomic_write, how_to_write
 
 # %% ../nbs/api/61_scan_store.ipynb #a74543a3
 def _types():
@@ -86,6 +86,7 @@ def _locked(method):
     return run
 
 # %% ../nbs/api/61_scan_store.ipynb #f4a5bac2
+_CLOSED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
 _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 
 # %% ../nbs/api/61_scan_store.ipynb #d7674285
@@ -97,13 +98,15 @@ def _code(error):
 @contextmanager
 def _told(out):
     "What a disk or a database says, as an error that helps"
-    room = "Free some space or name another folder; the same command then goes on"
+    again = "the same command then goes on"
     try:
         yield
     except OSError as e:
-        raise ConfigError(out, f"can't be written ({e.strerror or e})", room) from e
+        raise ConfigError(out, f"can't be written ({e.strerror or e})", f"{how_to_write(e)}; {again}") from e
     except sqlite3.Error as e:
-        if _code(e) in _NO_ROOM: raise ConfigError(out, f"can't be written ({e})", room) from e
+        if _code(e) in _CLOSED or _code(e) in _NO_ROOM and not os.access(out/"_scan", os.W_OK):
+            raise ConfigError(out, f"can't be written ({e})", "It is read-only for you; name another folder") from e
+        if _code(e) in _NO_ROOM: raise ConfigError(out, f"can't be written ({e})", f"Free some space or name another folder; {again}") from e
         raise ConfigError(out/"_scan", f"is damaged or can't be written ({e})", "Delete it; it is made again from the results") from e
 
 # %% ../nbs/api/61_scan_store.ipynb #8befa617

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 import click
-from .core import AivdError, VideoError
+from .core import AivdError, VideoError, how_to_write
 
 # %% ../nbs/api/82_terminal.ipynb #b0b9fa75
 def _spelled(c):
@@ -72,7 +72,7 @@ def _file_trouble(error):
     if sys.stdout is sys.__stdout__: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     place = str(error.filename2 or error.filename or "the output")
     if os.path.basename(place).startswith(".tmp-"): place = os.path.dirname(place) # `atomic_write` has its own names
-    if error.errno in _REFUSED: return f"{place}: can't be written ({error.strerror}). Free some space, or name another place"
+    if error.errno in _REFUSED: return f"{place}: can't be written ({error.strerror}). {how_to_write(error)}"
     return f"{place}: can't be used ({error.strerror}). Check the path"
 
 # %% ../nbs/api/82_terminal.ipynb #d18baf2b

@@ -25,6 +25,7 @@ from aivd_nb.terminal import SECTIONS
 
 AIVD = [sys.executable, "-c", "from aivd_nb.cli import main; main(prog_name='aivd')"]
 BITES = "\x1b[31mred\x1b]0;owned\x07\nReal é.mp4"
+DROPPED = "-dac_override,-dac_read_search"
 PLAIN = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR", "TERM", "PYTHONIOENCODING", "COLUMNS")}
 
 
@@ -105,6 +106,18 @@ def test_others_take_folders_too(library, tmp_path):
     for command in (["probe"], ["provenance"], ["frames", "--out", tmp_path/"frames"], ["hash", "--out", tmp_path/"hashes.csv"]):
         done = aivd(command[0], library, *command[1:])
         assert done.returncode == 1 and b"3 videos found" in done.stderr and done.stderr.decode().count("✗") == 1, (command, done.stderr)
+
+
+@pytest.mark.parametrize("command", [["predict"], ["probe"], ["provenance"], ["hash", "--out", "h.csv"], ["frames"], ["scan", "--workers", "1"]])
+def test_a_file_that_may_not_be_read_costs_itself(library, tmp_path, command):
+    shutil.copy(library/"good.mp4", tmp_path/"closed.mp4")
+    (tmp_path/"closed.mp4").chmod(0)
+    mine = [] if os.geteuid() else ["setpriv", "--bounding-set", DROPPED, "--inh-caps", DROPPED] # root may read everything
+    if mine and not shutil.which("setpriv"): pytest.skip("root, and no setpriv")
+    args = [*mine, *AIVD, *command, "closed.mp4", library/"good.mp4"]
+    done = subprocess.run(args, capture_output=True, env=PLAIN, cwd=tmp_path, text=True, timeout=300)
+    assert done.returncode == 1 and "closed.mp4: can't be read (Permission denied). Check its permissions" in done.stderr, done.stderr
+    assert done.stderr.count("✗") == 1 and done.stdout
 
 
 # ---- exit codes

@@ -90,7 +90,7 @@ def test_stopped(tmp_path, how):
         n = len(pd.read_parquet(tmp_path/"out"))
         assert 0 < n < 160, n
         done = subprocess.run(scanning, capture_output=True, text=True)
-        assert f"{160 - n} analysed now, 0 copies of others, {n} known before" in done.stdout, done.stdout + done.stderr
+        assert f"{160 - n} looked at now, 0 copies of others, {n} known before" in done.stdout, done.stdout + done.stderr
     assert not list((tmp_path/"out").glob(".tmp-*"))
 
 
@@ -165,8 +165,8 @@ def test_watch(tmp_path):
     lib, out, stop = tmp_path/"lib", tmp_path/"out", threading.Event()
     files = made_up(lib, 5)
     for f in files: os.utime(f, (1e9, 1e9))
-    found = []
-    watching = threading.Thread(target=lambda: found.append(scan([lib], out, loader=stub(), bundle="stub", workers=1, watch=True, stop=stop)))
+    found, told = [], []
+    watching = threading.Thread(target=lambda: found.append(scan([lib], out, loader=stub(), bundle="stub", workers=1, watch=True, stop=stop, told=lambda *row: told.append(row))))
     watching.start()
     count = lambda: len(pd.read_parquet(out)) if list(out.glob("part-*")) else 0
     assert until(lambda: count() == 5)
@@ -182,7 +182,8 @@ def test_watch(tmp_path):
     assert until(lambda: pd.read_parquet(out).set_index("path").code[str(slow)] is None or pd.isna(pd.read_parquet(out).set_index("path").code[str(slow)]))
     stop.set()
     watching.join(30)
-    assert (found[0].analysed, found[0].copied, len(pd.read_parquet(out))) == (6, 1, 6)
+    assert (found[0].analysed, found[0].copied, found[0].kept, len(pd.read_parquet(out))) == (6, 1, 0, 6)
+    assert len(told) == 7 and told.count((str(slow), "is damaged")) == 1, told
 
 
 def test_two_nodes_one_lost(tmp_path):
