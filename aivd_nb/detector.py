@@ -52,7 +52,7 @@ class Verdict:
     label: str # "Real", "AI-Generated" or "Inconclusive"
     leans: str # "Real" or "AI-Generated", also where the label is inconclusive
     probability: float # of AI, 0 … 1; where a passage stands out, that of the passage
-    confidence: float # probability of the side it leans to, 0.5 … 1
+    confidence: float # probability of the side it leans to, 0.5 … 1; not of the label, and no verdict where that is inconclusive
     reason: str|None # why it is inconclusive, in words
     timeline: tuple # windows that were judged: {"start_s", "end_s", "probability"}; between them nothing was looked at
     bundle: str
@@ -494,11 +494,12 @@ def _several(paths):
 def _predict_many(self, paths):
     threads = max(1, cpu_count()//max(1, len(paths))) if hasattr(paths, "__len__") else 1
     with CnnThreads(self.featurizer) as cnn:
-        yield from in_order(lambda nth: _answer(self, *nth, cnn, threads), enumerate(paths, 1), cpu_count() + 1, cnn.stop)
+        yield from in_order(lambda nth: _answer(self, nth, cnn, threads), enumerate(paths, 1), cpu_count() + 1, cnn.stop)
 
 # %% ../nbs/api/43_detector.ipynb #3044022d
-def _answer(self, n, path, cnn, threads):
-    "The verdict on the n-th clip of many, or why there is none"
+def _answer(self, nth, cnn, threads):
+    "The verdict on one of many clips, given with its number, or why there is none"
+    n, path = nth
     try:
         return self.predict(path, cnn=cnn, threads=threads)
     except Exception as e: # whatever a decoder or a model does about one clip

@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 import numpy as np
@@ -230,7 +229,7 @@ def _as_threads(threads):
     "A number of threads that can be had; None: as many as the process may use"
     most = max(_MOST_THREADS, cpu_count())
     if threads is None: return cpu_count()
-    if isinstance(threads, Integral) and 1 <= threads <= most: return int(threads)
+    if isinstance(threads, (int, np.integer)) and 1 <= threads <= most: return int(threads)
     raise ConfigError("threads", "is no sensible number of threads", f"Give a whole number from 1 to {most}, or None")
 
 # %% ../nbs/api/22_featurizers.ipynb #4cfe83e1

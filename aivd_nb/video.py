@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
-from numbers import Integral
 from typing import Any, NamedTuple
 import cv2
 import numpy as np
@@ -283,7 +282,7 @@ _MOST_THREADS = 256
 def _as_threads(threads):
     "A number of decoder threads that makes sense"
     most = max(_MOST_THREADS, cpu_count())
-    if isinstance(threads, Integral) and 1 <= threads <= most: return int(threads)
+    if isinstance(threads, (int, np.integer)) and 1 <= threads <= most: return int(threads)
     raise ConfigError("threads", "is no sensible number of threads", f"Give a whole number from 1 to {most}, or None")
 
 # %% ../nbs/api/14_video.ipynb #11e954a3
