@@ -21,7 +21,6 @@ from .cache import FeatureCache
 from .calibration import AI, INCONCLUSIVE, REAL, decide, is_ood, logit, sigmoid
 from .core import AivdError, BundleError, ConfigError, Failure, VideoError, WeightsError, cpu_count, require
 from .featurizers import Featurizer, create, get_backbone, onnx_session
-from .link import is_link
 from .origin import origin
 from .passages import Passage, find_passages, weigh
 from .pipeline import CnnThreads, OpenClip, VideoFeatures
@@ -216,7 +215,7 @@ def _one(path):
     if not isinstance(path, (str, bytes, os.PathLike)):
         remedy = "For many clips, ask `predict_many`" if isinstance(path, Iterable) else "Give text or a pathlib.Path"
         raise ConfigError("path", f"is of type {type(path).__name__}, where the path of one clip is wanted", remedy)
-    if isinstance(path, str) and is_link(path):
+    if isinstance(path, str) and path.lower().startswith(("http://", "https://")):
         raise ConfigError(path, "is a link, where the path of a file is wanted",
             "Fetch the clip first, with `aivd predict LINK` or with `predict_link` in Python")
 
