@@ -51,7 +51,7 @@ class Verdict:
     label: str # "Real", "AI-Generated" or "Inconclusive"
     leans: str # "Real" or "AI-Generated", also where the label is inconclusive
     probability: float # of AI, 0 … 1; where a passage stands out, that of the passage
-    confidence: float # probability of the side it leans to, 0.5 … 1
+    confidence: float # probability of the side it leans to, 0.5 … 1; not of the label, and no verdict where that is inconclusive
     reason: str|None # why it is inconclusive, in words
     timeline: tuple # windows that were judged: {"start_s", "end_s", "probability"}; between them nothing was looked at
     bundle: str
@@ -209,8 +209,19 @@ class _Steps:
         c = self.bundle.calibrator
         return c.scale*logit(self.head(sequences)) + c.bias if len(sequences) else np.zeros(0)
 
+# %% ../nbs/api/43_detector.ipynb #176f11eb
+def _one(path):
+    "Refuse what is not the path of one clip: the clip is not to blame for it"
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        remedy = "For many clips, ask `predict_many`" if isinstance(path, Iterable) else "Give text or a pathlib.Path"
+        raise ConfigError("path", f"is of type {type(path).__name__}, where the path of one clip is wanted", remedy)
+    if isinstance(path, str) and path.lower().startswith(("http://", "https://")):
+        raise ConfigError(path, "is a link, where the path of a file is wanted",
+            "Fetch the clip first, with `aivd predict LINK` or with `predict_link` in Python")
+
 # %% ../nbs/api/43_detector.ipynb #c3b215a6
 def _see(self:_Steps, path, progress, alter, cnn, batch, threads, watch, shot):
+    _one(path)
     shared = nullcontext(cnn) if cnn else CnnThreads(self.featurizer, batch)
     with shared as cnn, OpenClip(path, cnn, self.cache, self.limits, alter, threads, watch) as clip:
         part = shot or Shot(0, clip.info.n_frames)
@@ -403,6 +414,16 @@ def _verdict(self:_Steps, path, seen, timings, part):
         how_often_wrong=_wrong(bundle, decision.label, passages),
         what_next=what_next(decision.label, code))
 
+# %% ../nbs/api/43_detector.ipynb #b171461d
+def _check_kinds(bundle, cache, looking):
+    "Refuse what would only fail, or be taken for something else, when a clip is looked at"
+    def refuse(name, given, remedy): raise ConfigError(name, f"can't be of type {type(given).__name__}", remedy)
+    if bundle is not None and not isinstance(bundle, (str, os.PathLike)):
+        refuse("bundle", bundle, "Give a folder, the name of a bundle, or None for the one that ships")
+    if bundle == "": raise ConfigError("bundle", "is empty", "Give a folder, the name of a bundle, or None for the one that ships")
+    if cache is not None and not isinstance(cache, FeatureCache): refuse("cache", cache, "Give a FeatureCache, or None to keep no features")
+    if not isinstance(looking, Look): refuse("looking", looking, "Give a Look, such as Look(budget=48)")
+
 # %% ../nbs/api/43_detector.ipynb #689be01d
 def _check_places(weights):
     "Refuse weights that are named and not there"
@@ -444,6 +465,7 @@ def _head(bundle, engine):
 
 # %% ../nbs/api/43_detector.ipynb #7dffdf54
 def _predict_shots(self:_Steps, path, least_s):
+    _one(path)
     with VideoReader(path, self.limits) as video:
         info = video.info()
         every = range(0, info.n_frames, max(1, round(info.fps/5)))
@@ -460,24 +482,28 @@ def _predict_shots(self:_Steps, path, least_s):
 
 # %% ../nbs/api/43_detector.ipynb #014f5664
 def _several(paths):
-    "Refuse one path where many are asked for: its letters would be taken for files"
-    if not isinstance(paths, (str, bytes, os.PathLike)): return paths
-    raise ConfigError(os.fspath(paths), "is one path, where many are asked for",
-        "Give a list, such as [path], or ask `predict` for the one")
+    "Refuse one path where many are asked for (its letters would be taken for files), and what holds none"
+    if isinstance(paths, (str, bytes, os.PathLike)):
+        raise ConfigError(os.fspath(paths), "is one path, where many are asked for",
+            "Give a list, such as [path], or ask `predict` for the one")
+    if isinstance(paths, Iterable): return paths
+    raise ConfigError("paths", f"is of type {type(paths).__name__}, where many paths are asked for", "Give a list, such as [path]")
 
 # %% ../nbs/api/43_detector.ipynb #13626688
 def _predict_many(self, paths):
     threads = max(1, cpu_count()//max(1, len(paths))) if hasattr(paths, "__len__") else 1
     with CnnThreads(self.featurizer) as cnn:
-        yield from in_order(lambda p: _answer(self, p, cnn, threads), paths, cpu_count() + 1, cnn.stop)
+        yield from in_order(lambda nth: _answer(self, nth, cnn, threads), enumerate(paths, 1), cpu_count() + 1, cnn.stop)
 
 # %% ../nbs/api/43_detector.ipynb #3044022d
-def _answer(self, path, cnn, threads):
-    "The verdict on one clip of many, or why there is none"
+def _answer(self, nth, cnn, threads):
+    "The verdict on one of many clips, given with its number, or why there is none"
+    n, path = nth
     try:
         return self.predict(path, cnn=cnn, threads=threads)
-    except Exception as e:
-        return Failure.of(path, e) # whatever a decoder or a model does about one clip
+    except Exception as e: # whatever a decoder or a model does about one clip
+        named = isinstance(path, (str, os.PathLike))
+        return Failure.of(path if named else f"path {n} of those given", e)
 
 # %% ../nbs/api/43_detector.ipynb #c70b4a6b
 def _predict(self:_Steps, path, **how):
@@ -501,7 +527,8 @@ class Detector(_Steps):
         looking:Look=Look(), # how much of a long clip is looked at
     ) -> Self:
         "Load a bundle and its CNN, and check that they belong together"
-        b, featurizer = _loaded(bundle or default_bundle(), weights, engine, threads)
+        _check_kinds(bundle, cache, looking)
+        b, featurizer = _loaded(default_bundle() if bundle is None else bundle, weights, engine, threads)
         return cls(b, featurizer, _head(b, engine), cache, looking=looking)
 
     def predict(self,

@@ -253,7 +253,7 @@ class Explanation:
     windows: tuple # of the verdict: {"start_s", "end_s", "log_odds", "spoke_for"}
     frames: tuple # {"window", "frame", "time_s", "log_odds", "spoke_for"}; those of a window add up to its contribution
     views: tuple # {"name", "log_odds", "spoke_for"}
-    taps: tuple # the same of the CNN's layers, from fine detail to things
+    taps: tuple # the same of the CNN's layers, from fine detail to whole objects
     timeline: tuple # a closer look: {"start_s", "end_s", "probability", "log_odds", "spoke_for"}
     regions: dict|None # of the window that contributed most; see `explain`
     seconds: dict # where the time went

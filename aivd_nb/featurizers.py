@@ -222,6 +222,16 @@ def _saturates() -> bool:
     product: Any = session.run(None, {"a": np.full((1, 4), 255, np.uint8)})[0]
     return bool(product[0, 0] != 4*255*127)
 
+# %% ../nbs/api/22_featurizers.ipynb #4ca9740d
+_MOST_THREADS = 256
+
+def _as_threads(threads):
+    "A number of threads that can be had; None: as many as the process may use"
+    most = max(_MOST_THREADS, cpu_count())
+    if threads is None: return cpu_count()
+    if isinstance(threads, (int, np.integer)) and 1 <= threads <= most: return int(threads)
+    raise ConfigError("threads", "is no sensible number of threads", f"Give a whole number from 1 to {most}, or None")
+
 # %% ../nbs/api/22_featurizers.ipynb #4cfe83e1
 def onnx_session(
     path:str|os.PathLike, # .onnx file
@@ -231,7 +241,7 @@ def onnx_session(
     import onnxruntime as ort
     ort.disable_telemetry_events() # for a process that imported it before this package, and for Windows
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or cpu_count()
+    options.intra_op_num_threads = _as_threads(threads)
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0") # a thread that waits leaves its processor to the decoder
     if _saturates(): options.add_session_config_entry(_EXACT, "1")
@@ -353,7 +363,7 @@ def _from_onnx(spec, file, threads, identity=None):
     run = lambda x, how=None: np.asarray(session.run([o], {i.name: x}, how)[0], np.float32)
     release = partial(run, np.zeros((1, *i.shape[1:]), np.float32), _shrinking())
     taps = json.loads(session.get_modelmeta().custom_metadata_map.get("taps", "[]"))
-    return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", threads or cpu_count(), 2,
+    return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", _as_threads(threads), 2,
         release, tuple(map(tuple, taps)))
 
 # %% ../nbs/api/22_featurizers.ipynb #aab7a150
@@ -373,6 +383,7 @@ def create(
 ) -> Featurizer:
     "The featurizer that a spec describes"
     if engine not in ("onnx", "keras"): raise ConfigError(engine, "is not a known engine", "Choose 'onnx' or 'keras'")
+    _as_threads(threads)
     if weights is not None and Path(weights).suffix == ".onnx": return _from_onnx(spec, weights, threads)
     network = get_backbone(spec.backbone).network
     if network: return _from_onnx(spec, Path(aivd_nb.__file__).parent/"networks"/network, threads)

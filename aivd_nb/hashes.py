@@ -134,6 +134,14 @@ def _hashed(row):
     except (TypeError, ValueError) as e:
         raise ValueError(f"the hashes of {row['file_path']!r} are damaged") from e
 
+# %% ../nbs/api/17_hashes.ipynb #cf8baad1
+def _not_a_list(error):
+    "Why a file is no list of hashes, in words"
+    if isinstance(error, FileNotFoundError): return "can't be found"
+    if isinstance(error, IsADirectoryError): return "is a folder, where a file is wanted"
+    why = "it is not text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", None) or error
+    return f"can't be read as a list of hashes ({why})"
+
 # %% ../nbs/api/17_hashes.ipynb #22f7462e
 def read_hashes(
     file:str|os.PathLike, # CSV of `write_hashes`
@@ -145,7 +153,7 @@ def read_hashes(
             if not set(_COLUMNS) <= set(rows.fieldnames or ()): raise ValueError(f"it has no columns {' and '.join(_COLUMNS)}")
             return [_hashed(r) for r in rows]
     except (OSError, ValueError, csv.Error) as e:
-        raise LabelsError(file, f"can't be read as a list of hashes ({e})", "Make one with: aivd hash CLIPS --out hashes.csv") from e
+        raise LabelsError(file, _not_a_list(e), "Make one with: aivd hash CLIPS --out hashes.csv") from e
 
 # %% ../nbs/api/17_hashes.ipynb #71b2c17b
 @dataclass(frozen=True)

@@ -312,7 +312,7 @@ def plot_frames(
     return _dress(ax, title, "seconds", "real ←  log-odds  → AI")
 
 # %% ../nbs/api/52_plots.ipynb #8b99e18b
-def _map_title(regions, title): return title if regions["held"] else "No place mattered more than others"
+def _map_title(regions, title): return title if regions["held"] else "No place stood out"
 
 # %% ../nbs/api/52_plots.ipynb #7462d094
 def _colours(grid, strength):
@@ -356,6 +356,16 @@ def plot_regions(
     axes[0].set_title(_map_title(regions, title), loc="left", fontsize=11, color=_INK)
     return axes
 
+# %% ../nbs/api/52_plots.ipynb #8db79bd0
+def _headline(fig, e):
+    "What the page is about, and what it is not: it must hold where the picture travels alone"
+    said = f"{e.verdict.label}, probability of AI {e.verdict.probability:.2f}"
+    name = os.path.basename(e.verdict.file)
+    shown = name if len(name) <= 60 else f"{name[:40]}…{name[-19:]}"
+    fig.suptitle(f"{shown}: {said}".replace("$", r"\$"), x=.01, ha="left", fontsize=13, color=_INK)
+    fig.supxlabel(f"{e.verdict.bundle}. One signal, not proof: what led this detector to its verdict, right or wrong.",
+        x=.01, ha="left", fontsize=9, color="#666666")
+
 # %% ../nbs/api/52_plots.ipynb #c5486bb7
 def plot_explanation(
     e:Any, # `Explanation`
@@ -365,11 +375,11 @@ def plot_explanation(
     Figure = require("matplotlib.figure").Figure
     fig = Figure(figsize=(9.5, 8), layout="constrained")
     top, middle, bottom = fig.subfigures(3, 1, height_ratios=[2.5, 1.7 + .12*len(e.taps), 2.9]) # pyright: ignore[reportGeneralTypeIssues]
-    answer = f"{e.verdict.label}, probability of AI {e.verdict.probability:.2f}"
-    plot_timeline(e.timeline, band, f"{answer}. A closer look over the clip", top.subplots())
+    _headline(fig, e)
+    plot_timeline(e.timeline, band, "A closer look over the clip", top.subplots())
     left, right = middle.subplots(1, 2)
     plot_families(e.views, "Views", left)
-    plot_families(e.taps, "Layers, from fine detail to things", right)
+    plot_families(e.taps, "CNN layers, from fine detail to whole objects", right)
     left, right = bottom.subplots(1, 2, width_ratios=[2, 1])
     plot_frames(e.frames, "Frames of the verdict", left)
     if e.regions:

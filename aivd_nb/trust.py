@@ -47,15 +47,26 @@ def trust_file() -> Path:
     "Where the fetched list lies"
     return cache_dir()/"trust"/"c2pa.pem"
 
+# %% ../nbs/api/40_trust.ipynb #a83c7b6e
+def _unread(error):
+    "Why a file can't be opened, in words"
+    if isinstance(error, FileNotFoundError): return "can't be found"
+    if isinstance(error, IsADirectoryError): return "is a folder, where a file is wanted"
+    return f"can't be read ({error.strerror})"
+
 # %% ../nbs/api/40_trust.ipynb #4c564a2c
+_GIVE = "Give a PEM file with certificates, in `trust` or AIVD_C2PA_TRUST"
+
 def _own_list(path):
     "A list in a file of the reader's"
     try:
         found = certificates(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise ConfigError(path, f"can't be read as a list of trusted certificates ({e})",
-            "Give a PEM file, in `trust` or AIVD_C2PA_TRUST") from e
-    if not found: raise ConfigError(path, "holds no certificate", "Give a PEM file with certificates, in `trust` or AIVD_C2PA_TRUST")
+    except OSError as e:
+        raise ConfigError(path, _unread(e), _GIVE) from e
+    except UnicodeDecodeError as e:
+        raise ConfigError(path, "is not a list of certificates in text (PEM)",
+            f"{_GIVE}; one certificate in binary form becomes such a file with: openssl x509 -inform der -in IT -out list.pem") from e
+    if not found: raise ConfigError(path, "holds no certificate", _GIVE)
     return TrustList(f"the list {os.path.basename(path)}", "\n".join(found))
 
 # %% ../nbs/api/40_trust.ipynb #4ef80a80

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from .containers import KINDS, sniff
-from .core import VideoError, cpu_count
+from .core import ConfigError, VideoError, cpu_count
 from .packets import Packets, borne_out, claimed_rate, decoded_packets, indexed_packets, read_packets
 from .tracks import AGAIN, CONVERT, Limits, Reading, check_file, check_pixels, describe_tracks, films, lacking, turn_of
 
@@ -268,6 +268,23 @@ def _notes(reader, turn, wide, step):
     if step > 1: yield f"its frames are {step:.1f} s apart, as in a time-lapse: nothing can be seen to move from one to the next"
     if reader.missing > 0.001: yield f"the last {max(1, round(100*reader.missing))} % of the file is missing"
 
+# %% ../nbs/api/14_video.ipynb #f7918364
+def _as_path(path):
+    "A path as text"
+    try: return os.fsdecode(path)
+    except TypeError:
+        given = type(path).__name__
+        raise ConfigError("path", f"is of type {given}, where the path of a video file is wanted", "Give text or a pathlib.Path") from None
+
+# %% ../nbs/api/14_video.ipynb #1250c9f3
+_MOST_THREADS = 256
+
+def _as_threads(threads):
+    "A number of decoder threads that makes sense"
+    most = max(_MOST_THREADS, cpu_count())
+    if isinstance(threads, (int, np.integer)) and 1 <= threads <= most: return int(threads)
+    raise ConfigError("threads", "is no sensible number of threads", f"Give a whole number from 1 to {most}, or None")
+
 # %% ../nbs/api/14_video.ipynb #11e954a3
 class VideoReader:
     "An open video: `info` says what it is, `packets` when each picture is shown, `frames` reads; closes itself as a context manager"
@@ -277,10 +294,10 @@ class VideoReader:
         alive:Callable=lambda: None, # called at every step of the decoder; what it raises ends the reading
         threads:int|None=None, # of the decoder; None: two for each processor that the process may use
     ):
-        self.path = os.fsdecode(path)
+        self.path = _as_path(path)
         self.limits = limits
         self.alive = alive
-        self.threads = threads or min(16, 2*cpu_count())
+        self.threads = min(16, 2*cpu_count()) if threads is None else _as_threads(threads)
         self.size, self.kind, self.missing = check_file(self.path)
         self.table = None
         self.jumps = True
