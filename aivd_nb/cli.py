@@ -241,7 +241,8 @@ def probe(clips:tuple[str, ...], as_json:bool) -> None:
 _WORKERS = "Workers of this machine, or of a Ray cluster."
 _COPIES = "List that `aivd hash` wrote: mark copies of these clips, and of one another, that were encoded again, cropped or given a logo."
 _most = click.FloatRange(0, 24*60*60, min_open=True)
-_timeout_option = click.option("--timeout", "timeout_s", type=_most, default=120.0, show_default=True, help="Seconds for a video, a day at most.")
+_longest = "Seconds for a video, a day at most."
+_timeout_option = click.option("--timeout", "timeout_s", type=_most, default=120.0, show_default=True, help=_longest)
 
 # %% ../nbs/api/86_cli.ipynb #cd8784df
 @main.command(cls=Command, section="Use", example="aivd scan videos/ --out results --report")
