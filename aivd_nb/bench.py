@@ -171,6 +171,19 @@ class KerasWay:
         "The head's answer"
         return float(self.head.predict(to_sequence(features, self.length)[None], verbose=0)[0, 0])
 
+# %% ../nbs/api/53_bench.ipynb #c2252dd6
+def _to_jpegs(way, clip, indices, folder):
+    "Each view of each frame as a file, named so that they sort"
+    for f in read_frames(clip, indices):
+        for k, v in enumerate(way.views(f.image)):
+            cv2.imwrite(f"{folder}/frame_{f.index:06d}_{k}.jpg", cv2.cvtColor(v, cv2.COLOR_RGB2BGR))
+
+# %% ../nbs/api/53_bench.ipynb #ec327223
+def _from_jpeg(file):
+    "A picture as the CNN wants it: RGB, 0 … 1"
+    picture: Any = cv2.imread(str(file))
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.float32)/255
+
 # %% ../nbs/api/53_bench.ipynb #1609d35c
 def straightforward(
     way:KerasWay,
@@ -179,14 +192,8 @@ def straightforward(
 ) -> float: # the head's score
     "JPEGs on disk, read back, one `predict` a frame"
     with TemporaryDirectory() as folder:
-        for f in read_frames(clip, indices):
-            for k, v in enumerate(way.views(f.image)):
-                cv2.imwrite(f"{folder}/frame_{f.index:06d}_{k}.jpg", cv2.cvtColor(v, cv2.COLOR_RGB2BGR))
-        rows = []
-        for p in sorted(Path(folder).iterdir()):
-            picture: Any = cv2.imread(str(p))
-            image = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.float32)/255
-            rows.append(way.cnn.predict(image[None], verbose=0)[0])
+        _to_jpegs(way, clip, indices, folder)
+        rows = [way.cnn.predict(_from_jpeg(p)[None], verbose=0)[0] for p in sorted(Path(folder).iterdir())]
     return way.score(np.stack(rows).reshape(-1, len(way.spec.views)*rows[0].size))
 
 # %% ../nbs/api/53_bench.ipynb #043a0b71

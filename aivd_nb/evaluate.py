@@ -124,20 +124,24 @@ def figures(
 _PART = ["label", "n", "sources", "right", "right_low", "right_high", "auc", "auc_low", "auc_high", "called_ai",
     "called_real", "inconclusive"]
 
+# %% ../nbs/api/50_evaluate.ipynb #b04e2309
+def _against_others(table, g, label, draws, seed):
+    "The AUC of a part's clips against all clips of the other class"
+    import pandas as pd
+    others = table[table["probability"].notna() & (table["label"] != label)]
+    if not len(others): return Interval(*[float("nan")]*3)
+    both = pd.concat([g, others])
+    return bootstrap_interval(auc, both["label"], both["probability"], clip_sources(both), draws, seed)
+
 # %% ../nbs/api/50_evaluate.ipynb #855240a5
 def _part(table, g, column, value, label, threshold, draws, seed):
     "One row of `figures_by`"
-    import pandas as pd
     groups = clip_sources(g)
-    right = int(((g["probability"] >= threshold) == (label == Label.AI)).sum())
-    a = Interval(*[float("nan")]*3)
-    others = table[table["probability"].notna() & (table["label"] != label)]
-    if len(others):
-        both = pd.concat([g, others])
-        a = bootstrap_interval(auc, both["label"], both["probability"], clip_sources(both), draws, seed)
     sources = len(g) if groups is None else len(set(groups))
+    right = int(((g["probability"] >= threshold) == (label == Label.AI)).sum())
     said = [int((g["verdict"] == v).sum()) for v in (AI, REAL, INCONCLUSIVE)]
-    return dict(zip([column, *_PART], [value, int(label), len(g), sources, *wilson_interval(right, len(g)), *a, *said]))
+    counted = [value, int(label), len(g), sources, *wilson_interval(right, len(g))]
+    return dict(zip([column, *_PART], [*counted, *_against_others(table, g, label, draws, seed), *said]))
 
 # %% ../nbs/api/50_evaluate.ipynb #911f5dc8
 def figures_by(

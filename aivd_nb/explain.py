@@ -229,18 +229,25 @@ def _cells(scene, whole, grid):
     blocks = [np.mean([d/4 for s, d in zip(sets[n:], lost[n:]) if i in s]) for i in range(n)]
     return (lost[:n] + blocks)/2
 
+# %% ../nbs/api/44_explain.ipynb #09592ae5
+def _tried(scene, whole, found, seed):
+    "What is lost where the quarter that a map names is covered, and where random quarters are"
+    side = np.sign(whole - _nothing(scene.detector, scene.sequence))
+    some = max(1, found.size//4)
+    strongest = np.argsort(-side*found)[:some]
+    rng = np.random.default_rng(seed)
+    drawn = [rng.permutation(found.size)[:some] for _ in range(4)]
+    named, *others = side*(whole - scene.asked([strongest, *drawn]))
+    return float(named), float(np.mean(others))
+
 # %% ../nbs/api/44_explain.ipynb #d2e53dac
 def _map(scene, grid, seed=0) -> dict:
     "Contribution of each cell, and whether the cells it names matter more than others"
     whole = log_odds(scene.detector, scene.sequence[None])[0]
     found = _cells(scene, whole, grid)
-    side = np.sign(whole - _nothing(scene.detector, scene.sequence))
-    rng, some = np.random.default_rng(seed), max(1, found.size//4)
-    quarters = [np.argsort(-side*found)[:some], *(rng.permutation(found.size)[:some] for _ in range(4))]
-    named, *others = side*(whole - scene.asked(quarters))
-    by_chance = np.mean(others)
-    return {"log_odds": found.reshape(grid, grid).round(4).tolist(), "named": round(float(named), 4),
-        "random": round(float(by_chance), 4), "held": bool(named > max(0, by_chance) + EVEN)}
+    named, by_chance = _tried(scene, whole, found, seed)
+    return {"log_odds": found.reshape(grid, grid).round(4).tolist(), "named": round(named, 4),
+        "random": round(by_chance, 4), "held": bool(named > max(0, by_chance) + EVEN)}
 
 # %% ../nbs/api/44_explain.ipynb #5ca549e0
 @dataclass(frozen=True)
@@ -281,15 +288,18 @@ def _only(seen, rows):
     v = seen.features
     return replace(v, sequences=v.sequences[rows], spans=v.spans[rows], windows=tuple(w for w, r in zip(v.windows, rows) if r))
 
+# %% ../nbs/api/44_explain.ipynb #936d192f
+def _timed_frames(k, window, span, shares):
+    "Rows for the frames of the k-th window"
+    times = np.interp(window, (window[0], window[-1]), span)
+    return [_part(x, window=k, frame=i, time_s=round(float(t), 3)) for i, x, t in zip(window, shares, times)]
+
 # %% ../nbs/api/44_explain.ipynb #73282327
 def _timed(windows, spans, shares):
     "Rows for windows and for their frames"
     n = len(windows)
     rows = [_part(s.sum()/n, start_s=round(float(a), 3), end_s=round(float(b), 3)) for s, (a, b) in zip(shares, spans)]
-    frames = []
-    for k, (w, s, span) in enumerate(zip(windows, shares, spans)):
-        times = np.interp(w, (w[0], w[-1]), span)
-        frames += [_part(x/n, window=k, frame=i, time_s=round(float(t), 3)) for i, x, t in zip(w, s, times)]
+    frames = [row for k in range(n) for row in _timed_frames(k, windows[k], spans[k], shares[k]/n)]
     return tuple(rows), tuple(frames)
 
 # %% ../nbs/api/44_explain.ipynb #7e98e28a
