@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 import click
-from .core import AivdError, VideoError, how_to_write
+from .core import AivdError, BundleError, VideoError, how_to_write
 
 # %% ../nbs/api/82_terminal.ipynb #b0b9fa75
 def _spelled(c):
@@ -216,7 +216,9 @@ class Group(click.Group):
 # %% ../nbs/api/82_terminal.ipynb #1f7a315f
 def _told(error):
     "An error in lines: one for a video; tables and trainings may have a line for each row that is wrong"
-    text = f"{spell(error.file)}: {error.problem}. {error.remedy}"
+    name = str(error.file)
+    if isinstance(error, BundleError) and name == os.environ.get("AIVD_BUNDLE"): name = f"AIVD_BUNDLE={name}"
+    text = f"{spell(name)}: {error.problem}. {error.remedy}"
     return [text] if isinstance(error, VideoError) else text.split("\n")
 
 def _end(ctx, lines, code):
@@ -226,7 +228,10 @@ def _end(ctx, lines, code):
 
 def _spelled_error(e):
     "An error of click's; what was typed may bite, too"
-    e.message = "\n".join(map(spell, e.message.splitlines()))
+    lines = list(map(spell, e.message.splitlines()))
+    short = isinstance(e, click.NoSuchOption) and not e.option_name.startswith("--")
+    if short: lines.append("A file whose name begins with a dash is given as ./-name, or after --")
+    e.message = "\n".join(lines)
     return e
 
 # %% ../nbs/api/82_terminal.ipynb #2a01125e

@@ -136,6 +136,12 @@ def test_exit_codes(library, tmp_path, args, code):
     assert done.returncode == code and b"Traceback" not in done.stderr, (done.returncode, done.stderr.decode())
 
 
+def test_what_was_mistyped_is_named(library):
+    done = aivd("predict", library/"good.mp4", AIVD_BUNDLE="zzz")
+    assert done.returncode == 2 and done.stderr.startswith(b"aivd: AIVD_BUNDLE=zzz: is neither a bundle folder")
+    assert b"given as ./-name, or after --" in aivd("predict", "-dash.mp4").stderr
+
+
 def test_interrupted(library):
     child = subprocess.Popen([*AIVD, "predict", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=PLAIN)
     time.sleep(1.5) # it waits for its list
