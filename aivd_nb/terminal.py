@@ -205,6 +205,7 @@ class Group(click.Group):
         except click.ClickException as e: raise _spelled_error(e) from e
         except AivdError as e: _end(ctx, _told(e), exit_code(e))
         except KeyboardInterrupt: _end(ctx, ["stopped"], INTERRUPTED)
+        except BrokenPipeError: _leave(ctx)
         except OSError as e:
             if e.errno not in _REFUSED and e.filename is None: raise # a reader that left, which click knows; a network
             _end(ctx, [_file_trouble(e)], WRONG_USE)
@@ -212,6 +213,14 @@ class Group(click.Group):
     def _invoke_and_flush(self, ctx):
         try: return super().invoke(ctx)
         finally: sys.stdout.flush() # a full disk is told here and not while Python ends
+
+# %% ../nbs/api/82_terminal.ipynb #7cf625e7
+_LEFT = 141 # what a shell has for a program that its reader left
+
+def _leave(ctx):
+    "End without a word, because nobody reads on"
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    ctx.exit(_LEFT)
 
 # %% ../nbs/api/82_terminal.ipynb #1f7a315f
 def _told(error):
