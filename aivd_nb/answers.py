@@ -25,6 +25,7 @@ def _from_stdin():
     names = [os.fsdecode(line.rstrip(b"\r\n")) for line in click.get_binary_stream("stdin")] # pyright: ignore[reportCallIssue]
     example = "Give one path per line, for example: find . -name '*.mp4' | aivd predict -"
     if not any(names): raise ConfigError("-", "standard input names no clip", example)
+    if any("\0" in n for n in names): raise ConfigError("-", "separates its paths by null bytes, as find -print0 does", example)
     return [n for n in names if n]
 
 # %% ../nbs/api/83_answers.ipynb #b1ef6bd5

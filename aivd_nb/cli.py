@@ -238,7 +238,7 @@ def probe(clips:tuple[str, ...], as_json:bool) -> None:
     sys.exit(each(find_clips(clips), lambda clip: say(*_probe(clip, as_json))))
 
 # %% ../nbs/api/86_cli.ipynb #c9325562
-_WORKERS = "Workers of this machine, or of a Ray cluster."
+_WORKERS = "Run on this machine, or on a Ray cluster."
 _COPIES = "List that `aivd hash` wrote: mark copies of these clips, and of one another, that were encoded again, cropped or given a logo."
 _most = click.FloatRange(0, 24*60*60, min_open=True)
 _longest = "Seconds for a video, a day at most."
@@ -247,26 +247,26 @@ _timeout_option = click.option("--timeout", "timeout_s", type=_most, default=120
 # %% ../nbs/api/86_cli.ipynb #cd8784df
 @main.command(cls=Command, section="Use", example="aivd scan videos/ --out results --report")
 @click.argument("paths", nargs=-1, type=clip_path)
-@click.option("--out", default="results", show_default=True, type=out_folder, help="Folder of the table; a scan that stands there goes on.")
+@click.option("--out", default="results", show_default=True, type=out_folder, help="Folder of the table; a scan that was begun there continues.")
 @click.option("--manifest", type=click.Path(), help="CSV with a column path or file_path, relative to its folder.")
 @bundle_option
 @weights_option
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help=_WORKERS)
-@click.option("--address", help="Of a Ray cluster, such as auto; else one is started here.")
-@click.option("--workers", type=click.IntRange(1), help="Videos analysed at once.  [default: one a processor]")
-@click.option("--sample", type=click.IntRange(1), help="Look at so many videos only, drawn evenly.")
-@click.option("--watch", is_flag=True, help="Go on with what is put into the folders, until Ctrl-C.")
+@click.option("--address", help="Address of a Ray cluster, such as auto. Without it, one is started here.")
+@click.option("--workers", type=click.IntRange(1), help="Videos analysed at once.  [default: one per processor]")
+@click.option("--sample", type=click.IntRange(1), help="Look at a random sample of this many videos.")
+@click.option("--watch", is_flag=True, help="Keep running, and analyse new videos as they appear, until Ctrl-C.")
 @_timeout_option
 @click.option("--known", metavar="CSV", type=click.Path(), help=_COPIES)
 @fail_on_option
-@click.option("--report", is_flag=True, help="Write a page and a CSV into OUT/_report, in the end; without PATHS, do only that.")
+@click.option("--report", is_flag=True, help="Write a page and a CSV into OUT/_report at the end; without PATHS, do only that.")
 def scan(**options:Any) -> None:
     """Analyse a library of videos into a table, restartable.
 
     PATHS are files, folders, globs and addresses such as s3://bucket/folder.
-    The table is Parquet; started again, a scan goes on where it stopped.
-    What can't be analysed, or isn't there, has its row; ten such are told in the end, and the exit code is 1.
-    Ctrl-C and SIGTERM end it alike: what was found is written, and the exit code is 130.
+    The table is Parquet. Run the same command again to continue a scan that was stopped.
+    A video that is missing or can't be analysed has a row, too. The first ten are listed at the end, and the exit code is 1.
+    Ctrl-C and SIGTERM stop it cleanly: the results so far are kept, and the exit code is 130.
     """
     sys.exit(_stoppable(lambda: _scan(**options)))
 

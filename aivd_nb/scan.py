@@ -305,15 +305,15 @@ def _check_workers(workers, engine):
 # %% ../nbs/api/64_scan.ipynb #9603fc21
 def scan(
     paths:Iterable=(), # files, folders (with all below), globs, addresses such as s3://bucket/folder
-    out:str|os.PathLike="results", # folder of the table; a scan that stands there goes on
+    out:str|os.PathLike="results", # folder of the table; a scan that was begun there continues
     manifest:str|os.PathLike|None=None, # CSV with a column `path` or `file_path`
     bundle:str|os.PathLike|None=None, # folder or shipped name; None: the best at hand. With `loader`: what its rows are called
     weights:str|os.PathLike|None=None, # CNN weights; None: the usual places
     engine:str="local", # "local" or "ray"
     address:str|None=None, # of a Ray cluster; None: one is started here, or the one that is connected is used
     workers:int|None=None, # None: one a processor, of this machine or of the cluster
-    sample:int|None=None, # look at so many videos, drawn evenly
-    watch:bool=False, # go on for ever with what is put into the folders
+    sample:int|None=None, # look at a random sample of this many videos
+    watch:bool=False, # keep running, and analyse new videos as they appear
     stop:threading.Event|None=None, # ends a watch
     timeout_s:float=120, # for a video
     loader:Callable|None=None, # gives the detector in each worker; picklable. None: `Detector.load`

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 import click
-from .core import AivdError, VideoError, how_to_write
+from .core import AivdError, BundleError, VideoError, how_to_write
 
 # %% ../nbs/api/82_terminal.ipynb #b0b9fa75
 def _spelled(c):
@@ -205,6 +205,7 @@ class Group(click.Group):
         except click.ClickException as e: raise _spelled_error(e) from e
         except AivdError as e: _end(ctx, _told(e), exit_code(e))
         except KeyboardInterrupt: _end(ctx, ["stopped"], INTERRUPTED)
+        except BrokenPipeError: _leave(ctx)
         except OSError as e:
             if e.errno not in _REFUSED and e.filename is None: raise # a reader that left, which click knows; a network
             _end(ctx, [_file_trouble(e)], WRONG_USE)
@@ -213,10 +214,20 @@ class Group(click.Group):
         try: return super().invoke(ctx)
         finally: sys.stdout.flush() # a full disk is told here and not while Python ends
 
+# %% ../nbs/api/82_terminal.ipynb #7cf625e7
+_LEFT = 141 # what a shell has for a program that its reader left
+
+def _leave(ctx):
+    "End without a word, because nobody reads on"
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    ctx.exit(_LEFT)
+
 # %% ../nbs/api/82_terminal.ipynb #1f7a315f
 def _told(error):
     "An error in lines: one for a video; tables and trainings may have a line for each row that is wrong"
-    text = f"{spell(error.file)}: {error.problem}. {error.remedy}"
+    name = str(error.file)
+    if isinstance(error, BundleError) and name == os.environ.get("AIVD_BUNDLE"): name = f"AIVD_BUNDLE={name}"
+    text = f"{spell(name)}: {error.problem}. {error.remedy}"
     return [text] if isinstance(error, VideoError) else text.split("\n")
 
 def _end(ctx, lines, code):
@@ -226,7 +237,10 @@ def _end(ctx, lines, code):
 
 def _spelled_error(e):
     "An error of click's; what was typed may bite, too"
-    e.message = "\n".join(map(spell, e.message.splitlines()))
+    lines = list(map(spell, e.message.splitlines()))
+    short = isinstance(e, click.NoSuchOption) and not e.option_name.startswith("--")
+    if short: lines.append("A file whose name begins with a dash is given as ./-name, or after --")
+    e.message = "\n".join(lines)
     return e
 
 # %% ../nbs/api/82_terminal.ipynb #2a01125e

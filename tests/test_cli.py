@@ -136,6 +136,12 @@ def test_exit_codes(library, tmp_path, args, code):
     assert done.returncode == code and b"Traceback" not in done.stderr, (done.returncode, done.stderr.decode())
 
 
+def test_what_was_mistyped_is_named(library):
+    done = aivd("predict", library/"good.mp4", AIVD_BUNDLE="zzz")
+    assert done.returncode == 2 and done.stderr.startswith(b"aivd: AIVD_BUNDLE=zzz: is neither a bundle folder")
+    assert b"given as ./-name, or after --" in aivd("predict", "-dash.mp4").stderr
+
+
 def test_interrupted(library):
     child = subprocess.Popen([*AIVD, "predict", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=PLAIN)
     time.sleep(1.5) # it waits for its list
@@ -156,6 +162,9 @@ def test_every_row_that_is_wrong_has_its_line(library, tmp_path):
 def test_a_reader_that_leaves(library):
     done = subprocess.run(["sh", "-c", '"$@" | true', "sh", *AIVD, "card"], capture_output=True, env=PLAIN)
     assert done.stderr == b""
+    both = 'set -o pipefail; "$@" | true'
+    done = subprocess.run(["bash", "-c", both, "sh", *AIVD, "card"], capture_output=True, env=PLAIN)
+    assert done.returncode in (0, 141) and done.stderr == b"" # 1 would be a clip that can't be analysed
 
 
 # ---- encodings, colour, names
