@@ -241,13 +241,13 @@ def probe(clips:tuple[str, ...], as_json:bool) -> None:
 _WORKERS = "Run on this machine, or on a Ray cluster."
 _COPIES = "List that `aivd hash` wrote: mark copies of these clips, and of one another, that were encoded again, cropped or given a logo."
 _most = click.FloatRange(0, 24*60*60, min_open=True)
-_longest = "Seconds for a video, a day at most."
+_longest = "Longest time for one video, in seconds."
 _timeout_option = click.option("--timeout", "timeout_s", type=_most, default=120.0, show_default=True, help=_longest)
 
 # %% ../nbs/api/86_cli.ipynb #cd8784df
 @main.command(cls=Command, section="Use", example="aivd scan videos/ --out results --report")
 @click.argument("paths", nargs=-1, type=clip_path)
-@click.option("--out", default="results", show_default=True, type=out_folder, help="Folder of the table; a scan that was begun there continues.")
+@click.option("--out", default="results", show_default=True, type=out_folder, help="Folder of the table; a scan begun there continues.")
 @click.option("--manifest", type=click.Path(), help="CSV with a column path or file_path, relative to its folder.")
 @bundle_option
 @weights_option
