@@ -66,7 +66,8 @@ def _patterns(language):
     "The sentences with places for something, as (regular expression, translation)"
     kept = {k.removeprefix("told."): v for k, v in words(language).items() if k.startswith("told.")}
     hole = lambda pattern: re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>(?:(?![.;] ).)+?)", re.escape(pattern))
-    return [(re.compile(hole(k)), v) for k, v in kept.items()]
+    longest = sorted(kept, key=len, reverse=True) # which says most
+    return [(re.compile(hole(k)), kept[k]) for k in longest]
 
 def _filled(language, sentence):
     "A sentence by its pattern; None where there is none"

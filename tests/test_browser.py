@@ -500,6 +500,10 @@ def test_german(browser, url, clip):
     assert "Seine Merkmale liegen außerhalb" in card.inner_text() and "3,5 s von 4,0 s" in card.inner_text()
     assert "Die Datei sagt nichts darüber" in card.inner_text() and card.locator("[lang=en]:not(.entries)").count() == 0
     assert "Von 911 echten Clips" in page.locator("#model").inner_text() and page.locator("#model [lang=en]").count() == 0
+    several = [k.removeprefix("told.").replace("{where}", "0.0–5.0 s and 7.0–9.5 s looks AI-generated, the rest does not") for k in words.words("en") if k.startswith("told.")]
+    several += ["Looked at 10 s of 1:00. What was not looked at may be anything.", "The file holds sound but no picture. Give a file with a video track.", "Something else."]
+    assert page.evaluate("all => all.map(retold)", several) == [words.retold("de", text) for text in several]
+    assert page.evaluate("[score(0.847), score(0.5)]") == ["84,7 %", "50 %"] # the bound is 85.3 %
     assert page.evaluate("document.documentElement.scrollWidth") <= 360 and page.evaluate(CONTRAST) == []
     page.get_by_role("link", name="English").click()
     page.locator("article .verdict h3", has_text="Inconclusive").wait_for()

@@ -37,7 +37,7 @@ function t(key, values = {}) {
 // What detector and server say is English. Its translation stands under the sentence itself, or under its pattern, whose places are filled with the numbers and names of the sentence.
 const english = text => LANG === "en" ? text : el("span", { lang: "en" }, text);
 const HOLE = /\\\{(\w+)\\\}/g, escaped = text => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-const PATTERNS = Object.keys(WORDS).filter(k => k.startsWith("told.")).map(k => [new RegExp(`^${escaped(k.slice(5)).replace(HOLE, "(?<$1>(?:(?![.;] ).)+?)")}$`), k]);
+const PATTERNS = Object.keys(WORDS).filter(k => k.startsWith("told.")).sort((a, b) => b.length - a.length).map(k => [new RegExp(`^${escaped(k.slice(5)).replace(HOLE, "(?<$1>(?:(?![.;] ).)+?)")}$`), k]);
 const figures = text => WORDS.decimal === "." ? text : text.replace(/(?<=\d)[.,](?=\d)/g, c => c === "." ? "," : ".");
 
 function filled(sentence) {
