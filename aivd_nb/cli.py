@@ -240,13 +240,16 @@ def probe(clips:tuple[str, ...], as_json:bool) -> None:
 # %% ../nbs/api/86_cli.ipynb #c9325562
 _WORKERS = "Run on this machine, or on a Ray cluster."
 _COPIES = "List that `aivd hash` wrote: mark copies of these clips, and of one another, that were encoded again, cropped or given a logo."
+_PAGE = "Write a page and a CSV into OUT/_report at the end; without PATHS, do only that."
+_BEGUN = "Folder of the table; a scan that was begun there continues."
+_LONGEST = "Longest time for one video, in seconds."
 _most = click.FloatRange(0, 24*60*60, min_open=True)
-_timeout_option = click.option("--timeout", "timeout_s", type=_most, default=120.0, show_default=True, help="Longest time for one video, in seconds.")
+_timeout_option = click.option("--timeout", "timeout_s", type=_most, default=120.0, show_default=True, help=_LONGEST)
 
 # %% ../nbs/api/86_cli.ipynb #cd8784df
 @main.command(cls=Command, section="Use", example="aivd scan videos/ --out results --report")
 @click.argument("paths", nargs=-1, type=clip_path)
-@click.option("--out", default="results", show_default=True, type=out_folder, help="Folder of the table; a scan that was begun there continues.")
+@click.option("--out", default="results", show_default=True, type=out_folder, help=_BEGUN)
 @click.option("--manifest", type=click.Path(), help="CSV with a column path or file_path, relative to its folder.")
 @bundle_option
 @weights_option
@@ -258,7 +261,7 @@ _timeout_option = click.option("--timeout", "timeout_s", type=_most, default=120
 @_timeout_option
 @click.option("--known", metavar="CSV", type=click.Path(), help=_COPIES)
 @fail_on_option
-@click.option("--report", is_flag=True, help="Write a page and a CSV into OUT/_report at the end; without PATHS, do only that.")
+@click.option("--report", is_flag=True, help=_PAGE)
 def scan(**options:Any) -> None:
     """Analyse a library of videos into a table, restartable.
 

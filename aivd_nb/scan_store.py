@@ -106,7 +106,8 @@ def _told(out):
     except sqlite3.Error as e:
         if _code(e) in _CLOSED or _code(e) in _NO_ROOM and not os.access(out/"_scan", os.W_OK):
             raise ConfigError(out, f"can't be written ({e})", "It is read-only for you; name another folder") from e
-        if _code(e) in _NO_ROOM: raise ConfigError(out, f"can't be written ({e})", f"Free some space or name another folder; {again}") from e
+        if _code(e) in _NO_ROOM:
+            raise ConfigError(out, f"can't be written ({e})", f"Free some space or name another folder; {again}") from e
         raise ConfigError(out/"_scan", f"is damaged or can't be written ({e})", "Delete it; it is made again from the results") from e
 
 # %% ../nbs/api/61_scan_store.ipynb #8befa617
