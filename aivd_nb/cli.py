@@ -240,6 +240,9 @@ def probe(clips:tuple[str, ...], as_json:bool) -> None:
 # %% ../nbs/api/86_cli.ipynb #c9325562
 _WORKERS = "Run on this machine, or on a Ray cluster."
 _COPIES = "List that `aivd hash` wrote: mark copies of these clips, and of one another, that were encoded again, cropped or given a logo."
+_PAGE = "Write a page and a CSV into OUT/_report at the end; without PATHS, do only that."
+_BEGUN = "Folder of the table; a scan that was begun there continues."
+_LONGEST = "Longest time for one video, in seconds."
 _most = click.FloatRange(0, 24*60*60, min_open=True)
 _longest = "Longest time for one video, in seconds."
 _timeout_option = click.option("--timeout", "timeout_s", type=_most, default=120.0, show_default=True, help=_longest)
@@ -259,7 +262,7 @@ _timeout_option = click.option("--timeout", "timeout_s", type=_most, default=120
 @_timeout_option
 @click.option("--known", metavar="CSV", type=click.Path(), help=_COPIES)
 @fail_on_option
-@click.option("--report", is_flag=True, help="Write a page and a CSV into OUT/_report at the end; without PATHS, do only that.")
+@click.option("--report", is_flag=True, help=_PAGE)
 def scan(**options:Any) -> None:
     """Analyse a library of videos into a table, restartable.
 

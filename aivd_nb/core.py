@@ -285,7 +285,7 @@ def atomic_write(
     except OSError as e:
         closed = tmp is None and e.errno in (errno.EACCES, errno.EPERM)
         if e.errno not in FULL and not closed: raise
-        raise OSError(e.errno, os.strerror(e.errno), str(path)) from e # names the file that was asked for, not the temporary one
+        raise OSError(e.errno, os.strerror(e.errno or 0), str(path)) from e # names the file that was asked for, not the temporary one
     finally:
         if tmp: Path(tmp).unlink(missing_ok=True)
 

@@ -238,7 +238,8 @@ def _end(ctx, lines, code):
 def _spelled_error(e):
     "An error of click's; what was typed may bite, too"
     lines = list(map(spell, e.message.splitlines()))
-    short = isinstance(e, click.NoSuchOption) and not e.option_name.startswith("--")
+    unknown = getattr(e, "option_name", "--") if issubclass(type(e), click.NoSuchOption) else "--"
+    short = not unknown.startswith("--")
     if short: lines.append("A file whose name begins with a dash is given as ./-name, or after --")
     e.message = "\n".join(lines)
     return e
