@@ -244,13 +244,12 @@ _PAGE = "Write a page and a CSV into OUT/_report at the end; without PATHS, do o
 _BEGUN = "Folder of the table; a scan that was begun there continues."
 _LONGEST = "Longest time for one video, in seconds."
 _most = click.FloatRange(0, 24*60*60, min_open=True)
-_longest = "Longest time for one video, in seconds."
-_timeout_option = click.option("--timeout", "timeout_s", type=_most, default=120.0, show_default=True, help=_longest)
+_timeout_option = click.option("--timeout", "timeout_s", type=_most, default=120.0, show_default=True, help=_LONGEST)
 
 # %% ../nbs/api/86_cli.ipynb #cd8784df
 @main.command(cls=Command, section="Use", example="aivd scan videos/ --out results --report")
 @click.argument("paths", nargs=-1, type=clip_path)
-@click.option("--out", default="results", show_default=True, type=out_folder, help="Folder of the table; a scan begun there continues.")
+@click.option("--out", default="results", show_default=True, type=out_folder, help=_BEGUN)
 @click.option("--manifest", type=click.Path(), help="CSV with a column path or file_path, relative to its folder.")
 @bundle_option
 @weights_option

@@ -261,9 +261,9 @@ def clip_report(
     bands = [Band(**band) if band and c.model == about["id"] else None for c in clips]
     shown = [_view(language, c, name, b) for c, name, b in zip(clips, names, bands)]
     title = t("report.title", name=names[0]) if len(clips) == 1 else t("report.title.many", n=len(clips))
-    return render_page("report.html", _style(), title, _MARK, language, "light dark", t=t, retold=partial(retold, language),
-        made=moment(time.time()),
-        version=aivd_nb.__version__, clips=shown, **_errors(language, band, clips, about))
+    return render_page(
+        "report.html", _style(), title, _MARK, language, "light dark", t=t, retold=partial(retold, language),
+        made=moment(time.time()), version=aivd_nb.__version__, clips=shown, **_errors(language, band, clips, about))
 
 # %% ../nbs/api/77_clip_report.ipynb #c6a2d5dc
 def _is_report(file):

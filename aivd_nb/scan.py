@@ -289,8 +289,8 @@ def _check_numbers(sample, timeout_s):
     "Refuse numbers that mean nothing"
     if sample is not None and sample < 1: raise ConfigError(f"sample={sample}", "is not a number of videos", "Give 1 or more")
     if not 0 < timeout_s <= _DAY:
-        remedy = f"Give seconds above 0, and {_DAY} (a day) at most"
-        raise ConfigError(f"timeout_s={timeout_s}", "is not a length of time for a video", remedy)
+        raise ConfigError(f"timeout_s={timeout_s}", "is not a length of time for a video",
+            f"Give seconds above 0, and {_DAY} (a day) at most")
 
 # %% ../nbs/api/64_scan.ipynb #47b53ee6
 def _check_workers(workers, engine):
