@@ -68,7 +68,7 @@ def _loader(detector, config):
     "What a worker calls to get its detector"
     if callable(detector): return detector
     if isinstance(detector, Detector): return partial(load_detector, os.fspath(detector.bundle.folder), config.weights or None)
-    return partial(load_detector, bundle_place(detector) if detector else config.bundle or None, config.weights or None)
+    return partial(load_detector, bundle_place(detector or config.bundle or default_bundle()), config.weights or None)
 
 # %% ../nbs/api/78_app.ipynb #4df62374
 def _bundle(detector, config):
@@ -76,19 +76,9 @@ def _bundle(detector, config):
     if isinstance(detector, Detector): return os.fspath(detector.bundle.folder)
     return None if callable(detector) else detector or config.bundle or default_bundle()
 
-# %% ../nbs/api/78_app.ipynb #99985217
-_FILES = ("AIVD_WEIGHTS", "AIVD_C2PA_TRUST", "AIVD_CACHE", "KERAS_HOME", "XDG_CACHE_HOME")
-
-def _place_environment(env):
-    "Make the paths absolute that a worker, which runs in another folder, inherits"
-    for name in _FILES:
-        if env.get(name): env[name] = os.path.abspath(env[name])
-    if env.get("AIVD_BUNDLE"): env["AIVD_BUNDLE"] = bundle_place(env["AIVD_BUNDLE"])
-
 # %% ../nbs/api/78_app.ipynb #17ef2ad0
 def _service(detector, config, log_to):
     "Start the workers and wait for the first detector"
-    _place_environment(os.environ)
     metrics, log, folder = Metrics(), JsonLog(log_to), DataFolder(config.folder())
     try:
         jobs = _jobs(detector, config, folder, _hear(metrics, log))

@@ -94,7 +94,7 @@ def _environment():
 def _codes():
     "Every exit code"
     table = _table(["code", "means"], [[f"`{code}`", _cell(what)] for code, what in EXIT_CODES.items()])
-    return f"{table}\n\nA server that is stopped with Ctrl-C ends with 0, because that is how it is stopped."
+    return f"{table}\n\nA server that Ctrl-C or SIGTERM stops ends with 0, because that is how it is stopped."
 
 # %% ../nbs/api/87_cli_page.ipynb #8f69bb04
 def command_page() -> str: # Quarto Markdown

@@ -17,12 +17,12 @@ from functools import partial
 from pathlib import Path
 import aivd_nb
 from .calibration import Band
-from .core import AivdError, ConfigError, Failure, atomic_write, file_digest
+from .core import AivdError, ConfigError, Failure, atomic_write, check_writable, file_digest
 from .detector import Detector, Verdict
 from .link import describe_link
 from .openapi import model_of
 from .sandbox import describe, thumbnail
-from .show import SIGNS, clock, digits_beside, percent, render_page, stretch, timeline_svg
+from .show import SIGNS, clock, digits_for, percent, render_page, score, stretch, timeline_svg
 from .video import Limits, VideoReader
 from .words import figures, phrase, retold, said
 
@@ -182,7 +182,7 @@ def _timeline(language, verdict, band):
     t = partial(phrase, language)
     rows, length = verdict["timeline"], verdict["duration_s"]
     within = max(w["end_s"] for w in rows) <= length + 1 # a shot's times are those of its clip
-    numbers = "; ".join(f"{stretch(w['start_s'], w['end_s'], length)} {percent(w['probability'])}" for w in rows)
+    numbers = "; ".join(f"{stretch(w['start_s'], w['end_s'], length)} {score(w['probability'], band)}" for w in rows)
     told = t("report.plot", numbers=figures(language, numbers))
     svg = timeline_svg(rows, band, length if within else 0.0, (t("chart.real"), t("chart.ai")), told)
     return re.sub(r">[\d.]+ s<", lambda label: figures(language, label[0]), svg)
@@ -190,19 +190,20 @@ def _timeline(language, verdict, band):
 def _uri(jpeg): return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 # %% ../nbs/api/77_clip_report.ipynb #bdedaf11
-def _captioned(language, c):
+def _captioned(language, c, band):
     "Frames with what their windows say, as (address, caption)"
     for i, (_, jpeg) in sorted(c.frames.items()):
         w, length = c.verdict["timeline"][i], c.verdict["duration_s"]
         start, end = (figures(language, clock(w[k], length)) for k in ("start_s", "end_s"))
-        yield _uri(jpeg), phrase(language, "over.window", start=start, end=end, p=percent(w["probability"]))
+        p = figures(language, score(w["probability"], band))
+        yield _uri(jpeg), phrase(language, "over.window", start=start, end=end, p=p)
 
 # %% ../nbs/api/77_clip_report.ipynb #47697c74
 _KINDS = {"Real": "real", "AI-Generated": "ai", "Inconclusive": "unsure"}
 
 def _digits(c, band):
     "Digits that tell a clip's score apart from the bounds of its band"
-    return digits_beside(c.verdict["probability"], (band.real, band.ai)) if band and c.verdict else 0
+    return digits_for(c.verdict["probability"], band) if c.verdict else 0
 
 def _view(language, c, name, band):
     "A clip as the template shows it"
@@ -214,8 +215,8 @@ def _view(language, c, name, band):
         "label": _label(language, v["label"]), "p": _share(language, v["probability"], digits), "words": _words(language, v),
         "reason": _reason(language, v), "next": [said(language, "next", n) or n for n in v["what_next"]],
         "notes": v["warnings"], "looked": local(clock(min(v["looked_at_s"], length))), "length": local(clock(length)),
-        "plot": _timeline(language, v, band) if v["timeline"] else "", "frames": list(_captioned(language, c)),
-        "passages": _pieces(language, v), "facts": list(_facts(language, c.facts)) if c.facts else [],
+        "plot": _timeline(language, v, band) if v["timeline"] else "", "frames": list(_captioned(language, c, band)),
+        "passages": _pieces(language, v, band), "facts": list(_facts(language, c.facts)) if c.facts else [],
         "origin": c.origin(), "link": _link(c.origin()), "record": list(_record(language, c, digits)), "wrong": v["how_often_wrong"]}
 
 def _unseen(t, c, name):
@@ -229,12 +230,12 @@ def _link(origin):
     text = describe_link(origin["link"]) if origin and "link" in origin else ""
     return text[:1].upper() + text[1:]
 
-def _pieces(language, v):
+def _pieces(language, v, band):
     "The passages of a clip that is not of one piece, as (stretch, label, percent)"
     if len(v["passages"]) < 2: return []
     when = lambda p: figures(language, stretch(p["start_s"], p["end_s"], v["duration_s"]))
     what = lambda p: f"{SIGNS[p['label']]} {_label(language, p['label'])}"
-    return [(when(p), what(p), percent(p["probability"])) for p in v["passages"]]
+    return [(when(p), what(p), figures(language, score(p["probability"], band))) for p in v["passages"]]
 
 # %% ../nbs/api/77_clip_report.ipynb #97202ed7
 def _style(): return (Path(aivd_nb.__file__).parent/"static"/"app.css").read_text(encoding="utf-8")
@@ -282,10 +283,7 @@ def check_report_file(
     if file.is_dir(): raise ConfigError(file, "is a folder", "Name a file in it, such as report.html")
     if file.exists() and not _is_report(file):
         raise ConfigError(file, "is there already and is not a report", "Name another file, or remove it")
-    above = next(p for p in file.absolute().parents if p.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise ConfigError(file, f"can't be written, because {above} can't", "Name a file in a folder that can be written")
-    return file
+    return check_writable(file)
 
 # %% ../nbs/api/77_clip_report.ipynb #f2e86d46
 def reported(

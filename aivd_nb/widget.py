@@ -29,7 +29,7 @@ from .labels import VIDEO_SUFFIXES
 from .link import describe_link, fetched, is_link
 from .openapi import status_message, status_share
 from .sandbox import Watch, thumbnail
-from .show import COLORS, SIGNS, percent, side, stretch, timeline_svg
+from .show import COLORS, SIGNS, score, side, stretch, timeline_svg
 
 # %% ../nbs/api/81_widget.ipynb #91b0df0e
 def uploads(
@@ -117,10 +117,10 @@ def _boxed(content, color):
     return _tag("div", content, f"margin:8px 0;padding:8px 14px;border-left:6px solid {color};background:rgba(128,128,128,.12)")
 
 # %% ../nbs/api/81_widget.ipynb #d4d6ea2d
-def _headline(v):
+def _headline(v, band):
     "Label, number, words"
     label = f'<strong style="font-size:20px">{_sign(v.label)} {escape(v.label)}</strong>'
-    number = f"<strong>{percent(v.probability)} probability of AI</strong>: {escape(v.words)}"
+    number = f"<strong>{score(v.probability, band)} probability of AI</strong>: {escape(v.words)}"
     return _boxed(f"{label}<br>{number}", COLORS[v.label])
 
 def _because(v):
@@ -148,7 +148,7 @@ def _picture(v, band):
 def _figure(w, band, duration):
     "A telling frame with its window's number"
     told = f"<br><strong>{w['tell']}</strong>" if w["tell"] else ""
-    caption = f"{_sign(side(w['probability'], band))} {_seconds(w, duration)}: {percent(w['probability'])} AI{told}"
+    caption = f"{_sign(side(w['probability'], band))} {_seconds(w, duration)}: {score(w['probability'], band)} AI{told}"
     image = (f'<img src="data:image/jpeg;base64,{small_jpeg(w["jpeg"])}" alt="Frame at {w["time_s"]:.1f} s" '
         'style="max-width:100%;height:auto;display:block">')
     return _tag("figure", f'{image}<figcaption style="font-size:13px">{caption}</figcaption>', "margin:0;max-width:200px")
@@ -164,7 +164,7 @@ def _cells(tag, texts):
 def _window_row(w, v, band):
     "A window as a row: when, how probable, for which side it speaks"
     label = side(w["probability"], band)
-    return _cells("td", (_seconds(w, v.duration_s), percent(w["probability"]), f"{_sign(label)} {_SIDES[label]}"))
+    return _cells("td", (_seconds(w, v.duration_s), score(w["probability"], band), f"{_sign(label)} {_SIDES[label]}"))
 
 # %% ../nbs/api/81_widget.ipynb #83abe347
 def _table(v, band):
@@ -186,7 +186,7 @@ def verdict_html(
     strip = _tag("div", figures, "display:flex;flex-wrap:wrap;gap:10px;margin:4px 0 8px") if figures else ""
     caveat = f"<strong>One signal, not proof.</strong> Model: {escape(b.name)}. {escape(v.how_often_wrong)}"
     name = escape(v.file)
-    above = _tag("div", f"<strong>{name}</strong>"), _headline(v), _because(v), _origin(v)
+    above = _tag("div", f"<strong>{name}</strong>"), _headline(v, b.band), _because(v), _origin(v)
     parts = *above, _picture(v, b.band), strip, _table(v, b.band), _tag("p", caveat)
     return f'<section aria-label="Verdict on {name}" style="{_SECTION}">{"".join(parts)}</section>'
 
@@ -464,7 +464,8 @@ def _say_text(self:_Widget, html):
 def _answered(self:_Widget, detector, verdict, frames):
     "Keep and show a verdict"
     _show(self, verdict, verdict_html(verdict, frames, detector.bundle))
-    _say_text(self, f"{escape(shown_name(verdict.file))}: {verdict.label}. {percent(verdict.probability)} probability of AI")
+    told = f"{verdict.label}. {score(verdict.probability, detector.bundle.band)} probability of AI"
+    _say_text(self, f"{escape(shown_name(verdict.file))}: {told}")
 
 # %% ../nbs/api/81_widget.ipynb #8d662ed9
 def _failed(self:_Widget, failure):
