@@ -75,13 +75,14 @@ def find_clips(
     if "-" in named or any(map(os.path.isdir, named)): say(f"{n} video{'s'[:n != 1]} found", err=True)
     return found
 
-# %% ../nbs/api/83_answers.ipynb #34cd9728
+# %% ../nbs/api/83_answers.ipynb #b6af7aec
 def _not_fetched(link, e):
     "A link's failure. A package that is missing keeps its name, which the link stands in place of"
     if e.code != "extra": return Failure.of(link, e)
     name = str(e.file).replace("_", "-")
     return Failure(link, e.code, f"{name} {e.problem.replace('for this', 'for links')}", e.remedy)
 
+# %% ../nbs/api/83_answers.ipynb #34cd9728
 def _fetched(detector, link):
     "A verdict or failure for a link"
     from aivd_nb.link import predict_link
@@ -108,7 +109,7 @@ def answers(
         elif shots: yield _shots(detector, c)
         else: yield [_fetched(detector, c) if is_link(c) else next(many)]
 
-# %% ../nbs/api/83_answers.ipynb #e7913d57
+# %% ../nbs/api/83_answers.ipynb #03c48ce6
 def _bar(p, width=20):
     "A probability as a bar"
     return "█"*round(p*width) + "░"*(width - round(p*width))
@@ -117,6 +118,7 @@ def _decimal(p, band):
     "A probability that never looks as if it had reached a bound that it has not"
     return f"{p:.{2 + digits_for(p, band)}f}"
 
+# %% ../nbs/api/83_answers.ipynb #e7913d57
 def _pieces(r, band):
     "What was looked at, or of a clip that is not of one piece, its pieces"
     label = lambda w: f" {w['label']}" if "label" in w else ""
@@ -159,10 +161,17 @@ def tally(
     known = ("Real", "AI-Generated", "Inconclusive", "not analysed")
     return f"{sum(labels.values())} in all: " + ", ".join(f"{labels[k]} {k}" for k in known if labels[k])
 
-# %% ../nbs/api/83_answers.ipynb #dbeb7f10
+# %% ../nbs/api/83_answers.ipynb #53dff0c6
 CSV_COLUMNS = ("file", "label", "probability", "leans", "confidence", "reason", "duration_s", "origin", "bundle",
     "code", "problem", "remedy")
 
+# %% ../nbs/api/83_answers.ipynb #ad2c968a
+def _values(r):
+    "What stands in the columns"
+    found = {k: getattr(r, k, None) for k in CSV_COLUMNS}
+    return (found | {"origin": (found["origin"] or {}).get("sentence")}).values()
+
+# %% ../nbs/api/83_answers.ipynb #dbeb7f10
 def csv_row(
     r:Any=None, # `Verdict` or `Failure`; None: the names of the columns
 ) -> str: # a line; what would end it or move a cursor is spelled
@@ -171,11 +180,6 @@ def csv_row(
     row = CSV_COLUMNS if r is None else ["" if v is None else spell(sheet_cell(v)) for v in _values(r)]
     csv.writer(line, lineterminator="").writerow(row)
     return line.getvalue()
-
-def _values(r):
-    "What stands in the columns"
-    found = {k: getattr(r, k, None) for k in CSV_COLUMNS}
-    return (found | {"origin": (found["origin"] or {}).get("sentence")}).values()
 
 # %% ../nbs/api/83_answers.ipynb #2a16b3b9
 def _size(n):

@@ -302,7 +302,7 @@ def _name_missing(paths):
     from aivd_nb.scan_files import missing_paths
     for p in missing_paths(paths): say(f"{p} is not there; it gets a row that says so, and the others are analysed", err=True)
 
-# %% ../nbs/api/86_cli.ipynb #3a6267ff
+# %% ../nbs/api/86_cli.ipynb #27b568eb
 def _stoppable(work):
     "Do some work that SIGTERM ends as Ctrl-C does; signals belong to the main thread"
     import signal
@@ -314,6 +314,7 @@ def _stoppable(work):
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
+# %% ../nbs/api/86_cli.ipynb #3a6267ff
 def _stop(number, frame):
     "What a signal does: it ends the work, once"
     import signal

@@ -17,16 +17,18 @@ from .core import ConfigError, atomic_write
 from .doctor import known_variables
 from .terminal import EXIT_CODES, SECTIONS
 
-# %% ../nbs/api/87_cli_page.ipynb #4359ab61
+# %% ../nbs/api/87_cli_page.ipynb #f91b8953
 def _prose(text):
     "Text of a help as Markdown: options are code, which keeps their two hyphens, and nothing is taken for markup"
     mark = lambda m: m[0] if m[0].startswith("`") else f"`{m[0]}`" if m[0].startswith("-") else f"\\{m[0]}"
     return re.sub(r"`[^`]*`|(?<![\w-])--[a-z][\w-]*|[<*]", mark, text)
 
+# %% ../nbs/api/87_cli_page.ipynb #bc9ef252
 def _cell(text):
     "Text for a cell of a table: one line, no bar that would end the cell"
     return _prose(" ".join(str(text).split())).replace("|", r"\|")
 
+# %% ../nbs/api/87_cli_page.ipynb #4359ab61
 def _table(head:Iterable[str], rows:Iterable):
     "A Markdown table"
     lines = [head, ["---"]*len(head), *rows] # pyright: ignore[reportArgumentType]

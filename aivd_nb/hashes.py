@@ -163,12 +163,13 @@ class Near:
     path: str
     share: float # of the frames that were found in it
 
-# %% ../nbs/api/17_hashes.ipynb #0ceea4c0
+# %% ../nbs/api/17_hashes.ipynb #fc3aecf0
 def _is_near(known, frame):
     "Whether pairs of hashes, phash and dhash, are of one picture"
     waves, edges = (np.bitwise_count(known[..., k, :] ^ frame[k]).sum(-1) for k in (0, 1))
     return (waves <= _NEAR[0]) | (edges <= _NEAR[1]) & (waves <= _APART)
 
+# %% ../nbs/api/17_hashes.ipynb #0ceea4c0
 def _owners_hit(frame, known, owners, n):
     "Which clips have a frame that is near: this frame whole against their views, or its views against theirs whole"
     hit = _is_near(known, frame[0]).any(1) | np.any([_is_near(known[:, 0], view) for view in frame[1:]], axis=0)

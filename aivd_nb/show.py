@@ -92,10 +92,11 @@ def sheet_cell(
     "A value that no spreadsheet takes for a formula"
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
-# %% ../nbs/api/02_show.ipynb #a7586d17
+# %% ../nbs/api/02_show.ipynb #fa947fb1
 _REAL = ((0.02, "almost certainly real"), (0.10, "very likely real"), (1.01, "more likely real than AI-generated"))
 _AI = ((0.90, "more likely AI-generated than real"), (0.98, "very likely AI-generated"), (1.01, "almost certainly AI-generated"))
 
+# %% ../nbs/api/02_show.ipynb #a7586d17
 def in_words(
     p:float, # probability of AI
     label:str, # of the verdict
@@ -156,11 +157,12 @@ def how_often_wrong(
     worst = f" Most often called Real: {missed_most}." if missed_most and label == "Real" else ""
     return f"Of {n} {what} {unseen}, it called {wrong} {said} ({percent(wrong/n)}).{worst}"
 
-# %% ../nbs/api/02_show.ipynb #28260457
+# %% ../nbs/api/02_show.ipynb #44aed965
 _STEPS = ("Find where the clip was published first, and by whom.", "Search the web for these frames.",
     "Ask for the original file: every copy loses what a detector looks for.", "Give a longer passage of it.")
 _LESS = {"too_small": (0, 1, 2), "too_compressed": (0, 1, 2), "mixed": (0, 1, 2), "blank": (0, 3), "unusual": (0, 1)}
 
+# %% ../nbs/api/02_show.ipynb #28260457
 def what_next(
     label:str, # of the verdict
     reason_code:str|None=None, # why it is inconclusive
@@ -213,13 +215,14 @@ def side(
     if p >= high: return "AI-Generated"
     return "Real" if p <= low else "Inconclusive"
 
-# %% ../nbs/api/02_show.ipynb #20cf97a4
+# %% ../nbs/api/02_show.ipynb #4271c77d
 def _segment(w, band, end):
     "A window: its length as a line, its sign in the middle"
     label = side(w["probability"], band)
     y, x1, x2 = _y(w["probability"]), _x(w["start_s"], end), _x(w["end_s"], end)
     return _line(x1, y, x2, y, COLORS[label], 3) + _mark(round((x1 + x2)/2, 1), y, label)
 
+# %% ../nbs/api/02_show.ipynb #20cf97a4
 def _joints(rows, end):
     "Thin lines between windows that follow one another"
     for a, b in zip(rows, rows[1:]):

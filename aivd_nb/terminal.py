@@ -31,10 +31,13 @@ def spell(
     "Text in which whatever would move a terminal's cursor, change its title or end its line is spelled out"
     return "".join(c if c.isprintable() else _spelled(c) for c in str(text))
 
-# %% ../nbs/api/82_terminal.ipynb #78ab60c0
+# %% ../nbs/api/82_terminal.ipynb #1828e0f0
 _STAND_IN = {"█": "#", "░": ".", "–": "-", "—": "-", "−": "-", "×": "x", "✗": "x", "✓": "v", "·": "*", "“": '"', "”": '"', "’": "'"}
+
+# %% ../nbs/api/82_terminal.ipynb #f7aa449c
 _STAND_IN |= {"…": "...", "→": "->", "≥": ">=", "≤": "<=", "\u202f": " ", "\xa0": " "}
 
+# %% ../nbs/api/82_terminal.ipynb #78ab60c0
 def _other_signs(error):
     "For `codecs`: what is printed in place of what an encoding lacks, and where to go on"
     lost = error.object[error.start:error.end]
@@ -65,9 +68,10 @@ def _open_streams():
         except OSError: os.open(os.devnull, os.O_RDWR) # the lowest free number, which is this one
         if getattr(sys, name) is None: setattr(sys, name, open(fd, "r" if fd == 0 else "w", closefd=False))
 
-# %% ../nbs/api/82_terminal.ipynb #390e499b
+# %% ../nbs/api/82_terminal.ipynb #eb00f32e
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
+# %% ../nbs/api/82_terminal.ipynb #390e499b
 def _file_trouble(error):
     "What a system says against a file or stream, in a line; what waits for standard output is dropped, so that ending doesn't fail anew"
     if sys.stdout is sys.__stdout__: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -83,16 +87,17 @@ def colour() -> bool|None: # None: where a terminal shows it
     if os.environ.get("FORCE_COLOR"): return True
     return False if os.environ.get("TERM") == "dumb" else None
 
-# %% ../nbs/api/82_terminal.ipynb #da4bc07e
+# %% ../nbs/api/82_terminal.ipynb #987fea52
 STYLES = {"Real": {"fg": "cyan", "bold": True}, "AI-Generated": {"fg": "yellow", "bold": True}, "Inconclusive": {"bold": True}}
 STYLES |= {"bad": {"fg": "red", "bold": True}, "good": {"fg": "green"}, "faint": {"dim": True}}
 
+# %% ../nbs/api/82_terminal.ipynb #da4bc07e
 def _part(part):
     "Text, or (text, a key of STYLES), as a terminal gets it"
     text, style = (part, None) if isinstance(part, str) else part
     return click.style(spell(text), **STYLES[style]) if style else spell(text)
 
-# %% ../nbs/api/82_terminal.ipynb #9834b61c
+# %% ../nbs/api/82_terminal.ipynb #535a6eec
 def say(
     *lines:str|Sequence, # each a text, or a sequence of parts: texts and (text, a key of `STYLES`)
     err:bool=False, # on standard error
@@ -101,6 +106,7 @@ def say(
     stream = sys.stderr if err else sys.stdout # click's own choice writes UTF-8 where ASCII was asked for
     for line in lines: click.echo("".join(map(_part, [line] if isinstance(line, str) else line)), stream, color=colour())
 
+# %% ../nbs/api/82_terminal.ipynb #9834b61c
 def complain(
     message:str, # of a failure
 ) -> None:
@@ -131,28 +137,31 @@ def with_names(
             yield answer
             bar.update()
 
-# %% ../nbs/api/82_terminal.ipynb #bb0f7448
+# %% ../nbs/api/82_terminal.ipynb #bd62bf8c
 NOT_ANALYSED, WRONG_USE, FOUND, INTERRUPTED = 1, 2, 3, 130
 LEFT, TERMINATED = 141, 143 # what a shell has for a program that SIGPIPE or SIGTERM ended
 
+# %% ../nbs/api/82_terminal.ipynb #ff065d02
 EXIT_CODES = {0: "everything was done", NOT_ANALYSED: "some clips could not be analysed; all others were",
     WRONG_USE: "wrong use, or it can't be done: an option, a path, a setting, a full disk",
     FOUND: "--fail-on matched", INTERRUPTED: "interrupted (Ctrl-C; a scan also by SIGTERM)",
     LEFT: "the reader of the output left, as `| head -1` does; the rest was not done",
     TERMINATED: "ended by SIGTERM, except scan (130) and serve (0)"}
 
+# %% ../nbs/api/82_terminal.ipynb #bb0f7448
 def exit_code(
     error:AivdError,
 ) -> int:
     "What a command ends with that could not go on: a clip's fault, or its user's"
     return NOT_ANALYSED if isinstance(error, VideoError) or error.code == "clips" else WRONG_USE
 
-# %% ../nbs/api/82_terminal.ipynb #3b259e04
+# %% ../nbs/api/82_terminal.ipynb #edad2a5f
 def _tell(failure, as_json):
     "Say what could not be done: to people on standard error, to programs among the answers"
     if as_json: return say(to_json(failure.to_dict()))
     complain(failure.message)
 
+# %% ../nbs/api/82_terminal.ipynb #3b259e04
 def each(
     clips:Iterable, # paths, and `VideoError`s
     work:Callable, # of a clip; prints what it has to say
@@ -169,9 +178,10 @@ def each(
             code = NOT_ANALYSED
     return code
 
-# %% ../nbs/api/82_terminal.ipynb #9eb28858
+# %% ../nbs/api/82_terminal.ipynb #ec0d8f56
 SECTIONS = ("Use", "Train", "Serve", "Measure")
 
+# %% ../nbs/api/82_terminal.ipynb #9eb28858
 class Command(click.Command):
     "A command with its place in the list and an example"
     def __init__(self, *args:Any,
@@ -230,7 +240,7 @@ def _leave(ctx):
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     ctx.exit(LEFT)
 
-# %% ../nbs/api/82_terminal.ipynb #1f7a315f
+# %% ../nbs/api/82_terminal.ipynb #d384f49a
 def _told(error):
     "An error in lines: one for a video; tables and trainings may have a line for each row that is wrong"
     name = str(error.file)
@@ -238,11 +248,13 @@ def _told(error):
     text = f"{spell(name)}: {error.problem}. {error.remedy}"
     return [text] if isinstance(error, VideoError) else text.split("\n")
 
+# %% ../nbs/api/82_terminal.ipynb #70cd9436
 def _end(ctx, lines, code):
     "Say why, and end"
     say(f"aivd: {lines[0]}", *lines[1:], err=True)
     ctx.exit(code)
 
+# %% ../nbs/api/82_terminal.ipynb #1f7a315f
 def _spelled_error(e):
     "An error of click's; what was typed may bite, too"
     lines = list(map(spell, e.message.splitlines()))

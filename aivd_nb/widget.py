@@ -116,13 +116,14 @@ def _boxed(content, color):
     "Content in a box with a coloured edge"
     return _tag("div", content, f"margin:8px 0;padding:8px 14px;border-left:6px solid {color};background:rgba(128,128,128,.12)")
 
-# %% ../nbs/api/81_widget.ipynb #d4d6ea2d
+# %% ../nbs/api/81_widget.ipynb #cd428f73
 def _headline(v, band):
     "Label, number, words"
     label = f'<strong style="font-size:20px">{_sign(v.label)} {escape(v.label)}</strong>'
     number = f"<strong>{score(v.probability, band)} probability of AI</strong>: {escape(v.words)}"
     return _boxed(f"{label}<br>{number}", COLORS[v.label])
 
+# %% ../nbs/api/81_widget.ipynb #d4d6ea2d
 def _because(v):
     "Why there is no verdict, and what else to know"
     why = [f"<strong>Why no verdict?</strong> {escape(v.reason[0].upper() + v.reason[1:])}."] if v.reason else []
@@ -138,13 +139,14 @@ def _origin(v):
     more = f"<details><summary>All that it says</summary><ul>{rest}</ul></details>" if rest else ""
     return _tag("p", f"<strong>What the file says:</strong> {escape(v.origin['sentence'])}. Not part of the score.") + more + link
 
-# %% ../nbs/api/81_widget.ipynb #ba8223c4
+# %% ../nbs/api/81_widget.ipynb #2abeaa6a
 def _seconds(w, duration=0.0): return stretch(w["start_s"], w["end_s"], duration)
 
 def _picture(v, band):
     "The timeline, with its numbers for those who don't see it"
     return _tag("div", timeline_svg(v.timeline, band, v.duration_s), "max-width:100%")
 
+# %% ../nbs/api/81_widget.ipynb #ba8223c4
 def _figure(w, band, duration):
     "A telling frame with its window's number"
     told = f"<br><strong>{w['tell']}</strong>" if w["tell"] else ""
@@ -153,7 +155,7 @@ def _figure(w, band, duration):
         'style="max-width:100%;height:auto;display:block">')
     return _tag("figure", f'{image}<figcaption style="font-size:13px">{caption}</figcaption>', "margin:0;max-width:200px")
 
-# %% ../nbs/api/81_widget.ipynb #af5f17c6
+# %% ../nbs/api/81_widget.ipynb #a0c6b41d
 _SIDES = {"Real": "real", "AI-Generated": "AI-generated", "Inconclusive": "neither"}
 
 def _cells(tag, texts):
@@ -161,6 +163,7 @@ def _cells(tag, texts):
     style = "text-align:left;padding:2px 14px 2px 0"
     return "<tr>" + "".join(_tag(tag, t, style) for t in texts) + "</tr>"
 
+# %% ../nbs/api/81_widget.ipynb #af5f17c6
 def _window_row(w, v, band):
     "A window as a row: when, how probable, for which side it speaks"
     label = side(w["probability"], band)
@@ -285,7 +288,7 @@ class _Widget(_Controls):
 # %% ../nbs/api/81_widget.ipynb #d28ebe4c
 _GONE = "DetectorWidget: run this cell to use it"
 
-# %% ../nbs/api/81_widget.ipynb #1b61e634
+# %% ../nbs/api/81_widget.ipynb #bd011e5b
 _DESCRIBED = {"description_width": "initial"}
 
 def _wide(**more):
@@ -293,6 +296,7 @@ def _wide(**more):
     from ipywidgets import Layout
     return Layout(width="auto", max_width="560px", **more)
 
+# %% ../nbs/api/81_widget.ipynb #1b61e634
 def _build_ways_in(self:_Widget):
     "The controls by which clips come"
     from ipywidgets import Button, FileUpload, Layout, Select, Text
@@ -348,7 +352,7 @@ def _uploaded(self:_Widget, change):
     for name, content in uploads(change["new"]): _keep(self, name, content)
     if change["new"]: _empty_upload(self)
 
-# %% ../nbs/api/81_widget.ipynb #760bc06f
+# %% ../nbs/api/81_widget.ipynb #081979e6
 def _keep(self:_Widget, name, content):
     "Write an upload to the private folder, queue it"
     try:
@@ -359,6 +363,7 @@ def _keep(self:_Widget, name, content):
         return _failed(self, Failure(name, "storage", problem, "Free some space, or type the path of the file"))
     _queue(self, _Job(name, Path(path), True))
 
+# %% ../nbs/api/81_widget.ipynb #760bc06f
 def _empty_upload(self:_Widget):
     "Let go of the uploads' content, so that the same file may come again; ipywidgets 7 lets the value be set only this way"
     self.upload.set_trait("value", {} if hasattr(self.upload.value, "items") else ())
@@ -374,7 +379,7 @@ def _typed(self:_Widget):
     if is_link(link := self.path.value.strip()): return _queue(self, _Job(link, path, False))
     _queue(self, _Job(os.fspath(path), path, False))
 
-# %% ../nbs/api/81_widget.ipynb #a79363e5
+# %% ../nbs/api/81_widget.ipynb #d59b16f2
 def _list(self:_Widget):
     "Show the videos beside the notebook, none chosen yet"
     names, folder = videos_here(), escape(os.getcwd())
@@ -382,11 +387,12 @@ def _list(self:_Widget):
     self.files.rows, self.files.layout.display = min(8, max(2, len(names))), None if names else "none"
     _say_text(self, f"{len(names)} in {folder}" if names else _NONE_HERE.format(folder))
 
+# %% ../nbs/api/81_widget.ipynb #a79363e5
 def _chosen(self:_Widget, name):
     "A name was chosen from the list: it is in the box, and one click away"
     if name: self.path.value = name
 
-# %% ../nbs/api/81_widget.ipynb #406ff16a
+# %% ../nbs/api/81_widget.ipynb #d90a1833
 def _cancel(self:_Widget):
     "Stop the clip in work, forget those that wait"
     with self._lock:
@@ -394,6 +400,7 @@ def _cancel(self:_Widget):
         self._waiting.clear()
         self._stop.set()
 
+# %% ../nbs/api/81_widget.ipynb #406ff16a
 def _clear(self:_Widget):
     "Remove the results from the page; `results` keeps them"
     self.shown.children, self.clear.layout.display = (), "none"
