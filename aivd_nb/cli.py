@@ -53,7 +53,7 @@ def _check_forms(clips, as_json, as_csv, shots):
     "Refuse what excludes each other, before any work is done"
     from aivd_nb.link import is_link
     if as_json and as_csv: raise click.UsageError("Give --json or --csv, not both")
-    if shots and any(is_link(c) for c in clips if isinstance(c, str)): raise click.UsageError("--shots needs files; download what the link leads to first")
+    if shots and any(map(is_link, clips)): raise click.UsageError("--shots needs files; download what the link leads to first")
 
 # %% ../nbs/api/86_cli.ipynb #308d74d1
 def _kept(results, report, detector):
@@ -154,15 +154,17 @@ def _keep_explanation(e, band, out):
     with atomic_write(out) as tmp: tmp.write_text(dumps(e.to_dict(), indent=1, ensure_ascii=False), encoding="utf-8")
     return out
 
-# %% ../nbs/api/86_cli.ipynb #b9f3eed7
+# %% ../nbs/api/86_cli.ipynb #3869dd64
 _EXPLAINED = "Also write it to a file: all numbers (.json), or a picture (.png, .svg, .pdf), which needs the extra [plots]."
+_MAP = "Map which places in the picture matter. This takes most of the time."
 
+# %% ../nbs/api/86_cli.ipynb #b9f3eed7
 @main.command(cls=Command, section="Use", example="aivd explain clip.mp4 --out why.png")
 @click.argument("clip", type=clip_path)
 @bundle_option
 @weights_option
 @click.option("--out", type=out_file, help=_EXPLAINED)
-@click.option("--places/--no-places", default=True, show_default=True, help="Map which places in the picture matter. This takes most of the time.")
+@click.option("--places/--no-places", default=True, show_default=True, help=_MAP)
 def explain(clip:str, bundle:str|None, weights:str|None, out:str|None, places:bool) -> None:
     """Show what led to a clip's verdict.
 

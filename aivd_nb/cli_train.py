@@ -55,9 +55,11 @@ def labels(data:str, out:str|None) -> None:
     _labels(data, out)
 
 # %% ../nbs/api/85_cli_train.ipynb #5541095c
+_NUMBERED = "Folder to write to: <video_name>/frame_0001.jpg and so on."
+
 @click.command(cls=Command, section="Train", example="aivd frames clip.mp4 --every 10 --out frames")
 @clips_argument
-@click.option("--out", default="frames", show_default=True, type=out_folder, help="Folder to write to: <video_name>/frame_0001.jpg and so on.")
+@click.option("--out", default="frames", show_default=True, type=out_folder, help=_NUMBERED)
 @click.option("--every", default=3, show_default=True, type=click.IntRange(1), help="Keep every n-th frame.")
 def frames(clips:tuple[str, ...], out:str, every:int) -> None:
     """Store the frames of clips as JPEGs of 224 by 224 pixels.

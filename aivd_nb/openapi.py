@@ -156,13 +156,15 @@ _LABELS = _one_of(["Real", "AI-Generated", "Inconclusive"])
 _WINDOW = _obj("start_s end_s probability", start_s=_NUMBER, end_s=_NUMBER, probability=_SHARE)
 _PASSAGE = _obj("start_s end_s label probability", start_s=_NUMBER, end_s=_NUMBER, label=_LABELS, probability=_SHARE)
 
+# %% ../nbs/api/74_openapi.ipynb #5918b4d7
+_SURE = """Probability of the side named in `leans`, 0.5 to 1. It is not the confidence in `label`:
+where that is Inconclusive there is no verdict, however high this is."""
+
 # %% ../nbs/api/74_openapi.ipynb #feabab2c
-_SURE = _SHARE | {"description": "Probability of the side named in `leans`, 0.5 to 1. It is not the confidence in `label`: where that is Inconclusive, "
-    "there is no verdict, however high this is"}
 _VERDICT = _obj(
     "file label leans probability confidence reason reason_code timeline passages duration_s looked_at_s words "
     "how_often_wrong what_next bundle warnings timings_ms",
-    file=_TEXT, label=_LABELS, leans=_one_of(["Real", "AI-Generated"]), probability=_SHARE, confidence=_SURE,
+    file=_TEXT, label=_LABELS, leans=_one_of(["Real", "AI-Generated"]), probability=_SHARE, confidence=_SHARE | {"description": _SURE},
     reason=_maybe("string"), reason_code=_or_null(REASONS), timeline=_list(_WINDOW), passages=_list(_PASSAGE),
     duration_s=_NUMBER, looked_at_s=_NUMBER, words=_TEXT, how_often_wrong=_TEXT, what_next=_list(_TEXT),
     bundle=_TEXT, warnings=_list(_TEXT), timings_ms=_each(_NUMBER))
