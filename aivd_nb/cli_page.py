@@ -38,9 +38,10 @@ def _table(head:Iterable[str], rows:Iterable):
 def _option_row(option, context):
     "An option as a row: spelling and value, what it does, default and range"
     names, said = option.get_help_record(context)
-    text, extra = re.fullmatch(r"(.*?)(?:\s*\[([^\[\]]+)\])?", " ".join(said.split())).groups() # pyright: ignore[reportOptionalMemberAccess]
+    text, marks = re.fullmatch(r"(.*?)((?:\s*\[[^\[\]]+\])*)", " ".join(said.split())).groups() # pyright: ignore[reportOptionalMemberAccess]
+    told = [m.removeprefix("default: ") for m in re.findall(r"\[([^\[\]]+)\]", marks)] # our own, and click's: a range, or required
     code = names.replace("|", r"\|")
-    return [f"`{code}`", _cell(text), _cell((extra or "").removeprefix("default: "))]
+    return [f"`{code}`", _cell(text), _cell("; ".join(told))]
 
 # %% ../nbs/api/87_cli_page.ipynb #f6ed662c
 def _command_part(name, command):
@@ -80,7 +81,8 @@ failures, progress, how many videos were found, which file was written.
 Progress and colour are for terminals: a pipe gets neither. `NO_COLOR` switches colour off, `FORCE_COLOR` on.
 
 Where the terminal's encoding lacks a sign, another takes its place. Letters that it lacks, and control characters in the names of files,
-are spelled as `\\u001b`. `--json` prints one object a line, from which the true name can be read back."""
+are spelled as `\\u001b`. `--json` prints one object a line, from which the true name can be read back.
+With it, a clip that fails is an answer, too: an object with `file`, `code`, `problem` and `remedy`."""
 
 # %% ../nbs/api/87_cli_page.ipynb #02dee7a0
 _VARIABLES = {"NO_COLOR": "Any value: no colour.", "FORCE_COLOR": "Any value: colour even without a terminal, unless NO_COLOR is set.",
