@@ -68,7 +68,7 @@ def _loader(detector, config):
     "What a worker calls to get its detector"
     if callable(detector): return detector
     if isinstance(detector, Detector): return partial(load_detector, os.fspath(detector.bundle.folder), config.weights or None)
-    return partial(load_detector, bundle_place(detector) if detector else config.bundle or None, config.weights or None)
+    return partial(load_detector, bundle_place(detector or config.bundle or default_bundle()), config.weights or None)
 
 # %% ../nbs/api/78_app.ipynb #4df62374
 def _bundle(detector, config):
@@ -76,19 +76,9 @@ def _bundle(detector, config):
     if isinstance(detector, Detector): return os.fspath(detector.bundle.folder)
     return None if callable(detector) else detector or config.bundle or default_bundle()
 
-# %% ../nbs/api/78_app.ipynb #99985217
-_FILES = ("AIVD_WEIGHTS", "AIVD_C2PA_TRUST", "AIVD_CACHE", "KERAS_HOME", "XDG_CACHE_HOME")
-
-def _place_environment(env):
-    "Make the paths absolute that a worker, which runs in another folder, inherits"
-    for name in _FILES:
-        if env.get(name): env[name] = os.path.abspath(env[name])
-    if env.get("AIVD_BUNDLE"): env["AIVD_BUNDLE"] = bundle_place(env["AIVD_BUNDLE"])
-
-# %% ../nbs/api/78_app.ipynb #17ef2ad0
+# %% ../nbs/api/78_app.ipynb #97da3a44
 def _service(detector, config, log_to):
     "Start the workers and wait for the first detector"
-    _place_environment(os.environ)
     metrics, log, folder = Metrics(), JsonLog(log_to), DataFolder(config.folder())
     try:
         jobs = _jobs(detector, config, folder, _hear(metrics, log))
@@ -107,6 +97,7 @@ def _service(detector, config, log_to):
     if jobs.interrupted: log("interrupted", jobs=jobs.interrupted)
     return s
 
+# %% ../nbs/api/78_app.ipynb #17ef2ad0
 def _jobs(detector, config, folder, hear):
     "The queue and its workers, with what the settings allow"
     return Jobs(
@@ -208,7 +199,7 @@ def _code_of(status):
     "The kind of problem that a status tells of"
     return _HTTP.get(status, "bad_request" if status < 500 else "internal")
 
-# %% ../nbs/api/78_app.ipynb #0031992b
+# %% ../nbs/api/78_app.ipynb #21e01254
 def _http_error(s, e):
     "What Flask refuses, told as a problem (or, to a person on a page that is not there, as a page)"
     from flask import request
@@ -218,6 +209,7 @@ def _http_error(s, e):
     headers = {k: v for k, v in e.get_headers() if k in ("Allow", "Retry-After")}
     return _problem(code, _detail(s, code, headers), headers)
 
+# %% ../nbs/api/78_app.ipynb #0031992b
 def _detail(s, code, headers):
     "What to do, with the numbers and names that are known here; empty: what is right for all of the kind"
     if code == "too_large": return f"At most {s.config.max_mb} MiB are accepted. Cut out the part that matters, or export it smaller."
@@ -245,7 +237,7 @@ def _unforeseen(s, e):
     s.log("error", id=g.get("request_id", ""), kind=type(e).__name__, where=where)
     return _problem("internal")
 
-# %% ../nbs/api/78_app.ipynb #e12853f3
+# %% ../nbs/api/78_app.ipynb #42d86af5
 def _foreign(request):
     "Whether another site asks for a change"
     if request.method in ("GET", "HEAD", "OPTIONS"): return False
@@ -253,6 +245,7 @@ def _foreign(request):
     if site not in (None, "same-origin", "none"): return True
     return origin is not None and _host_in(origin) != request.host
 
+# %% ../nbs/api/78_app.ipynb #e12853f3
 def _host_in(origin):
     "The host that an `Origin` names; None where it names none"
     try: return urlsplit(origin).netloc
@@ -296,7 +289,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin", "Permissions-Policy": "camera=(), geolocation=(), microphone=()"}
 
-# %% ../nbs/api/78_app.ipynb #936180ba
+# %% ../nbs/api/78_app.ipynb #5f9d5261
 def _dress(s, response):
     "After a request: headers, numbers, a line in the log"
     from flask import g, request
@@ -308,6 +301,7 @@ def _dress(s, response):
     _count(s, request, response.status_code)
     return response
 
+# %% ../nbs/api/78_app.ipynb #936180ba
 def _count(s, request, status):
     "A request in numbers, and as a line in the log"
     from flask import g
@@ -327,7 +321,7 @@ _NO_VIDEO = {
     "webp": "It is an animated WebP, which is not read: convert it to a GIF with Pillow (save_all=True).",
     None: "It is not a video, whatever its name says."}
 
-# %% ../nbs/api/78_app.ipynb #1bf8e17b
+# %% ../nbs/api/78_app.ipynb #bcdd6df8
 def _received(s, request):
     "The upload of a request, or the problem with it"
     found = request.files.get("file")
@@ -338,6 +332,7 @@ def _received(s, request):
     if refused := _unfit(up): return None, refused
     return up, None
 
+# %% ../nbs/api/78_app.ipynb #1bf8e17b
 def _unfit(up):
     "The problem with a file that is not a video; None where it may be one"
     if not up.size: return _problem("empty")
@@ -351,7 +346,7 @@ def _jobs_at():
     from flask import request
     return f"{request.script_root}/api/v1/jobs"
 
-# %% ../nbs/api/78_app.ipynb #47dced65
+# %% ../nbs/api/78_app.ipynb #31f61b16
 def _client(request): return client_of(request.remote_addr or "")
 
 def _too_often(s, request):
@@ -359,6 +354,7 @@ def _too_often(s, request):
     wait = s.rate.wait(_client(request))
     return _problem("rate", headers={"Retry-After": str(wait)}) if wait else None
 
+# %% ../nbs/api/78_app.ipynb #47dced65
 def _hold(s, request):
     "What an upload is granted by its head, or the problem with it"
     if not s.jobs.about: # later, clips wait for a worker that starts anew
@@ -367,7 +363,7 @@ def _hold(s, request):
         return _problem("media_type", "Send multipart/form-data with a field 'file'.")
     return _too_often(s, request) or s.jobs.place(_client(request))
 
-# %% ../nbs/api/78_app.ipynb #d480f92b
+# %% ../nbs/api/78_app.ipynb #d446faed
 def _create(s):
     "Take an upload in"
     from flask import request
@@ -379,6 +375,7 @@ def _create(s):
         request.uploads.remove(up) # pyright: ignore[reportAttributeAccessIssue] # from here on the queue's
         return _accepted(s, up, shown_name(request.files["file"].filename), _client(request))
 
+# %% ../nbs/api/78_app.ipynb #d480f92b
 def _accepted(s, up, name, client):
     "The job of a file that was received, as the answer"
     job = s.jobs.submit(up.path, up.digest(), name, client)
@@ -399,13 +396,14 @@ def _create_from_link(s):
     try: return _fetch(s, url, hosts, _client(request))
     finally: s.fetching.release()
 
-# %% ../nbs/api/78_app.ipynb #645dd41a
+# %% ../nbs/api/78_app.ipynb #088b0e17
 def _asked_link(request):
     "The address in a request's JSON; None where there is none"
     found = request.get_json(silent=True)
     url = found.get("url") if isinstance(found, dict) else None
     return url[:2000] if isinstance(url, str) and url else None
 
+# %% ../nbs/api/78_app.ipynb #645dd41a
 def _fetch(s, url, hosts, client):
     "Fetch a clip and queue it"
     from flask import request
@@ -446,7 +444,7 @@ def _frame(s, id, n):
     if jpeg: return Response(jpeg, mimetype="image/jpeg")
     return _problem("not_found", "No such frame: the job lists those that there are.")
 
-# %% ../nbs/api/78_app.ipynb #80f65a8d
+# %% ../nbs/api/78_app.ipynb #5750da42
 def _report(s, id):
     "A result as a file to keep"
     from flask import Response, request
@@ -458,6 +456,7 @@ def _report(s, id):
     page = clip_report([_kept(s, id, row)], s.jobs.about, _language())
     return Response(page, mimetype="text/html", headers={"Content-Disposition": "attachment; filename=aivd-report.html"})
 
+# %% ../nbs/api/78_app.ipynb #80f65a8d
 def _kept(s, id, row):
     "A result as a report knows it"
     shown = few_windows(row["verdict"]["timeline"])
@@ -540,7 +539,7 @@ def _language():
     wanted = (tag.lower().partition("-")[0] for tag, _ in request.accept_languages) # the best first; Austria's German is German
     return asked if asked in languages() else next((w for w in wanted if w in languages()), "en")
 
-# %% ../nbs/api/78_app.ipynb #2f58580d
+# %% ../nbs/api/78_app.ipynb #dc0d749e
 def _length(seconds): return f"{seconds/60:g} min" if seconds >= 60 else f"{seconds:g} s"
 
 def _limits(c):
@@ -549,6 +548,7 @@ def _limits(c):
         "mb": c.max_mb, "length": _length(c.max_seconds), "pixels": f"{c.max_pixels:,}".replace(",", "\u202f"),
         "hours": f"{c.retention_hours:g}", "hosts": ", ".join(names(c.link_hosts))}
 
+# %% ../nbs/api/78_app.ipynb #2f58580d
 def _shown(s, template, status=200, **more):
     "A template in the language of the request, with what all pages tell of the server"
     from flask import render_template, request
@@ -564,7 +564,7 @@ def _page(s): return _shown(s, "index.html", words=words(_language()))
 
 def _help(s): return _shown(s, "help.html", reasons=[k for k in words() if k.startswith("reason.")])
 
-# %% ../nbs/api/78_app.ipynb #3a26788b
+# %% ../nbs/api/78_app.ipynb #a980eb4f
 def _blocks(text):
     "A card's parts: (kind, content), the kinds being heading, table, list and text"
     for part in re.sub(r"\*\*|`", "", text).strip().split("\n\n"):
@@ -574,10 +574,11 @@ def _blocks(text):
         elif part.startswith("- "): yield "list", [item[2:] for item in lines]
         else: yield "text", part
 
+# %% ../nbs/api/78_app.ipynb #c578c838
 def _row(line): return [c.strip() for c in line.strip("|").split("|")]
-
 def _is_title(kind, content): return kind == "heading" and content.startswith("Model card:")
 
+# %% ../nbs/api/78_app.ipynb #3a26788b
 def _card(s):
     "The model card, without its title, which the page has"
     blocks = _blocks(card(s.bundle)) if s.bundle else ()
@@ -653,7 +654,7 @@ def create_app(
     _wire(app, s)
     return app
 
-# %% ../nbs/api/78_app.ipynb #d9eef6cc
+# %% ../nbs/api/78_app.ipynb #86d9ab55
 def _by_head(app, s, environ):
     "What the head of a request with a body gets: a ticket, or its answer"
     with app.request_context(environ):
@@ -663,6 +664,7 @@ def _by_head(app, s, environ):
         answer = app.process_response(app.make_response(found))
         return Refused(answer.status, tuple(answer.headers), answer.get_data())
 
+# %% ../nbs/api/78_app.ipynb #d9eef6cc
 def _wanted(s, small=1 << 16):
     "An upload needs a place, anything else is small"
     from flask import request
@@ -699,13 +701,14 @@ def _not_listening(c, e):
         return ConfigError(where, "may not be listened on by this user", "Choose a port from 1024 on with --port")
     return ConfigError(where, f"can't be listened on ({e.strerror or e})", _NO_PORT)
 
-# %% ../nbs/api/78_app.ipynb #a5210241
+# %% ../nbs/api/78_app.ipynb #e2c458c9
 def _rules(c):
     "What connections may take, by the settings"
     return Rules(
         connections=c.connections, each=c.client_connections, head_s=c.head_s, rate=round(1024*c.min_kib_s),
         body=(c.max_mb << 20) + (1 << 17), bodies=max(c.receiving_mb, c.max_mb + 1) << 20, trusted=c.proxy)
 
+# %% ../nbs/api/78_app.ipynb #a5210241
 def make_server(
     app:Any, # of `create_app`
 ) -> Intake: # `run()`, `close()`, `effective_port`
@@ -719,7 +722,7 @@ def make_server(
     try: return Intake(app, hooks, _rules(c), s.folder.uploads, c.host, c.port, threads)
     except (OSError, ValueError) as e: raise _not_listening(c, e) from e
 
-# %% ../nbs/api/78_app.ipynb #4dda5a9f
+# %% ../nbs/api/78_app.ipynb #95bec5b3
 def _say(text): print(text, file=sys.stderr, flush=True)
 
 def _announce(config, server, jobs):
@@ -730,6 +733,7 @@ def _announce(config, server, jobs):
     if lacking:
         _say(f"This system has no {lacking}: a taken-over decoder could read what you can read. Serve nobody but yourself.")
 
+# %% ../nbs/api/78_app.ipynb #4dda5a9f
 def serve(
     config:AppConfig|None=None, # None: from environment and file
     dev:bool=False, # Flask's own server, with its debugger; for loopback only

@@ -141,13 +141,16 @@ def _check_names(c):
             if not _NAME.fullmatch(h):
                 raise ConfigError(setting, f"has {h!r}", "Give names without port and scheme, such as clips.example.org")
 
-# %% ../nbs/api/71_app_config.ipynb #fd11cfdf
+# %% ../nbs/api/71_app_config.ipynb #e62af623
 _MOST = dict.fromkeys(("cpu_s", "wall_s", "max_seconds", "head_s", "min_kib_s", "retention_hours", "queue"), 1_000_000)
 _MOST |= dict.fromkeys(("memory_mb", "max_mb", "receiving_mb", "store_mb"), 1 << 24) # 16 TiB
 _MOST |= dict.fromkeys(("max_frames", "max_pixels"), 1_000_000_000)
+
+# %% ../nbs/api/71_app_config.ipynb #201b340c
 _MOST |= dict.fromkeys(("connections", "client_connections"), 100_000)
 _MOST_OR_0 = {"workers": 1000, "streams": 10_000, "client_cpu_s": 1_000_000, "port": 65_535}
 
+# %% ../nbs/api/71_app_config.ipynb #a99ff2ec
 def _check_numbers(c):
     "Refuse numbers that mean nothing, or that the system could not take"
     for name, most in _MOST.items():
@@ -157,6 +160,7 @@ def _check_numbers(c):
         given = getattr(c, name)
         if not 0 <= given <= most: raise ConfigError(name, f"is {given}", f"Give a number from 0 to {most}")
 
+# %% ../nbs/api/71_app_config.ipynb #fd11cfdf
 def _check(c):
     "Refuse settings with no meaning"
     if not is_loopback(c.host) and not c.api_key:

@@ -32,21 +32,21 @@ def main() -> None:
     "Is this video real or AI-generated, and how sure can I be?"
 
 # %% ../nbs/api/86_cli.ipynb #901a7d7e
-_found = f"End with exit code {FOUND} if any answer is of this kind. May be given several times."
+_found = f"Exit with code {FOUND} if any clip gets this answer. Can be repeated."
 fail_on_option = click.option("--fail-on", multiple=True, type=click.Choice(["ai", "inconclusive", "error"]), help=_found)
 
 # %% ../nbs/api/86_cli.ipynb #aa5522e8
-_RUNS = "What runs the networks; keras needs TensorFlow."
-_KEEPS = "Write an HTML file with everything: verdicts, frames, SHA-256, model, how often it is wrong. An earlier report is replaced."
-_MOST = "Number of places to look at in a long clip, at most."
+_RUNS = "Runtime of the networks; keras needs the extra [train]."
+_KEEPS = "Also write an HTML report with verdicts, frames, SHA-256, model and error rates. An earlier report is replaced."
+_MOST = "Look at no more than this many places in a long clip."
 
 # %% ../nbs/api/86_cli.ipynb #d2cf11f5
-def _printer(as_json, as_csv):
+def _printer(as_json, as_csv, band):
     "What prints an answer"
     from aivd_nb.answers import csv_row, verdict_lines
     if as_json: return lambda r: say(to_json(r.to_dict()))
     if as_csv: return lambda r: say(csv_row(r))
-    return lambda r: say(*verdict_lines(r)) if hasattr(r, "label") else complain(r.message)
+    return lambda r: say(*verdict_lines(r, band)) if hasattr(r, "label") else complain(r.message)
 
 # %% ../nbs/api/86_cli.ipynb #a059690b
 def _check_forms(clips, as_json, as_csv, shots):
@@ -89,9 +89,10 @@ def _predict(clips, as_json, as_csv, shots, fail_on, report, **how):
     "The `predict` command's work; gives its exit code"
     from aivd_nb.answers import answers, csv_row
     from aivd_nb.terminal import with_names
-    clips, results = find_clips(clips), []
+    clips, results = find_clips(clips, links=True), []
     _check_forms(clips, as_json, as_csv, shots)
-    detector, show = _detector(**how), _printer(as_json, as_csv)
+    detector = _detector(**how)
+    show = _printer(as_json, as_csv, detector.bundle.band)
     if as_csv: say(csv_row())
     found = with_names(answers(detector, clips, shots), [c.file if isinstance(c, VideoError) else c for c in clips])
     for r in _kept(chain.from_iterable(found), report, detector):
@@ -108,28 +109,26 @@ def _predict(clips, as_json, as_csv, shots, fail_on, report, **how):
 @weights_option
 @click.option("--engine", type=click.Choice(["onnx", "keras"]), default="onnx", show_default=True, help=_RUNS)
 @json_option
-@click.option("--csv", "as_csv", is_flag=True, help="A table: one row per clip, column names first.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print a CSV table: column names, then one row per clip.")
 @click.option("--windows", type=click.IntRange(1), default=24, show_default=True, help=_MOST)
-@click.option("--shots", is_flag=True, help="A verdict for each shot. Finding the cuts takes a pass over the whole file.")
+@click.option("--shots", is_flag=True, help="Give a verdict for each shot. To find the cuts, the whole file is read.")
 @fail_on_option
 @cache_option
 @click.option("--report", metavar="FILE.html", type=out_file, help=_KEEPS)
 def predict(**options:Any) -> None:
     """Say whether clips are real or AI-generated.
 
-    CLIPS are files, links, folders with all videos below, or - for a list on standard input, one path per line.
-    A clip that can't be analysed is reported on standard error, the others are still answered, and the exit code is 1.
+    CLIPS are files, http(s) links, folders (all videos below them), or - to read a list from standard input, one path per line.
+    A clip that can't be analysed is reported, all others are still answered, and the exit code is 1.
+    With --json, it has an object with file, code, problem and remedy; otherwise a line on standard error.
     """
     sys.exit(_predict(**options))
 
 # %% ../nbs/api/86_cli.ipynb #4d99b0c4
 def _check_place(out):
     "Refuse a place that can't be written, or where a file that is not an explanation would be lost"
-    from os import W_OK, access
-    from aivd_nb.core import ConfigError
-    above = next(p for p in out.absolute().parents if p.exists())
-    if not above.is_dir() or not access(above, W_OK):
-        raise ConfigError(out, f"can't be written, because {above} can't", "Name a file in a folder that can be written")
+    from aivd_nb.core import ConfigError, check_writable
+    check_writable(out)
     if out.suffix == ".json" and out.is_file() and b'"log_odds"' not in out.read_bytes():
         raise ConfigError(out, "already exists and is not an explanation", "Name another file, or remove it")
 
@@ -155,32 +154,37 @@ def _keep_explanation(e, band, out):
     with atomic_write(out) as tmp: tmp.write_text(dumps(e.to_dict(), indent=1, ensure_ascii=False), encoding="utf-8")
     return out
 
+# %% ../nbs/api/86_cli.ipynb #3869dd64
+_EXPLAINED = "Also write it to a file: all numbers (.json), or a picture (.png, .svg, .pdf), which needs the extra [plots]."
+_MAP = "Map which places in the picture matter. This takes most of the time."
+
 # %% ../nbs/api/86_cli.ipynb #b9f3eed7
 @main.command(cls=Command, section="Use", example="aivd explain clip.mp4 --out why.png")
 @click.argument("clip", type=clip_path)
 @bundle_option
 @weights_option
-@click.option("--out", type=out_file, help="File to write everything to (.json), or to draw it in (.png, .svg, .pdf).")
-@click.option("--places/--no-places", default=True, show_default=True, help="Map the places in the picture; takes most of the time.")
+@click.option("--out", type=out_file, help=_EXPLAINED)
+@click.option("--places/--no-places", default=True, show_default=True, help=_MAP)
 def explain(clip:str, bundle:str|None, weights:str|None, out:str|None, places:bool) -> None:
-    """Say what in a clip led to its verdict.
+    """Show what led to a clip's verdict.
 
-    Moments, frames, views, layers, places in the picture: what each does to the score, found by leaving it out.
+    Measures how much each moment, frame, view, layer and place in the picture adds to the score, by leaving it out.
     """
-    from aivd_nb.answers import verdict_lines
+    from aivd_nb.answers import check_address, verdict_lines
     from aivd_nb.detector import Detector
     from aivd_nb.explain import describe_explanation, explain as why
+    check_address(clip)
     _check_out(out)
     detector = Detector.load(bundle, weights)
     e = why(detector, clip, grid=4 if places else 0)
-    say(*verdict_lines(e.verdict), *(f"  {line}" for line in describe_explanation(e)))
+    say(*verdict_lines(e.verdict, detector.bundle.band), *(f"  {line}" for line in describe_explanation(e)))
     say(f"[{detector.bundle.name}] What led this detector to its verdict, right or wrong.")
     if out: wrote(_keep_explanation(e, detector.bundle.band, out))
 
 # %% ../nbs/api/86_cli.ipynb #18c014ec
-_TRUSTED = "PEM file with the certificates of the signers that you trust.  [default: AIVD_C2PA_TRUST, then the fetched list]"
-_PUBLISHED = "Fetch the list of signers that the C2PA publishes, and use it from now on."
-_ELSEWHERE = "With --update-trust: fetch the list from here instead. May be given several times."
+_TRUSTED = "PEM file with the certificates of the signers you trust.  [default: AIVD_C2PA_TRUST, then the fetched list]"
+_PUBLISHED = "Download the list of signers that the C2PA publishes, and use it from now on."
+_ELSEWHERE = "With --update-trust: download the list from this address instead. Can be repeated."
 
 # %% ../nbs/api/86_cli.ipynb #79604bf3
 def _update_trust(addresses):
@@ -206,36 +210,35 @@ def _provenance(clip, trust, as_json):
 @click.option("--from", "addresses", multiple=True, metavar="ADDRESS", help=_ELSEWHERE)
 @json_option
 def provenance(clips:tuple[str, ...], trust:str|None, update_trust:bool, addresses:tuple[str, ...], as_json:bool) -> None:
-    """Say what a file tells about its own origin.
+    """Show what a file says about its own origin.
 
-    Who made it, encoder, device, edits, content credentials (C2PA). Offline except for --update-trust; never part of the score.
-    CLIPS are files, folders with all videos below, or - for a list on standard input.
+    Lists encoder, device, edits and content credentials (C2PA). Works offline, except for --update-trust. Never part of the score.
+    CLIPS are files, folders (all videos below them), or - to read a list from standard input.
     """
     if not clips and not update_trust: raise click.UsageError("Give clips, or --update-trust")
     if addresses and not update_trust: raise click.UsageError("--from says where --update-trust fetches its list; give both")
     if update_trust: say(_update_trust(addresses), err=True)
-    sys.exit(each(find_clips(clips), lambda clip: say(*_provenance(clip, trust, as_json))))
+    sys.exit(each(find_clips(clips), lambda clip: say(*_provenance(clip, trust, as_json)), as_json))
 
 # %% ../nbs/api/86_cli.ipynb #e1e96ca2
 def _probe(clip, as_json):
     "What one file is, in lines"
-    from dataclasses import asdict
-    from aivd_nb.answers import clip_lines
+    from aivd_nb.answers import clip_lines, clip_facts
     from aivd_nb.video import probe as look
     info = look(clip)
-    return [to_json(asdict(info))] if as_json else clip_lines(info)
+    return [to_json(clip_facts(info))] if as_json else clip_lines(info)
 
 # %% ../nbs/api/86_cli.ipynb #8716f47d
 @main.command(cls=Command, section="Use", example="aivd probe clip.mp4")
 @clips_argument
 @json_option
 def probe(clips:tuple[str, ...], as_json:bool) -> None:
-    """Say what a video file is: container, codec, size, frames.
+    """Show what a video file holds: container, codec, size, frames.
 
-    As found in the file, not as its name or header claims: frames are counted.
-    CLIPS are files, folders with all videos below, or - for a list on standard input.
+    Reports what is in the file, not what its name or header claims: frames are counted.
+    CLIPS are files, folders (all videos below them), or - to read a list from standard input.
     """
-    sys.exit(each(find_clips(clips), lambda clip: say(*_probe(clip, as_json))))
+    sys.exit(each(find_clips(clips), lambda clip: say(*_probe(clip, as_json)), as_json))
 
 # %% ../nbs/api/86_cli.ipynb #c9325562
 _WORKERS = "Run on this machine, or on a Ray cluster."
@@ -301,7 +304,7 @@ def _name_missing(paths):
     from aivd_nb.scan_files import missing_paths
     for p in missing_paths(paths): say(f"{p} is not there; it gets a row that says so, and the others are analysed", err=True)
 
-# %% ../nbs/api/86_cli.ipynb #3a6267ff
+# %% ../nbs/api/86_cli.ipynb #27b568eb
 def _stoppable(work):
     "Do some work that SIGTERM ends as Ctrl-C does; signals belong to the main thread"
     import signal
@@ -313,6 +316,7 @@ def _stoppable(work):
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
+# %% ../nbs/api/86_cli.ipynb #3a6267ff
 def _stop(number, frame):
     "What a signal does: it ends the work, once"
     import signal
@@ -348,18 +352,19 @@ def _hash(clips, out):
     check_hashes_file(out)
     found = []
     code = each(clips, lambda clip: found.append(hash_clip(clip)))
-    say(f"{out}: {write_hashes(found, out)} clip{'s'[:len(found) != 1]}")
+    if found: say(f"{out}: {write_hashes(found, out)} clip{'s'[:len(found) != 1]}")
+    else: say(f"{out} is not written: there is no clip to put into it", err=True)
     return code
 
 # %% ../nbs/api/86_cli.ipynb #2a4e235d
 @main.command("hash", cls=Command, section="Use", example="aivd hash known/ --out known.csv")
 @clips_argument
-@click.option("--out", required=True, type=out_file, help="CSV to write.")
+@click.option("--out", required=True, type=out_file, help="CSV file to write. An earlier list is replaced.")
 def hash_(clips:tuple[str, ...], out:str) -> None:
-    """Write hashes by which `scan --known` finds copies of clips.
+    """Write hashes with which `scan --known` finds copies of clips.
 
-    They are of the pictures, not of the files: a copy that was re-encoded or cropped has nearly the same ones.
-    CLIPS are files, folders with all videos below, or - for a list on standard input.
+    Hashes are taken from the pictures, not from the file: a copy that was re-encoded or cropped has nearly the same ones.
+    CLIPS are files, folders (all videos below them), or - to read a list from standard input.
     """
     sys.exit(_hash(find_clips(clips), out))
 
@@ -367,9 +372,9 @@ def hash_(clips:tuple[str, ...], out:str) -> None:
 @main.command(cls=Command, section="Use", example="aivd card efficientnet_lite0")
 @click.argument("bundle", required=False, type=click.Path())
 def card(bundle:str|None) -> None:
-    """Say what a bundle was trained on and how often it is wrong.
+    """Show what a bundle was trained on and how often it is wrong.
 
-    In Markdown; without a name, for every bundle that ships.
+    BUNDLE is a folder, or the name of a bundle that ships; without it, all that ship are shown. The output is Markdown.
     """
     from aivd_nb.bundle import list_bundles
     from aivd_nb.card import card as write
@@ -377,11 +382,12 @@ def card(bundle:str|None) -> None:
 
 # %% ../nbs/api/86_cli.ipynb #f8127aba
 @main.command(cls=Command, section="Use", example="aivd doctor")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def doctor(as_json:bool) -> None:
-    """Say whether predicting works here, and what is missing.
+    """Check whether predicting works here, and what is missing.
 
-    Versions, bundles and weights, codecs, confinement, extras, cache, environment. The exit code is 1 where predicting doesn't work.
+    Checks versions, bundles, weights, codecs, confinement, extras, the cache and environment variables.
+    The exit code is 1 if predicting doesn't work.
     """
     from aivd_nb.doctor import examine, report_lines
     report = examine()
@@ -401,7 +407,7 @@ def _settings():
     return formatter.getvalue().splitlines()
 
 # %% ../nbs/api/86_cli.ipynb #ded901eb
-_DATA = "Folder for uploads that are being analysed, and for results.  [default: aivd-serve in the user's state folder]"
+_DATA = "Folder for uploads while they are analysed, and for results.  [default: aivd-serve in the user's state folder]"
 
 # %% ../nbs/api/86_cli.ipynb #75e61ca4
 @main.command(cls=Command, section="Serve", example="aivd serve --port 8080")
@@ -410,15 +416,15 @@ _DATA = "Folder for uploads that are being analysed, and for results.  [default:
 @bundle_option
 @click.option("--data", type=out_folder, help=_DATA)
 @click.option("--config", "file", type=click.Path(), help="TOML file with settings.  [default: the one that AIVD_SERVE_CONFIG names]")
-@click.option("--dev", is_flag=True, help="Flask's own server with its debugger, for working on the page.")
+@click.option("--dev", is_flag=True, help="Use Flask's development server and debugger, to work on the page.")
 @click.option("--settings", is_flag=True, help="Print every setting with its environment variable, and exit.")
 def serve(
     host:str|None, port:int|None, bundle:str|None, data:str|None, file:str|None, # None: as the environment, the file or the default has it
     dev:bool, settings:bool,
 ) -> None:
-    """Serve the web page and its API.
+    """Run the web page and its API.
 
-    The command line wins over the environment, the environment over the file; `aivd serve --settings` lists all that can be set.
+    Options override environment variables, and these override the settings file. `aivd serve --settings` lists all settings.
     """
     from aivd_nb.app_config import load_config
     if settings: return say(*_settings())
@@ -430,9 +436,9 @@ def serve(
 @bundle_option
 @weights_option
 def mcp(bundle:str|None, weights:str|None) -> None:
-    """Serve an agent over standard input and output (MCP).
+    """Answer an AI agent over standard input and output (MCP).
 
-    It offers the tools check_video, explain and provenance over the Model Context Protocol.
+    Offers the tools check_video, explain and provenance through the Model Context Protocol. Needs the extra [mcp].
     """
     from aivd_nb.agents import Tools, mcp_server
     mcp_server(Tools(bundle, weights)).run()

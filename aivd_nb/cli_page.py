@@ -17,16 +17,18 @@ from .core import ConfigError, atomic_write
 from .doctor import known_variables
 from .terminal import EXIT_CODES, SECTIONS
 
-# %% ../nbs/api/87_cli_page.ipynb #4359ab61
+# %% ../nbs/api/87_cli_page.ipynb #f91b8953
 def _prose(text):
     "Text of a help as Markdown: options are code, which keeps their two hyphens, and nothing is taken for markup"
     mark = lambda m: m[0] if m[0].startswith("`") else f"`{m[0]}`" if m[0].startswith("-") else f"\\{m[0]}"
     return re.sub(r"`[^`]*`|(?<![\w-])--[a-z][\w-]*|[<*]", mark, text)
 
+# %% ../nbs/api/87_cli_page.ipynb #bc9ef252
 def _cell(text):
     "Text for a cell of a table: one line, no bar that would end the cell"
     return _prose(" ".join(str(text).split())).replace("|", r"\|")
 
+# %% ../nbs/api/87_cli_page.ipynb #4359ab61
 def _table(head:Iterable[str], rows:Iterable):
     "A Markdown table"
     lines = [head, ["---"]*len(head), *rows] # pyright: ignore[reportArgumentType]
@@ -36,9 +38,10 @@ def _table(head:Iterable[str], rows:Iterable):
 def _option_row(option, context):
     "An option as a row: spelling and value, what it does, default and range"
     names, said = option.get_help_record(context)
-    text, extra = re.fullmatch(r"(.*?)(?:\s*\[([^\[\]]+)\])?", " ".join(said.split())).groups() # pyright: ignore[reportOptionalMemberAccess]
+    text, marks = re.fullmatch(r"(.*?)((?:\s*\[[^\[\]]+\])*)", " ".join(said.split())).groups() # pyright: ignore[reportOptionalMemberAccess]
+    told = [m.removeprefix("default: ") for m in re.findall(r"\[([^\[\]]+)\]", marks)] # our own, and click's: a range, or required
     code = names.replace("|", r"\|")
-    return [f"`{code}`", _cell(text), _cell((extra or "").removeprefix("default: "))]
+    return [f"`{code}`", _cell(text), _cell("; ".join(told))]
 
 # %% ../nbs/api/87_cli_page.ipynb #f6ed662c
 def _command_part(name, command):
@@ -78,7 +81,8 @@ failures, progress, how many videos were found, which file was written.
 Progress and colour are for terminals: a pipe gets neither. `NO_COLOR` switches colour off, `FORCE_COLOR` on.
 
 Where the terminal's encoding lacks a sign, another takes its place. Letters that it lacks, and control characters in the names of files,
-are spelled as `\\u001b`. `--json` prints one object a line, from which the true name can be read back."""
+are spelled as `\\u001b`. `--json` prints one object a line, from which the true name can be read back.
+With it, a clip that fails is an answer, too: an object with `file`, `code`, `problem` and `remedy`."""
 
 # %% ../nbs/api/87_cli_page.ipynb #02dee7a0
 _VARIABLES = {"NO_COLOR": "Any value: no colour.", "FORCE_COLOR": "Any value: colour even without a terminal, unless NO_COLOR is set.",
@@ -94,7 +98,7 @@ def _environment():
 def _codes():
     "Every exit code"
     table = _table(["code", "means"], [[f"`{code}`", _cell(what)] for code, what in EXIT_CODES.items()])
-    return f"{table}\n\nA server that is stopped with Ctrl-C ends with 0, because that is how it is stopped."
+    return f"{table}\n\nA server that Ctrl-C or SIGTERM stops ends with 0, because that is how it is stopped."
 
 # %% ../nbs/api/87_cli_page.ipynb #8f69bb04
 def command_page() -> str: # Quarto Markdown

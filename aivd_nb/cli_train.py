@@ -13,6 +13,7 @@ import sys
 from typing import Any
 import click
 from .answers import find_clips
+from .core import check_writable
 from .terminal import Command, NOT_ANALYSED, each, say, wrote
 
 # %% ../nbs/api/85_cli_train.ipynb #57bf95eb
@@ -22,19 +23,20 @@ clip_path = click.Path(readable=False) # a clip that can't be read is a failure 
 # %% ../nbs/api/85_cli_train.ipynb #ef7a10b2
 clips_argument = click.argument("clips", nargs=-1, required=True, type=clip_path)
 labels_argument = click.argument("labels_csv", type=click.Path())
-_best = "Bundle folder, or name of a bundle that ships.  [default: the best one whose weights are available]"
+_best = "Bundle to use: a folder, or the name of one that ships.  [default: AIVD_BUNDLE, then efficientnet_lite0]"
 bundle_option = click.option("--bundle", "-b", type=click.Path(), help=_best)
-_weights = "CNN weights: a file or a folder.  [default: AIVD_WEIGHTS, then Keras' folder]"
+_weights = "File with the CNN's weights, or the folder it is in.  [default: AIVD_WEIGHTS, then Keras' folder]"
 weights_option = click.option("--weights", type=click.Path(), help=_weights)
-_again = "Keep features, so that the next question about a clip costs little."
+_again = "Keep the features of each clip, so that asking about it again is fast."
 cache_option = click.option("--cache/--no-cache", default=True, show_default=True, help=_again)
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON: one object per line.")
 
 # %% ../nbs/api/85_cli_train.ipynb #2158f944
 def _labels(data, out):
     "The `labels` command's work"
     from pathlib import Path
     from aivd_nb.labels import build_labels, write_labels
+    if out: check_writable(out)
     df = build_labels(data)
     out = out or Path(data)/"labels.csv"
     write_labels(df, out)
@@ -43,25 +45,29 @@ def _labels(data, out):
 # %% ../nbs/api/85_cli_train.ipynb #be8e69a0
 @click.command(cls=Command, section="Train", example="aivd labels data")
 @click.argument("data", type=click.Path())
-@click.option("--out", type=out_file, help="CSV to write.  [default: labels.csv in the data folder]")
+@click.option("--out", type=out_file, help="CSV file to write.  [default: labels.csv in DATA]")
 def labels(data:str, out:str|None) -> None:
     """Write a CSV of labels from the folders real/ and ai/.
 
     DATA is the folder that holds them. The CSV has the columns file_path and label; add a column group that names each clip's source.
+    Needs the extra [train].
     """
     _labels(data, out)
 
 # %% ../nbs/api/85_cli_train.ipynb #5541095c
+_NUMBERED = "Folder to write to: <video_name>/frame_0001.jpg and so on."
+
 @click.command(cls=Command, section="Train", example="aivd frames clip.mp4 --every 10 --out frames")
 @clips_argument
-@click.option("--out", default="frames", show_default=True, type=out_folder, help="Folder for <video_name>/frame_0001.jpg and so on.")
+@click.option("--out", default="frames", show_default=True, type=out_folder, help=_NUMBERED)
 @click.option("--every", default=3, show_default=True, type=click.IntRange(1), help="Keep every n-th frame.")
 def frames(clips:tuple[str, ...], out:str, every:int) -> None:
-    """Store frames of clips as JPEGs of 224 by 224 pixels.
+    """Store the frames of clips as JPEGs of 224 by 224 pixels.
 
-    CLIPS are files, folders with all videos below, or - for a list on standard input.
+    CLIPS are files, folders (all videos below them), or - to read a list from standard input.
     """
     from aivd_nb.frames import store_frames
+    check_writable(out, folder=True)
     sys.exit(each(find_clips(clips), lambda c: say(str(store_frames(c, out, every=every)))))
 
 # %% ../nbs/api/85_cli_train.ipynb #b4153b5c
@@ -83,38 +89,40 @@ _backbone_option = click.option("--backbone", type=_backbone, default="efficient
 
 # %% ../nbs/api/85_cli_train.ipynb #8f357eff
 _VIEWS = _Names("views", "VIEWS")
-_seen = "What the CNN sees of a frame. May be given several times."
+_seen = "What the CNN sees of a frame. Can be repeated."
 _view_option = click.option("--view", "views", type=_VIEWS, multiple=True, default=["resized"], show_default=True, help=_seen)
 
 # %% ../nbs/api/85_cli_train.ipynb #9be2c347
-_APART = "Seconds from a frame to the one that its motion is measured against; 0: the next one in the sequence."
-_any = "Any field of TrainConfig or HeadConfig, e.g. epochs=20, units=128."
-_DOWNLOADED = "CNN weights: a file or a folder.  [default: AIVD_WEIGHTS, then Keras' folder, then Keras' download]"
-_HELD_OUT = "CSV to write: the clips that were scored without having trained, with their probabilities."
+_APART = "Seconds between a frame and the one its motion is measured against; 0: the next one in the sequence."
+_any = "Set any field of TrainConfig or HeadConfig, such as epochs=20 or units=128. Can be repeated."
+_LAYER = "Inner layer of the CNN to read, as NAME or NAME:mean. Can be repeated.  [default: the last layer]"
+_DOWNLOADED = "File with the CNN's weights, or the folder it is in.  [default: AIVD_WEIGHTS, then Keras' folder, then Keras' download]"
+_HELD_OUT = "CSV file to write: the held-out clips with their probabilities."
 _FOLDS = "Calibrate on this many grouped folds; 0: one 80/20 split."
 _set_option = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help=_any)
 
 # %% ../nbs/api/85_cli_train.ipynb #0a41eda7
 @click.command(cls=Command, section="Train", example="aivd train data/labels.csv --out my --set epochs=40")
 @labels_argument
-@click.option("--out", required=True, type=out_folder, help="Folder of the bundle.")
+@click.option("--out", required=True, type=out_folder, help="Folder to write the bundle to.")
 @_backbone_option
 @_view_option
-@click.option("--tap", "taps", multiple=True, help="Inner layer to read, 'name' or 'name:mean'; else the last layer.")
+@click.option("--tap", "taps", multiple=True, help=_LAYER)
 @click.option("--weights", type=click.Path(), help=_DOWNLOADED)
 @click.option("--step", default=3.0, show_default=True, help="Distance between the frames that are read.")
-@click.option("--unit", type=click.Choice(["frames", "seconds"]), default="frames", show_default=True, help="Unit of that distance.")
-@click.option("--length", type=click.IntRange(1), default=20, show_default=True, help="Frames in a sequence.")
-@click.option("--windows", type=click.IntRange(1), default=8, show_default=True, help="Sequences per clip, at most.")
+@click.option("--unit", type=click.Choice(["frames", "seconds"]), default="frames", show_default=True, help="Unit of --step.")
+@click.option("--length", type=click.IntRange(1), default=20, show_default=True, help="Number of frames in a sequence.")
+@click.option("--windows", type=click.IntRange(1), default=8, show_default=True, help="Largest number of sequences per clip.")
 @click.option("--apart", default=0.0, show_default=True, help=_APART)
 @click.option("--folds", type=click.IntRange(0), default=0, show_default=True, help=_FOLDS)
 @_set_option
 @click.option("--held-out", type=out_file, help=_HELD_OUT)
-@click.option("--overwrite", is_flag=True, help="Replace a bundle that is already in the folder.")
+@click.option("--overwrite", is_flag=True, help="Replace a bundle that the folder already holds.")
 def train(**options:Any) -> None:
     """Train a detector on your own clips and save it as a bundle.
 
     LABELS_CSV has the columns file_path and label (0: real, 1: AI), and group where clips share a source; `aivd labels` writes one.
+    Needs the extra [train].
     """
     _train(**options)
 
@@ -165,6 +173,8 @@ def _train(labels_csv, out, folds, settings, overwrite, held_out, **more):
     from aivd_nb.cache import FeatureCache
     from aivd_nb.labels import read_labels
     from aivd_nb.train import fit, training_notes
+    check_writable(out, folder=True)
+    if held_out: check_writable(held_out)
     (head, cfg), df = _configs(settings), read_labels(labels_csv)
     featurizer, sampling, cnn = _reading(**more)
     result = fit(df, featurizer, out, sampling, head, cfg, folds, FeatureCache(), cnn, # pyright: ignore[reportArgumentType]
@@ -210,6 +220,7 @@ def _window_table(labels_csv, bundle, weights, folds, scores):
     from aivd_nb.labels import read_labels
     from aivd_nb.refit import window_scores
     if scores and Path(scores).is_file(): return require("pandas").read_csv(scores)
+    if scores: check_writable(scores)
     d = Detector.load(bundle, weights)
     table = window_scores(d.bundle, read_labels(labels_csv), d.featurizer, folds, FeatureCache(), sys.stderr.isatty())
     if scores: _write_table(scores, table)
@@ -224,8 +235,8 @@ def _passages(bundle, films, **more):
     say(f"{bundle}: {made}, {rule.called_ai} are called AI-Generated and {rule.mixed} Inconclusive because of a passage")
 
 # %% ../nbs/api/85_cli_train.ipynb #570391fc
-_REWRITTEN = "Bundle folder, or name of a bundle that ships; its JSON is rewritten."
-_HEADS = "Grouped folds on which heads are trained; if not given, as many as the bundle was calibrated on, or 10."
+_REWRITTEN = "Bundle to change: a folder, or the name of one that ships. Its JSON is rewritten."
+_HEADS = "Number of grouped folds to train heads on.  [default: as many as the bundle was calibrated on, or 10]"
 
 # %% ../nbs/api/85_cli_train.ipynb #450fd523
 @click.command(cls=Command, section="Train", example="aivd passages data/labels.csv --bundle my")
@@ -233,13 +244,13 @@ _HEADS = "Grouped folds on which heads are trained; if not given, as many as the
 @click.option("--bundle", "-b", required=True, type=click.Path(), help=_REWRITTEN)
 @weights_option
 @click.option("--folds", type=click.IntRange(2), help=_HEADS)
-@click.option("--scores", type=out_file, help="CSV of the windows' scores: read if it exists, otherwise written.")
-@click.option("--films", type=click.IntRange(100), default=3000, show_default=True, help="Long real videos to put together.")
+@click.option("--scores", type=out_file, help="CSV file of the windows' scores: read if it exists, otherwise written.")
+@click.option("--films", type=click.IntRange(100), default=3000, show_default=True, help="Number of long real videos to put together.")
 def passages(**options:Any) -> None:
-    """Fit again how far a passage of a long video must stand out.
+    """Refit how far a passage of a long video must stand out.
 
-    LABELS_CSV names clips of many sources. Long videos are put together from its real ones,
-    and few of them may be called anything else.
+    LABELS_CSV lists clips from many sources. Its real clips are joined into long videos,
+    and few of these may be called anything but Real. Needs the extra [train].
     """
     _passages(**options)
 
@@ -272,7 +283,7 @@ def _measured(labels_csv, bundle, weights, only, cache, **more):
 def _evaluate(labels_csv, out, bundle, only, **more):
     "The `evaluate` command's work; gives its exit code"
     from aivd_nb.report import check_report_folder, write_report
-    check_report_folder(out)
+    check_writable(check_report_folder(out), folder=True)
     e, name = _measured(labels_csv, bundle, only=only, **more)
     asked = {"--bundle": bundle or name, "--only": only} | {f"--{k}": more[k] for k in ("threshold", "draws", "seed")}
     page = write_report(e, out, command=_command("evaluate", labels_csv, asked))
@@ -281,7 +292,7 @@ def _evaluate(labels_csv, out, bundle, only, **more):
     return 0 if e.about["scored"] == e.about["clips"] else NOT_ANALYSED
 
 # %% ../nbs/api/85_cli_train.ipynb #710af60b
-_FROM = "Probability from which a clip counts as called AI."
+_FROM = "Probability from which a clip counts as AI."
 
 # %% ../nbs/api/85_cli_train.ipynb #92dc7eb4
 @click.command(cls=Command, section="Measure", example="aivd evaluate data/labels.csv --only split=test --out report")
@@ -289,21 +300,21 @@ _FROM = "Probability from which a clip counts as called AI."
 @click.option("--out", default="report", show_default=True, type=out_folder, help="Folder of the report. An earlier report is replaced.")
 @bundle_option
 @weights_option
-@click.option("--only", metavar="COLUMN=VALUE", help="Judge only these rows, e.g. split=test.")
+@click.option("--only", metavar="COLUMN=VALUE", help="Evaluate only these rows, such as split=test.")
 @click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True, help=_FROM)
-@click.option("--draws", type=click.IntRange(10, 100_000), default=1000, show_default=True, help="Bootstrap draws over sources.")
+@click.option("--draws", type=click.IntRange(10, 100_000), default=1000, show_default=True, help="Number of bootstrap draws over sources.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
 @cache_option
 def evaluate(**options:Any) -> None:
     """Measure a detector on your own labelled clips.
 
-    Writes an HTML report, CSVs and JSON.
-    Clips that can't be analysed count in none of the figures, are listed in the table, and make the exit code 1.
+    Writes an HTML report, CSV files and JSON. Needs the extras [train] and [plots].
+    Clips that can't be analysed count in no figure and are listed in the table; the exit code is then 1.
     """
     sys.exit(_evaluate(**options))
 
 # %% ../nbs/api/85_cli_train.ipynb #d0ad982a
-_both = "May be given several times; a bundle whose weights are missing is left out."
+_both = "Bundle to time. Can be repeated; one whose weights are missing is left out."
 _two = ["efficientnet_lite0", "mobilenetv2"]
 _bundles_option = click.option("--bundle", "-b", "bundles", multiple=True, default=_two, show_default=True, type=click.Path(), help=_both)
 
@@ -311,6 +322,7 @@ _bundles_option = click.option("--bundle", "-b", "bundles", multiple=True, defau
 def _bench(quick, bundles, out, clips):
     "The `bench` command's work"
     from aivd_nb.bench import bench as run, targets, write_bench
+    for folder in filter(None, (out, clips)): check_writable(folder, folder=True)
     table = run(quick, bundles, clips, lambda text: say(text, err=True))
     write_bench(table, out)
     wrote(os.path.join(out, "03_speed.csv"), os.path.join(out, "03_machine.csv"))
@@ -318,13 +330,13 @@ def _bench(quick, bundles, out, clips):
 
 # %% ../nbs/api/85_cli_train.ipynb #354dbd8c
 @click.command(cls=Command, section="Measure", example="aivd bench --quick --bundle efficientnet_lite0")
-@click.option("--quick", is_flag=True, help="One round on few, small clips: to see that it runs, not to report.")
+@click.option("--quick", is_flag=True, help="Run one round on a few small clips: shows that it works, measures nothing.")
 @_bundles_option
 @click.option("--out", default=".", show_default=True, type=out_folder, help="Folder for 03_speed.csv and 03_machine.csv.")
-@click.option("--clips", type=out_folder, help="Folder for the drawn clips, kept for the next run.  [default: a temporary one]")
+@click.option("--clips", type=out_folder, help="Folder for the generated test clips, kept for the next run.  [default: a temporary one]")
 def bench(quick:bool, bundles:tuple[str, ...], out:str, clips:str|None) -> None:
-    """Time a verdict beside decoding alone and the CNN alone.
+    """Time a verdict, and beside it decoding alone and the CNN alone.
 
-    The straightforward way is timed, too. This takes minutes on two cores; leave the machine alone meanwhile.
+    The straightforward way is timed, too. Takes minutes on two cores; leave the machine idle meanwhile. Needs the extra [train].
     """
     _bench(quick, bundles, out, clips)

@@ -17,12 +17,12 @@ from functools import partial
 from pathlib import Path
 import aivd_nb
 from .calibration import Band
-from .core import AivdError, ConfigError, Failure, atomic_write, file_digest
+from .core import AivdError, ConfigError, Failure, atomic_write, check_writable, file_digest
 from .detector import Detector, Verdict
 from .link import describe_link
 from .openapi import model_of
 from .sandbox import describe, thumbnail
-from .show import SIGNS, clock, digits_beside, percent, render_page, stretch, timeline_svg
+from .show import SIGNS, clock, digits_for, percent, render_page, score, stretch, timeline_svg
 from .video import Limits, VideoReader
 from .words import figures, phrase, retold, said
 
@@ -63,11 +63,12 @@ def _frames(video, info, timeline):
     read = {f.index: (f.time_s, thumbnail(f.image, 360, 240)) for f in video.frames(at.values(), rgb=False)}
     return {i: read[k] for i, k in at.items() if k in read}
 
-# %% ../nbs/api/77_clip_report.ipynb #e826e6cc
+# %% ../nbs/api/77_clip_report.ipynb #f3859958
 _SHOT = re.compile(r"#t=[\d.]+,[\d.]+$") # the end of a shot's name
 
 def _plain(text): return text.encode("utf-8", "replace").decode() # names on a disk need not be text
 
+# %% ../nbs/api/77_clip_report.ipynb #e826e6cc
 def look_again(
     result:Verdict|Failure,
     model:str="", # id of the detector
@@ -85,6 +86,17 @@ def look_again(
             return replace(found, sha256=file_digest(path), facts=asdict(info), frames=frames)
     except (AivdError, OSError): return found
 
+# %% ../nbs/api/77_clip_report.ipynb #fa710c5f
+def _ending(path, k): return str(Path(*Path(path).parts[-k:]))
+
+# %% ../nbs/api/77_clip_report.ipynb #c61d4d89
+def _apart(c, alike):
+    "The shortest name of a clip that no other clip of the same name has"
+    paths = {d.path for d in alike if d.path != c.path and d.path}
+    for k in range(1, len(Path(c.path).parts) + 1):
+        if paths and _ending(c.path, k) not in {_ending(p, k) for p in paths}: return _ending(c.path, k)
+    return f"{c.name} ({c.sha256[:8]})" if c.sha256 else c.path or c.name
+
 # %% ../nbs/api/77_clip_report.ipynb #983c2c42
 def told_apart(
     clips:Sequence[ReportClip],
@@ -94,15 +106,6 @@ def told_apart(
     for c in clips: alike.setdefault(c.name, []).append(c)
     return [c.name if len(alike[c.name]) == 1 else _apart(c, alike[c.name]) for c in clips]
 
-def _ending(path, k): return str(Path(*Path(path).parts[-k:]))
-
-def _apart(c, alike):
-    "The shortest name of a clip that no other clip of the same name has"
-    paths = {d.path for d in alike if d.path != c.path and d.path}
-    for k in range(1, len(Path(c.path).parts) + 1):
-        if paths and _ending(c.path, k) not in {_ending(p, k) for p in paths}: return _ending(c.path, k)
-    return f"{c.name} ({c.sha256[:8]})" if c.sha256 else c.path or c.name
-
 # %% ../nbs/api/77_clip_report.ipynb #add05927
 def moment(
     seconds:float, # since 1970
@@ -110,10 +113,11 @@ def moment(
     "A date and time as a report gives it"
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
 
-# %% ../nbs/api/77_clip_report.ipynb #25ef4297
+# %% ../nbs/api/77_clip_report.ipynb #4d07b7bf
 def _label(language, label): return phrase(language, f"label.{label}")
 def _words(language, v): return said(language, "words", v["words"]) or retold(language, v["words"]) or v["words"]
 
+# %% ../nbs/api/77_clip_report.ipynb #9e3e9bb5
 def _share(language, p, digits=0): return figures(language, percent(p, digits))
 
 def _model(language, c):
@@ -121,6 +125,7 @@ def _model(language, c):
     m = model_of(c.model)
     return phrase(language, "record.digest", **m) if m["digest"] else m["name"] or c.verdict["bundle"]
 
+# %% ../nbs/api/77_clip_report.ipynb #25ef4297
 def quote(
     language:str, # a key of `languages`
     c:ReportClip, # with a verdict
@@ -139,12 +144,13 @@ def _reason(language, v):
     text = retold(language, v["reason"]) or said(language, "reason", v["reason_code"]) or v["reason"]
     return f"{text[0].upper()}{text[1:]}."
 
-# %% ../nbs/api/77_clip_report.ipynb #9805969d
+# %% ../nbs/api/77_clip_report.ipynb #59c866ab
 def _bytes(n):
     "A size, in the largest unit that it fills"
     if n < 1 << 10: return f"{n} B"
     return f"{n/2**10:.0f} KiB" if n < 1 << 20 else f"{n/2**20:.1f} MiB"
 
+# %% ../nbs/api/77_clip_report.ipynb #9805969d
 def _facts(language, f):
     "What the file is, as (term, value)"
     t, local = partial(phrase, language), partial(figures, language)
@@ -182,7 +188,7 @@ def _timeline(language, verdict, band):
     t = partial(phrase, language)
     rows, length = verdict["timeline"], verdict["duration_s"]
     within = max(w["end_s"] for w in rows) <= length + 1 # a shot's times are those of its clip
-    numbers = "; ".join(f"{stretch(w['start_s'], w['end_s'], length)} {percent(w['probability'])}" for w in rows)
+    numbers = "; ".join(f"{stretch(w['start_s'], w['end_s'], length)} {score(w['probability'], band)}" for w in rows)
     told = t("report.plot", numbers=figures(language, numbers))
     svg = timeline_svg(rows, band, length if within else 0.0, (t("chart.real"), t("chart.ai")), told)
     return re.sub(r">[\d.]+ s<", lambda label: figures(language, label[0]), svg)
@@ -190,20 +196,22 @@ def _timeline(language, verdict, band):
 def _uri(jpeg): return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 # %% ../nbs/api/77_clip_report.ipynb #bdedaf11
-def _captioned(language, c):
+def _captioned(language, c, band):
     "Frames with what their windows say, as (address, caption)"
     for i, (_, jpeg) in sorted(c.frames.items()):
         w, length = c.verdict["timeline"][i], c.verdict["duration_s"]
         start, end = (figures(language, clock(w[k], length)) for k in ("start_s", "end_s"))
-        yield _uri(jpeg), phrase(language, "over.window", start=start, end=end, p=percent(w["probability"]))
+        p = figures(language, score(w["probability"], band))
+        yield _uri(jpeg), phrase(language, "over.window", start=start, end=end, p=p)
 
-# %% ../nbs/api/77_clip_report.ipynb #47697c74
+# %% ../nbs/api/77_clip_report.ipynb #293ba782
 _KINDS = {"Real": "real", "AI-Generated": "ai", "Inconclusive": "unsure"}
 
 def _digits(c, band):
     "Digits that tell a clip's score apart from the bounds of its band"
-    return digits_beside(c.verdict["probability"], (band.real, band.ai)) if band and c.verdict else 0
+    return digits_for(c.verdict["probability"], band) if c.verdict else 0
 
+# %% ../nbs/api/77_clip_report.ipynb #55bd2673
 def _view(language, c, name, band):
     "A clip as the template shows it"
     local, v = partial(figures, language), c.verdict
@@ -214,27 +222,29 @@ def _view(language, c, name, band):
         "label": _label(language, v["label"]), "p": _share(language, v["probability"], digits), "words": _words(language, v),
         "reason": _reason(language, v), "next": [said(language, "next", n) or n for n in v["what_next"]],
         "notes": v["warnings"], "looked": local(clock(min(v["looked_at_s"], length))), "length": local(clock(length)),
-        "plot": _timeline(language, v, band) if v["timeline"] else "", "frames": list(_captioned(language, c)),
-        "passages": _pieces(language, v), "facts": list(_facts(language, c.facts)) if c.facts else [],
+        "plot": _timeline(language, v, band) if v["timeline"] else "", "frames": list(_captioned(language, c, band)),
+        "passages": _pieces(language, v, band), "facts": list(_facts(language, c.facts)) if c.facts else [],
         "origin": c.origin(), "link": _link(c.origin()), "record": list(_record(language, c, digits)), "wrong": v["how_often_wrong"]}
 
+# %% ../nbs/api/77_clip_report.ipynb #47697c74
 def _unseen(t, c, name):
     "A clip without a verdict as the template shows it"
     return {
         "name": name, "trouble": c.trouble, "label": t("report.not_analysed"), "sign": "", "p": "", "reason": c.trouble}
 
-# %% ../nbs/api/77_clip_report.ipynb #00455e1a
+# %% ../nbs/api/77_clip_report.ipynb #c33ae77b
 def _link(origin):
     "Where a clip that was fetched came from"
     text = describe_link(origin["link"]) if origin and "link" in origin else ""
     return text[:1].upper() + text[1:]
 
-def _pieces(language, v):
+# %% ../nbs/api/77_clip_report.ipynb #00455e1a
+def _pieces(language, v, band):
     "The passages of a clip that is not of one piece, as (stretch, label, percent)"
     if len(v["passages"]) < 2: return []
     when = lambda p: figures(language, stretch(p["start_s"], p["end_s"], v["duration_s"]))
     what = lambda p: f"{SIGNS[p['label']]} {_label(language, p['label'])}"
-    return [(when(p), what(p), percent(p["probability"])) for p in v["passages"]]
+    return [(when(p), what(p), figures(language, score(p["probability"], band))) for p in v["passages"]]
 
 # %% ../nbs/api/77_clip_report.ipynb #97202ed7
 def _style(): return (Path(aivd_nb.__file__).parent/"static"/"app.css").read_text(encoding="utf-8")
@@ -265,13 +275,14 @@ def clip_report(
         "report.html", _style(), title, _MARK, language, "light dark", t=t, retold=partial(retold, language),
         made=moment(time.time()), version=aivd_nb.__version__, clips=shown, **_errors(language, band, clips, about))
 
-# %% ../nbs/api/77_clip_report.ipynb #c6a2d5dc
+# %% ../nbs/api/77_clip_report.ipynb #c373ce5a
 def _is_report(file):
     "Whether a file is a report that this module made"
     try:
         with open(file, "rb") as f: return f'content="{_MARK}"'.encode() in f.read(1000)
     except OSError: return False
 
+# %% ../nbs/api/77_clip_report.ipynb #c6a2d5dc
 def check_report_file(
     file:str|os.PathLike, # HTML file to make or replace
 ) -> Path:
@@ -282,10 +293,7 @@ def check_report_file(
     if file.is_dir(): raise ConfigError(file, "is a folder", "Name a file in it, such as report.html")
     if file.exists() and not _is_report(file):
         raise ConfigError(file, "is there already and is not a report", "Name another file, or remove it")
-    above = next(p for p in file.absolute().parents if p.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise ConfigError(file, f"can't be written, because {above} can't", "Name a file in a folder that can be written")
-    return file
+    return check_writable(file)
 
 # %% ../nbs/api/77_clip_report.ipynb #f2e86d46
 def reported(

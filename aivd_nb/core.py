@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['CODES', 'EXTRAS', 'FULL', 'AivdError', 'VideoError', 'LabelsError', 'SplitError', 'WeightsError', 'FingerprintError',
            'BundleError', 'ConfigError', 'TrainError', 'Code', 'Failure', 'Label', 'keep_quiet', 'missing_extra',
-           'require', 'is_verbose', 'import_keras', 'file_digest', 'how_to_write', 'atomic_write', 'cpu_count',
-           'cache_dir', 'seed_everything', 'shared_data', 'page_folder']
+           'require', 'is_verbose', 'import_keras', 'file_digest', 'how_to_write', 'atomic_write', 'check_writable',
+           'cpu_count', 'cache_dir', 'seed_everything', 'shared_data', 'page_folder']
 
 # %% ../nbs/api/00_core.ipynb #d50939c0
 import errno
@@ -288,6 +288,31 @@ def atomic_write(
         raise OSError(e.errno, os.strerror(e.errno or 0), str(path)) from e # names the file that was asked for, not the temporary one
     finally:
         if tmp: Path(tmp).unlink(missing_ok=True)
+
+# %% ../nbs/api/00_core.ipynb #fd6bedfa
+def _try_folder(folder):
+    "Make a file in a folder and remove it"
+    if not folder.is_dir(): raise NotADirectoryError(errno.ENOTDIR, "it is no folder")
+    fd, tmp = tempfile.mkstemp(prefix=".tmp-", dir=folder)
+    os.close(fd)
+    os.unlink(tmp)
+
+# %% ../nbs/api/00_core.ipynb #975ed377
+def check_writable(
+    place:str|os.PathLike, # file to make or replace
+    folder:bool=False, # it is a folder to put files into, which need not be there
+) -> Path: # the place
+    "Refuse a place that can't be written before any work is done; nothing is left behind"
+    place = Path(place)
+    if not folder and place.exists() and not place.is_file(): raise ConfigError(place, "is not a regular file", "Name another file")
+    inside = place.absolute()/"file" if folder else place.absolute()
+    above = next(p for p in inside.parents if os.path.lexists(p))
+    try:
+        _try_folder(above)
+    except OSError as e:
+        where = "Name another folder" if folder else "Name a file in a folder that can be written"
+        raise ConfigError(place, f"can't be written, because no file can be made in {above} ({e.strerror})", where) from e
+    return place
 
 # %% ../nbs/api/00_core.ipynb #9dc796a7
 def _cgroup_quota(

@@ -26,7 +26,7 @@ from .passages import Passage, find_passages, weigh
 from .pipeline import CnnThreads, OpenClip, VideoFeatures
 from .sampling import Look, Window, closer_count, look_over, spread_count
 from .shots import Shot, find_shots
-from .show import how_often_wrong, looked_at, passages_in_words, percent, timeline_svg, what_next
+from .show import digits_for, how_often_wrong, looked_at, passages_in_words, percent, timeline_svg, what_next
 from .video import Limits, VideoInfo, VideoReader
 
 # %% ../nbs/api/43_detector.ipynb #aa2aab65
@@ -328,12 +328,13 @@ def _declined(self:_Steps, seen, duration):
     return decline_reason(v.info.width, v.info.height, duration, unusual, bits_per_pixel(v.info), seen.blank)
 
 # %% ../nbs/api/43_detector.ipynb #0f4a75ee
-def _undecided(band, passages, duration):
+def _undecided(p, band, passages, duration):
     "Why a score allows no verdict"
     if passages:
         where = passages_in_words(_pieces(passages), duration) or "a part of it may be AI-generated"
         return Reason("mixed", f"not of one piece: {where}")
-    return Reason("band", f"the score lies between {band.real:.2f} and {band.ai:.2f}, where too many verdicts were wrong")
+    digits = 2 + digits_for(p, band)
+    return Reason("band", f"the score lies between {band.real:.{digits}f} and {band.ai:.{digits}f}, where too many verdicts were wrong")
 
 # %% ../nbs/api/43_detector.ipynb #3a7ed79d
 def _decided(self:_Steps, seen, passages, duration):
@@ -343,7 +344,7 @@ def _decided(self:_Steps, seen, passages, duration):
     reason = _declined(self, seen, duration)
     decision = decide(p, band, declined=mixed or reason is not None)
     if reason or decision.label != INCONCLUSIVE: return p, decision, reason
-    return p, decision, _undecided(band, passages if mixed else (), duration)
+    return p, decision, _undecided(p, band, passages if mixed else (), duration)
 
 # %% ../nbs/api/43_detector.ipynb #bb28a279
 def _pieces(passages):

@@ -82,10 +82,11 @@ def _versions():
     machine = f"{platform.system()} {platform.release()}, {platform.machine()}, {cpu_count()} processors for this process"
     yield Check("versions", "system", "ok", machine)
 
-# %% ../nbs/api/84_doctor.ipynb #46c7d0c4
+# %% ../nbs/api/84_doctor.ipynb #2dc820db
 _BRINGS = {"": "what everyone needs", "train": "training, and bundles that need Keras' CNNs", "plots": "pictures, and pages of scans",
     "ray": "scanning on a cluster", "url": "links", "mcp": "agents"}
 
+# %% ../nbs/api/84_doctor.ipynb #46c7d0c4
 def required(
     lines:Iterable[str]|None=None, # as `importlib.metadata.requires` gives them; None: those of the installed package
 ) -> dict[str, list[str]]: # extra, or "" for what everybody gets → distributions
@@ -105,10 +106,11 @@ def _extras():
         if lacking: yield Check("extras", name, "missing", f"{what}: {', '.join(lacking)} not installed", command)
         else: yield Check("extras", name, "ok", f"{what}: all installed")
 
-# %% ../nbs/api/84_doctor.ipynb #2fade8d0
+# %% ../nbs/api/84_doctor.ipynb #6ca02e03
 _CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "mpeg2video", "prores", "gif")
 _DECODERS = {"av1": "libdav1d"} # of codecs whose decoder has another name
 
+# %% ../nbs/api/84_doctor.ipynb #2fade8d0
 def _reading():
     import av
     lacking = [c for c in _CODECS if _DECODERS.get(c, c) not in av.codecs_available]
@@ -156,13 +158,14 @@ def known_variables() -> dict[str, str]: # name → what it does
     from aivd_nb.app_config import config_rows
     return ENVIRONMENT | {variable: doc for _, variable, _, doc in config_rows()}
 
-# %% ../nbs/api/84_doctor.ipynb #ef2f9dc3
+# %% ../nbs/api/84_doctor.ipynb #949f2fa3
 _PLACES = ("AIVD_WEIGHTS", "AIVD_C2PA_TRUST", "AIVD_SERVE_CONFIG", "AIVD_SHARED")
 
 def _environment(env=None):
     env, known = os.environ if env is None else env, known_variables()
     yield from (_variable(n, env[n], known) for n in sorted(env) if n.startswith("AIVD_"))
 
+# %% ../nbs/api/84_doctor.ipynb #ef2f9dc3
 def _variable(name, value, known):
     "One variable of the environment"
     shown, like = "is set" if "KEY" in name else f"is {value}", get_close_matches(name, known, 1)
@@ -187,19 +190,21 @@ class Report:
         "As JSON has it"
         return {"works": self.works, "checks": [asdict(c) for c in self.checks]}
 
-# %% ../nbs/api/84_doctor.ipynb #f6632c82
+# %% ../nbs/api/84_doctor.ipynb #3dc653fb
 _LOOKS = {"confinement": _confinement, "versions": _versions, "predicting": _predicting, "bundles": _bundles, "extras": _extras,
     "reading": _reading, "cache": _cache, "environment": _environment}
 
+# %% ../nbs/api/84_doctor.ipynb #f6632c82
 def examine(
     looks:dict[str, Callable]=_LOOKS, # topic → function that yields its checks
 ) -> Report:
     "Look at everything"
     return Report(tuple(c for topic, look in looks.items() for c in _careful(topic, look)))
 
-# %% ../nbs/api/84_doctor.ipynb #877e76c6
+# %% ../nbs/api/84_doctor.ipynb #09112970
 _SIGNS = {"ok": ("✓", "good"), "missing": ("–", "faint"), "broken": ("✗", "bad")}
 
+# %% ../nbs/api/84_doctor.ipynb #877e76c6
 def report_lines(
     report:Report,
 ) -> Iterator: # of lines as `say` takes them

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import cv2
 import numpy as np
-from .core import ConfigError, LabelsError, atomic_write
+from .core import ConfigError, LabelsError, atomic_write, check_writable
 from .video import Limits, VideoReader
 
 # %% ../nbs/api/17_hashes.ipynb #4f7556a3
@@ -104,7 +104,8 @@ def check_hashes_file(
     "Refuse a place where something else than a list of hashes would be lost"
     file = Path(file)
     if file.is_dir(): raise ConfigError(file, "is a folder", "Name a file in it, such as hashes.csv")
-    if not file.is_file(): return file
+    check_writable(file)
+    if not file.exists(): return file
     with open(file, "rb") as f: first = f.readline(200).decode("utf-8", "replace").strip()
     if first and first != ",".join(_COLUMNS):
         raise ConfigError(file, "already exists and is not a list of hashes", "Name another file, or remove it")
@@ -162,12 +163,13 @@ class Near:
     path: str
     share: float # of the frames that were found in it
 
-# %% ../nbs/api/17_hashes.ipynb #0ceea4c0
+# %% ../nbs/api/17_hashes.ipynb #fc3aecf0
 def _is_near(known, frame):
     "Whether pairs of hashes, phash and dhash, are of one picture"
     waves, edges = (np.bitwise_count(known[..., k, :] ^ frame[k]).sum(-1) for k in (0, 1))
     return (waves <= _NEAR[0]) | (edges <= _NEAR[1]) & (waves <= _APART)
 
+# %% ../nbs/api/17_hashes.ipynb #0ceea4c0
 def _owners_hit(frame, known, owners, n):
     "Which clips have a frame that is near: this frame whole against their views, or its views against theirs whole"
     hit = _is_near(known, frame[0]).any(1) | np.any([_is_near(known[:, 0], view) for view in frame[1:]], axis=0)

@@ -343,13 +343,14 @@ def _room(self:TcpWSGIServer, client):
     min(idle, key=lambda c: c.free_since).handle_close()
     return True
 
-# %% ../nbs/api/72_intake.ipynb #e0b2ecb9
+# %% ../nbs/api/72_intake.ipynb #afe050c3
 def _believed(rules):
     "How Waitress is told of the proxy whose headers are believed"
     if not rules.trusted: return {}
     headers = {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"}
     return {"trusted_proxy": rules.trusted, "trusted_proxy_count": 1, "trusted_proxy_headers": headers}
 
+# %% ../nbs/api/72_intake.ipynb #e0b2ecb9
 def _listening(rules, host, port, threads):
     "Waitress' settings"
     host = f"[{host}]" if ":" in host else host

@@ -46,7 +46,7 @@ _MAKE = 0x61697664 # SQLite's application id: "aivd"
 _VERSION = 3
 _PASSING = tuple(c for c, code in CODES.items() if code.passes)
 
-# %% ../nbs/api/73_jobs.ipynb #3acf9d3c
+# %% ../nbs/api/73_jobs.ipynb #caf33f8f
 _PRAGMAS = ("journal_mode=wal", "synchronous=normal", "foreign_keys=on", "secure_delete=on", "busy_timeout=5000")
 
 def _opened(path):
@@ -69,6 +69,7 @@ def _opened(path):
     db.row_factory = sqlite3.Row
     return db
 
+# %% ../nbs/api/73_jobs.ipynb #3acf9d3c
 def _make_ready(db, path):
     "Check a database, and bring it up to date"
     _check_make(db, path)
@@ -318,12 +319,13 @@ class JobStore(_Answers):
         "Forget the oldest results until the rest fits"
         return _shrink(self)
 
-# %% ../nbs/api/73_jobs.ipynb #0226d810
+# %% ../nbs/api/73_jobs.ipynb #13b413dd
 _MARK = "aivd-serve"
 _OWN = {"lock", "jobs.sqlite", "jobs.sqlite-wal", "jobs.sqlite-shm", "jobs.sqlite-journal", "uploads", _MARK}
 _UPLOAD = re.compile(r"worker-\d+|[0-9a-f]{32}")
 _EMPTY = "Name an empty folder for the server's data"
 
+# %% ../nbs/api/73_jobs.ipynb #16c3883a
 def _refuse_foreign(path):
     "Refuse a folder that is neither empty nor ours, and links in it"
     there = {p.name: p for p in path.iterdir()}
@@ -336,6 +338,7 @@ def _refuse_foreign(path):
     if link: raise ConfigError(path/link, "is a link", _EMPTY)
     _refuse_foreign_uploads(path/"uploads")
 
+# %% ../nbs/api/73_jobs.ipynb #629b1f92
 def _refuse_foreign_uploads(uploads):
     "Uploads are deleted, so nothing else may lie among them"
     if not uploads.exists(): return
@@ -345,6 +348,7 @@ def _refuse_foreign_uploads(uploads):
         raise ConfigError(other, "is not an upload of this server, which deletes what lies there",
             "Move it away, or name an empty folder for the server's data")
 
+# %% ../nbs/api/73_jobs.ipynb #0226d810
 def _all_in(uploads):
     "What lies in the folder of uploads and in those of its workers"
     yield from uploads.iterdir()
@@ -428,7 +432,7 @@ class Spending:
         "Who has used any"
         return {c for _, c, _ in self._recent()}
 
-# %% ../nbs/api/73_jobs.ipynb #aae082ee
+# %% ../nbs/api/73_jobs.ipynb #8ae3fd98
 class _Crew:
     "What a queue, its workers and its store consist of"
     def __init__(self,
@@ -454,6 +458,7 @@ class _Crew:
         sweeper = threading.Thread(target=_sweep_often, args=(self,), daemon=True, name="sweeper")
         for t in (*self.threads, sweeper): t.start()
 
+# %% ../nbs/api/73_jobs.ipynb #aae082ee
 def _threads(self, loader, limits, workers):
     "A thread and a sandbox for each worker"
     for i in range(workers):
@@ -473,11 +478,12 @@ def _waiting(self:_Crew):
     "client → clips that wait, or whose upload is being read"
     return Counter(self.live[j].client for j in self.queue) + self.reserved
 
-# %% ../nbs/api/73_jobs.ipynb #32418a0e
+# %% ../nbs/api/73_jobs.ipynb #b5d6d5b0
 def _leave(self:_Crew, client):
     "Give a place back"
     with self.changed: self.reserved -= Counter([client])
 
+# %% ../nbs/api/73_jobs.ipynb #32418a0e
 def _may_wait(self:_Crew, client):
     "Whether a client may have another place: half of what others have left, and no more seconds than its share where others want some"
     waiting = _waiting(self)
@@ -530,7 +536,7 @@ def _next(self:_Crew):
         self.spending.charge(job, self.live[job].client, 0.1) # it has its turn
         return job
 
-# %% ../nbs/api/73_jobs.ipynb #6a808ca0
+# %% ../nbs/api/73_jobs.ipynb #87326a1e
 def _work(self:_Crew, box):
     "A worker's life: keep a sandbox ready, take the oldest job, answer it"
     pause = 0.5
@@ -550,6 +556,7 @@ def _work(self:_Crew, box):
             with self.changed: self.ready -= 1
     box.kill()
 
+# %% ../nbs/api/73_jobs.ipynb #6a808ca0
 def _not_started(self:_Crew, e):
     "A sandbox could not be started: whoever starts the server is told, later the log"
     if isinstance(e, AivdError): why = e
@@ -573,7 +580,7 @@ def _serve(self:_Crew, box):
                 self.changed.notify_all()
     if box.proc is not None and box.proc.poll() is not None: box.kill()
 
-# %% ../nbs/api/73_jobs.ipynb #15c148c3
+# %% ../nbs/api/73_jobs.ipynb #8feac806
 def _one(self:_Crew, box, job, live):
     "Answer one job; whatever goes wrong becomes its answer"
     start = time.monotonic()
@@ -591,6 +598,7 @@ def _one(self:_Crew, box, job, live):
     finally:
         if live.state == "running": _charge(self, box, job, live, time.monotonic() - start)
 
+# %% ../nbs/api/73_jobs.ipynb #15c148c3
 def _analysed(self:_Crew, box, job, live):
     "What the sandbox says of a job's clip"
     self.store.begin(job)
@@ -627,13 +635,14 @@ def _stages(self:_Crew, live, charge):
         _tell(self, live, stage=stage, share=share)
     return say
 
-# %% ../nbs/api/73_jobs.ipynb #4c5e27ce
+# %% ../nbs/api/73_jobs.ipynb #c3bc48d4
 def _sweep_often(self:_Crew, every=60):
     "Forget old results now and then"
     while not self.closing.wait(min(every, max(0.2, self.retention_s/4))):
         try: _tidy(self)
         except sqlite3.Error: self.hear("unkept")
 
+# %% ../nbs/api/73_jobs.ipynb #4c5e27ce
 def _tidy(self:_Crew):
     "Old results leave, the oldest where there are too many, and what nobody works on has failed"
     self.store.sweep(self.retention_s)

@@ -89,23 +89,25 @@ def published(
     words = dict.fromkeys([*flags, *(m[0] for m in _WORDS.finditer(" ".join(own)[:20_000]))])
     return short | {"says_ai": [w[:80] for w in words][:8]}
 
-# %% ../nbs/api/18_link.ipynb #b28c2e7e
+# %% ../nbs/api/18_link.ipynb #cbcd307e
 def _watch_size(limits, progress):
     "Stop what grows beyond the limit"
     if (progress.get("downloaded_bytes") or 0) > limits.megabytes*(1 << 20): raise Refused(f"is larger than {limits.megabytes:g} MiB")
 
+# %% ../nbs/api/18_link.ipynb #b28c2e7e
 def _suits(limits, note, info, *, incomplete):
     "Note what is published, and refuse what is too long, before anything is fetched"
     note.update(published(info))
     if (info.get("duration") or 0) > limits.seconds: raise Refused(f"is longer than {limits.seconds:g} s")
     if info.get("is_live"): raise Refused("is a live stream, which has no end")
 
-# %% ../nbs/api/18_link.ipynb #718166ce
+# %% ../nbs/api/18_link.ipynb #72f2eed6
 _FORMAT = "bv*[height<=1080][protocol^=http]/b[protocol^=http]/bv*[protocol=m3u8_native]/b" # one file: nothing has to be put together
 _PLAIN = {"format": _FORMAT, "noplaylist": True, "playlist_items": "1", "quiet": True, "no_warnings": True, "noprogress": True,
     "cachedir": False, "socket_timeout": 15, "retries": 1, "fragment_retries": 1,
     "extractor_retries": 1, "hls_prefer_native": True, "fixup": "never", "proxy": ""}
 
+# %% ../nbs/api/18_link.ipynb #718166ce
 def _options(limits, folder, note):
     "What yt-dlp may do"
     hooks = {"match_filter": partial(_suits, limits, note), "progress_hooks": [partial(_watch_size, limits)], "logger": _Silent()}

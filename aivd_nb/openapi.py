@@ -108,6 +108,14 @@ def model_of(
     found = re.fullmatch(r"(.+)@([0-9a-f]{8})-([^-]+)", ident)
     return dict(zip(("name", "digest", "version"), found.groups() if found else (ident, "", "")))
 
+# %% ../nbs/api/74_openapi.ipynb #fcfc8b21
+def _result(row, at):
+    "What a finished job has to tell"
+    return {
+        "model": model_of(row.get("model", "")), "verdict": row["verdict"] | {"file": row["name"]},
+        "in_words": row["verdict"].get("words", ""), "facts": row["facts"], "provenance": row["provenance"],
+        "frames": [{"time_s": t, "href": f"{at}/frames/{n}"} for n, t in enumerate(row["frames"])]}
+
 # %% ../nbs/api/74_openapi.ipynb #74023714
 def job_view(
     row:dict, # of `Jobs.get`
@@ -128,13 +136,6 @@ def job_view(
     if row.get("code"): view["error"] = {"file": row["name"]} | {k: row[k] for k in ("code", "problem", "remedy")}
     return view
 
-def _result(row, at):
-    "What a finished job has to tell"
-    return {
-        "model": model_of(row.get("model", "")), "verdict": row["verdict"] | {"file": row["name"]},
-        "in_words": row["verdict"].get("words", ""), "facts": row["facts"], "provenance": row["provenance"],
-        "frames": [{"time_s": t, "href": f"{at}/frames/{n}"} for n, t in enumerate(row["frames"])]}
-
 # %% ../nbs/api/74_openapi.ipynb #2873c514
 def _obj(required="", **props):
     return {"type": "object", "properties": props} | ({"required": required.split()} if required else {})
@@ -146,33 +147,43 @@ def _one_of(values): return {"type": "string", "enum": list(values)}
 def _or_null(values): return {"type": ["string", "null"], "enum": [None, *values]}
 def _each(kind): return {"type": "object", "additionalProperties": kind}
 
-# %% ../nbs/api/74_openapi.ipynb #63718747
+# %% ../nbs/api/74_openapi.ipynb #8f6d88ac
 _TEXT, _NUMBER, _INT, _BOOL = {"type": "string"}, {"type": "number"}, {"type": "integer"}, {"type": "boolean"}
 _SHARE = {"type": "number", "minimum": 0, "maximum": 1}
 _LABELS = _one_of(["Real", "AI-Generated", "Inconclusive"])
+
+# %% ../nbs/api/74_openapi.ipynb #63718747
 _WINDOW = _obj("start_s end_s probability", start_s=_NUMBER, end_s=_NUMBER, probability=_SHARE)
 _PASSAGE = _obj("start_s end_s label probability", start_s=_NUMBER, end_s=_NUMBER, label=_LABELS, probability=_SHARE)
+
+# %% ../nbs/api/74_openapi.ipynb #5918b4d7
+_SURE = """Probability of the side named in `leans`, 0.5 to 1. It is not the confidence in `label`:
+where that is Inconclusive there is no verdict, however high this is."""
 
 # %% ../nbs/api/74_openapi.ipynb #feabab2c
 _VERDICT = _obj(
     "file label leans probability confidence reason reason_code timeline passages duration_s looked_at_s words "
     "how_often_wrong what_next bundle warnings timings_ms",
-    file=_TEXT, label=_LABELS, leans=_one_of(["Real", "AI-Generated"]), probability=_SHARE, confidence=_SHARE,
+    file=_TEXT, label=_LABELS, leans=_one_of(["Real", "AI-Generated"]), probability=_SHARE, confidence=_SHARE | {"description": _SURE},
     reason=_maybe("string"), reason_code=_or_null(REASONS), timeline=_list(_WINDOW), passages=_list(_PASSAGE),
     duration_s=_NUMBER, looked_at_s=_NUMBER, words=_TEXT, how_often_wrong=_TEXT, what_next=_list(_TEXT),
     bundle=_TEXT, warnings=_list(_TEXT), timings_ms=_each(_NUMBER))
 
-# %% ../nbs/api/74_openapi.ipynb #048e35bb
+# %% ../nbs/api/74_openapi.ipynb #e92ce561
 _FACTS = _obj(
     "container codec width height fps n_frames duration_s size_bytes",
     container=_TEXT, codec=_TEXT, width=_INT, height=_INT, rotation=_INT, fps=_NUMBER, n_frames=_INT, counted=_BOOL,
     duration_s=_NUMBER, size_bytes=_INT)
+
+# %% ../nbs/api/74_openapi.ipynb #048e35bb
 _PROVENANCE = _obj(
     "credentials says_ai strength sentence lines",
     credentials=_one_of(STATES), says_ai=_BOOL, strength=_or_null(STRENGTHS), sentence=_TEXT, lines=_list(_TEXT))
 
-# %% ../nbs/api/74_openapi.ipynb #3f185f64
+# %% ../nbs/api/74_openapi.ipynb #f954e4aa
 _ERROR = _obj("file code problem remedy", file=_TEXT, code=_one_of(CODES), problem=_TEXT, remedy=_TEXT)
+
+# %% ../nbs/api/74_openapi.ipynb #3f185f64
 _JOB = _obj(
     "id state stage message progress file size_bytes sha256 created finished links",
     id=_TEXT, state=_one_of(["queued", "running", *FINISHED]), stage=_TEXT, message=_TEXT, progress=_SHARE,

@@ -158,12 +158,13 @@ def _stamp(facts, content):
     "What an encoder wrote between the pictures"
     if not facts["stamp"] and (found := _WRITTEN.search(content)): facts["stamp"] = _clean(found[0])
 
-# %% ../nbs/api/41_provenance.ipynb #e905b8e1
+# %% ../nbs/api/41_provenance.ipynb #11267e21
 def _brands(box):
     "What an MP4 says that it is compatible with; behind the first stands a version"
     found = [_clean(box[i:i+4]) for i in (0, *range(8, min(len(box), 72) - 3, 4))]
     return [b for b in dict.fromkeys(found) if b]
 
+# %% ../nbs/api/41_provenance.ipynb #e905b8e1
 def _blob(facts, path, box):
     "Credentials, XMP, brands, the first bytes of the pictures"
     name = path[-1]
@@ -172,7 +173,7 @@ def _blob(facts, path, box):
     elif name == b"uuid" and box[:16] == _XMP or name == b"XMP_": _claims(facts, box)
     elif name == b"mdat": _stamp(facts, box)
 
-# %% ../nbs/api/41_provenance.ipynb #11407754
+# %% ../nbs/api/41_provenance.ipynb #52758d77
 def _isobmff(look, facts):
     "Facts of an MP4 or QuickTime file"
     state, seen = {"scale": 1}, []
@@ -184,6 +185,7 @@ def _isobmff(look, facts):
     facts["tracks"] = facts["tracks"][:_TRACKS]
     facts["boxes"] = [_clean(b) for b in list(dict.fromkeys(seen))[:16]]
 
+# %% ../nbs/api/41_provenance.ipynb #11407754
 def _read_box(facts, state, path, box):
     "What a box that holds no boxes says"
     if path == (b"moov", b"mvhd"): facts["created"], state["scale"], _ = _clock(box)
@@ -191,11 +193,13 @@ def _read_box(facts, state, path, box):
     elif len(path) > 1: _read_tag(facts, state, path, box)
     if len(path) == 1 or path[-1] == b"XMP_": _blob(facts, path, box)
 
-# %% ../nbs/api/41_provenance.ipynb #ffdd62a8
+# %% ../nbs/api/41_provenance.ipynb #d42777f9
 _SEGMENT, _INFO, _ALL_TAGS, _ONE_TAG, _SIMPLE, _CLUSTER = 0x18538067, 0x1549A966, 0x1254C367, 0x7373, 0x67C8, 0x1F43B675
 _ATTACHMENTS, _ATTACHED, _MEDIA_TYPE = 0x1941A469, 0x61A7, 0x4660
 _DATE, _TAG_NAME, _TAG_TEXT = 0x4461, 0x45A3, 0x4487
 _APPS = {0x4D80: "muxing app", 0x5741: "writing app"}
+
+# %% ../nbs/api/41_provenance.ipynb #ffdd62a8
 _HOLD = (_SEGMENT, _INFO, _ALL_TAGS, _ONE_TAG, _SIMPLE, _ATTACHMENTS, _ATTACHED)
 
 def _matroska_leaves(look, at, end, depth=0):
@@ -293,11 +297,12 @@ class Credentials:
     trust: str|None = None # the list of signers that was used
     def to_dict(self) -> dict: return asdict(self) | {"actions": list(self.actions), "sources": list(self.sources)}
 
-# %% ../nbs/api/41_provenance.ipynb #3aad60d4
+# %% ../nbs/api/41_provenance.ipynb #355870a7
 _OFFLINE = {"verify": {"verify_after_reading": True, "verify_trust": True, "remote_manifest_fetch": False, "ocsp_fetch": False},
     "core": {"allowed_network_hosts": [], "allow_redirects": False, "decode_identity_assertions": False,
         "max_decompressed_manifest_size_in_mb": 16}}
 
+# %% ../nbs/api/41_provenance.ipynb #3aad60d4
 def _settings(trust):
     "Settings of the library: no network, and the certificates of a list"
     return _OFFLINE | ({"trust": {"trust_anchors": trust.pem}} if trust else {})
@@ -322,11 +327,12 @@ def _refused(text, found):
     if text.startswith("Remote"): return Credentials("not checked", f"its manifest lies on a server, and nothing is fetched ({text})")
     return Credentials("invalid", text) if found else Credentials("not checked", f"the file can't be parsed ({text})")
 
-# %% ../nbs/api/41_provenance.ipynb #79a65068
+# %% ../nbs/api/41_provenance.ipynb #47b89c8b
 def _signed_by(sign):
     "Name and organisation on the certificate"
     return ", ".join(dict.fromkeys(_clean(sign[k]) for k in ("common_name", "issuer") if sign.get(k))) or None
 
+# %% ../nbs/api/41_provenance.ipynb #79a65068
 def _faults(report):
     "What is wrong with a claim that is not valid; that its signer is unknown is told elsewhere"
     codes = [s.get("code", "") for s in report.get("validation_status") or ()]
@@ -354,13 +360,14 @@ def _told(state, report, signers) -> Credentials:
         says_ai=bool(set(sources) & set(AI_SOURCES)),
         trust=signers and str(signers))
 
-# %% ../nbs/api/41_provenance.ipynb #6b1c6781
+# %% ../nbs/api/41_provenance.ipynb #2ddd3fdd
 def _actions(manifest):
     "The actions that a manifest's assertions list"
     assertions = manifest.get("assertions") or ()
     found = [a.get("data") or {} for a in assertions if str(a.get("label", "")).startswith("c2pa.actions")]
     return [a for data in found for a in (data.get("actions") or [])[:64] if isinstance(a, dict)]
 
+# %% ../nbs/api/41_provenance.ipynb #6b1c6781
 def _generator(manifest):
     "Name and version of the program that made the claim"
     info = (manifest.get("claim_generator_info") or [{}])[0]
@@ -434,13 +441,14 @@ def _credential_lines(c):
         "sources": ", ".join(c.sources)}
     yield from (f"{name}: {value}" for name, value in told.items() if value)
 
-# %% ../nbs/api/41_provenance.ipynb #ccf18253
+# %% ../nbs/api/41_provenance.ipynb #9428f74f
 def _track_line(track):
     "A track, and whether it was cut"
     known = ", ".join(str(track[k]) for k in ("kind", "codec", "handler", "compressor") if track.get(k))
     shown = [e for e in track.get("edits") or () if e["from"] is not None]
     return f"track: {known}" + (f"; its edit list shows {len(shown)} parts" if len(shown) > 1 else "")
 
+# %% ../nbs/api/41_provenance.ipynb #ccf18253
 def _container_lines(f):
     "What the container says"
     claims = [*f["ai_claims"], *(s for s in f["source_types"] if s not in f["ai_claims"])]

@@ -274,6 +274,7 @@ def keeper_main() -> None:
 # %% ../nbs/api/46_sandbox.ipynb #014823b1
 _KEEP = ("PATH", "HOME", "LANG", "LC_ALL", "AIVD_WEIGHTS", "AIVD_BUNDLE", "AIVD_CACHE", "AIVD_C2PA_TRUST", "KERAS_HOME",
     "XDG_CACHE_HOME", "LD_LIBRARY_PATH")
+_PATHS = ("AIVD_WEIGHTS", "AIVD_C2PA_TRUST", "AIVD_CACHE", "KERAS_HOME", "XDG_CACHE_HOME") # the keeper runs in a folder of its own
 _SET = {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "1", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "TF_CPP_MIN_LOG_LEVEL": "3",
     "OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "SILENT"}
@@ -282,7 +283,8 @@ _SET = {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_TH
 def child_environment() -> dict: # name → value
     "Environment variables of a keeper and its forks"
     kept = {k: os.environ[k] for k in _KEEP if k in os.environ}
-    return kept | _SET | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    placed = {k: os.path.abspath(kept[k]) for k in _PATHS if kept.get(k)}
+    return kept | placed | _SET | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 
 # %% ../nbs/api/46_sandbox.ipynb #d6fefdee
 _LOSSES = ("timeout", "memory", "crash", "cancelled")

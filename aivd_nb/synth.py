@@ -199,7 +199,7 @@ def make_dataset(
         for i in range(n): write_clip(Path(folder)/kind/f"{kind}_{seed + i:03d}.mp4", draw(frames, size, seed + i), fps)
     return Path(folder)
 
-# %% ../nbs/api/01_synth.ipynb #1b95e66c
+# %% ../nbs/api/01_synth.ipynb #2590683a
 def _missing(folder): return Path(folder)/"missing.mp4"
 
 def _folder(folder):
@@ -207,6 +207,7 @@ def _folder(folder):
     path.mkdir(parents=True, exist_ok=True)
     return path
 
+# %% ../nbs/api/01_synth.ipynb #1b95e66c
 def _bytes(name, content):
     "A maker of a file with this name and content"
     def make(folder):

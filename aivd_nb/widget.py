@@ -29,7 +29,7 @@ from .labels import VIDEO_SUFFIXES
 from .link import describe_link, fetched, is_link
 from .openapi import status_message, status_share
 from .sandbox import Watch, thumbnail
-from .show import COLORS, SIGNS, percent, side, stretch, timeline_svg
+from .show import COLORS, SIGNS, score, side, stretch, timeline_svg
 
 # %% ../nbs/api/81_widget.ipynb #91b0df0e
 def uploads(
@@ -116,13 +116,14 @@ def _boxed(content, color):
     "Content in a box with a coloured edge"
     return _tag("div", content, f"margin:8px 0;padding:8px 14px;border-left:6px solid {color};background:rgba(128,128,128,.12)")
 
-# %% ../nbs/api/81_widget.ipynb #d4d6ea2d
-def _headline(v):
+# %% ../nbs/api/81_widget.ipynb #cd428f73
+def _headline(v, band):
     "Label, number, words"
     label = f'<strong style="font-size:20px">{_sign(v.label)} {escape(v.label)}</strong>'
-    number = f"<strong>{percent(v.probability)} probability of AI</strong>: {escape(v.words)}"
+    number = f"<strong>{score(v.probability, band)} probability of AI</strong>: {escape(v.words)}"
     return _boxed(f"{label}<br>{number}", COLORS[v.label])
 
+# %% ../nbs/api/81_widget.ipynb #d4d6ea2d
 def _because(v):
     "Why there is no verdict, and what else to know"
     why = [f"<strong>Why no verdict?</strong> {escape(v.reason[0].upper() + v.reason[1:])}."] if v.reason else []
@@ -138,22 +139,23 @@ def _origin(v):
     more = f"<details><summary>All that it says</summary><ul>{rest}</ul></details>" if rest else ""
     return _tag("p", f"<strong>What the file says:</strong> {escape(v.origin['sentence'])}. Not part of the score.") + more + link
 
-# %% ../nbs/api/81_widget.ipynb #ba8223c4
+# %% ../nbs/api/81_widget.ipynb #2abeaa6a
 def _seconds(w, duration=0.0): return stretch(w["start_s"], w["end_s"], duration)
 
 def _picture(v, band):
     "The timeline, with its numbers for those who don't see it"
     return _tag("div", timeline_svg(v.timeline, band, v.duration_s), "max-width:100%")
 
+# %% ../nbs/api/81_widget.ipynb #ba8223c4
 def _figure(w, band, duration):
     "A telling frame with its window's number"
     told = f"<br><strong>{w['tell']}</strong>" if w["tell"] else ""
-    caption = f"{_sign(side(w['probability'], band))} {_seconds(w, duration)}: {percent(w['probability'])} AI{told}"
+    caption = f"{_sign(side(w['probability'], band))} {_seconds(w, duration)}: {score(w['probability'], band)} AI{told}"
     image = (f'<img src="data:image/jpeg;base64,{small_jpeg(w["jpeg"])}" alt="Frame at {w["time_s"]:.1f} s" '
         'style="max-width:100%;height:auto;display:block">')
     return _tag("figure", f'{image}<figcaption style="font-size:13px">{caption}</figcaption>', "margin:0;max-width:200px")
 
-# %% ../nbs/api/81_widget.ipynb #af5f17c6
+# %% ../nbs/api/81_widget.ipynb #a0c6b41d
 _SIDES = {"Real": "real", "AI-Generated": "AI-generated", "Inconclusive": "neither"}
 
 def _cells(tag, texts):
@@ -161,10 +163,11 @@ def _cells(tag, texts):
     style = "text-align:left;padding:2px 14px 2px 0"
     return "<tr>" + "".join(_tag(tag, t, style) for t in texts) + "</tr>"
 
+# %% ../nbs/api/81_widget.ipynb #af5f17c6
 def _window_row(w, v, band):
     "A window as a row: when, how probable, for which side it speaks"
     label = side(w["probability"], band)
-    return _cells("td", (_seconds(w, v.duration_s), percent(w["probability"]), f"{_sign(label)} {_SIDES[label]}"))
+    return _cells("td", (_seconds(w, v.duration_s), score(w["probability"], band), f"{_sign(label)} {_SIDES[label]}"))
 
 # %% ../nbs/api/81_widget.ipynb #83abe347
 def _table(v, band):
@@ -186,7 +189,7 @@ def verdict_html(
     strip = _tag("div", figures, "display:flex;flex-wrap:wrap;gap:10px;margin:4px 0 8px") if figures else ""
     caveat = f"<strong>One signal, not proof.</strong> Model: {escape(b.name)}. {escape(v.how_often_wrong)}"
     name = escape(v.file)
-    above = _tag("div", f"<strong>{name}</strong>"), _headline(v), _because(v), _origin(v)
+    above = _tag("div", f"<strong>{name}</strong>"), _headline(v, b.band), _because(v), _origin(v)
     parts = *above, _picture(v, b.band), strip, _table(v, b.band), _tag("p", caveat)
     return f'<section aria-label="Verdict on {name}" style="{_SECTION}">{"".join(parts)}</section>'
 
@@ -285,7 +288,7 @@ class _Widget(_Controls):
 # %% ../nbs/api/81_widget.ipynb #d28ebe4c
 _GONE = "DetectorWidget: run this cell to use it"
 
-# %% ../nbs/api/81_widget.ipynb #1b61e634
+# %% ../nbs/api/81_widget.ipynb #bd011e5b
 _DESCRIBED = {"description_width": "initial"}
 
 def _wide(**more):
@@ -293,6 +296,7 @@ def _wide(**more):
     from ipywidgets import Layout
     return Layout(width="auto", max_width="560px", **more)
 
+# %% ../nbs/api/81_widget.ipynb #1b61e634
 def _build_ways_in(self:_Widget):
     "The controls by which clips come"
     from ipywidgets import Button, FileUpload, Layout, Select, Text
@@ -348,7 +352,7 @@ def _uploaded(self:_Widget, change):
     for name, content in uploads(change["new"]): _keep(self, name, content)
     if change["new"]: _empty_upload(self)
 
-# %% ../nbs/api/81_widget.ipynb #760bc06f
+# %% ../nbs/api/81_widget.ipynb #081979e6
 def _keep(self:_Widget, name, content):
     "Write an upload to the private folder, queue it"
     try:
@@ -359,6 +363,7 @@ def _keep(self:_Widget, name, content):
         return _failed(self, Failure(name, "storage", problem, "Free some space, or type the path of the file"))
     _queue(self, _Job(name, Path(path), True))
 
+# %% ../nbs/api/81_widget.ipynb #760bc06f
 def _empty_upload(self:_Widget):
     "Let go of the uploads' content, so that the same file may come again; ipywidgets 7 lets the value be set only this way"
     self.upload.set_trait("value", {} if hasattr(self.upload.value, "items") else ())
@@ -374,7 +379,7 @@ def _typed(self:_Widget):
     if is_link(link := self.path.value.strip()): return _queue(self, _Job(link, path, False))
     _queue(self, _Job(os.fspath(path), path, False))
 
-# %% ../nbs/api/81_widget.ipynb #a79363e5
+# %% ../nbs/api/81_widget.ipynb #d59b16f2
 def _list(self:_Widget):
     "Show the videos beside the notebook, none chosen yet"
     names, folder = videos_here(), escape(os.getcwd())
@@ -382,11 +387,12 @@ def _list(self:_Widget):
     self.files.rows, self.files.layout.display = min(8, max(2, len(names))), None if names else "none"
     _say_text(self, f"{len(names)} in {folder}" if names else _NONE_HERE.format(folder))
 
+# %% ../nbs/api/81_widget.ipynb #a79363e5
 def _chosen(self:_Widget, name):
     "A name was chosen from the list: it is in the box, and one click away"
     if name: self.path.value = name
 
-# %% ../nbs/api/81_widget.ipynb #406ff16a
+# %% ../nbs/api/81_widget.ipynb #d90a1833
 def _cancel(self:_Widget):
     "Stop the clip in work, forget those that wait"
     with self._lock:
@@ -394,6 +400,7 @@ def _cancel(self:_Widget):
         self._waiting.clear()
         self._stop.set()
 
+# %% ../nbs/api/81_widget.ipynb #406ff16a
 def _clear(self:_Widget):
     "Remove the results from the page; `results` keeps them"
     self.shown.children, self.clear.layout.display = (), "none"
@@ -464,7 +471,8 @@ def _say_text(self:_Widget, html):
 def _answered(self:_Widget, detector, verdict, frames):
     "Keep and show a verdict"
     _show(self, verdict, verdict_html(verdict, frames, detector.bundle))
-    _say_text(self, f"{escape(shown_name(verdict.file))}: {verdict.label}. {percent(verdict.probability)} probability of AI")
+    told = f"{verdict.label}. {score(verdict.probability, detector.bundle.band)} probability of AI"
+    _say_text(self, f"{escape(shown_name(verdict.file))}: {told}")
 
 # %% ../nbs/api/81_widget.ipynb #8d662ed9
 def _failed(self:_Widget, failure):

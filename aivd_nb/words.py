@@ -60,7 +60,7 @@ def figures(
     if words(language)["decimal"] == ".": return text
     return re.sub(r"(?<=\d)[.,](?=\d)", lambda found: found[0].translate(_SWAP), text)
 
-# %% ../nbs/api/76_words.ipynb #7a41866e
+# %% ../nbs/api/76_words.ipynb #ca969b12
 @cache
 def _patterns(language):
     "The sentences with places for something, as (regular expression, translation)"
@@ -69,6 +69,7 @@ def _patterns(language):
     longest = sorted(kept, key=len, reverse=True) # which says most
     return [(re.compile(hole(k)), kept[k]) for k in longest]
 
+# %% ../nbs/api/76_words.ipynb #7a41866e
 def _filled(language, sentence):
     "A sentence by its pattern; None where there is none"
     for pattern, text in _patterns(language):

@@ -425,8 +425,8 @@ def test_a_report_to_keep(page, url, clip, tmp_path, browser):
     context.close()
 
 
-def test_a_report_on_several_clips_fits_a_phone(browser, clip, tmp_path):
-    "The summary scrolls inside its card"
+def test_a_report_on_several_clips_fits_a_phone_and_paper(browser, clip, tmp_path):
+    "The summary scrolls inside its card. On paper, it and what holds for all clips have a page, and each clip that was analysed has one"
     detector = Detector.load("efficientnet_lite0", threads=1)
     shutil.copy(clip, tmp_path/f"{'long_name_'*9}.mp4")
     list(reported(detector.predict_many([clip, SAMPLE, tmp_path/f"{'long_name_'*9}.mp4", make_broken(tmp_path, "truncated")]), tmp_path/"report.html", detector))
@@ -434,6 +434,7 @@ def test_a_report_on_several_clips_fits_a_phone(browser, clip, tmp_path):
     page = context.new_page()
     page.goto((tmp_path/"report.html").as_uri())
     assert page.locator("table.all tbody tr").count() == 4 and page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert [pages_of(page.pdf(format=f)) for f in ("A4", "Letter")] == [4, 4]
     context.close()
 
 

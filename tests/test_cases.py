@@ -270,9 +270,10 @@ def test_command_line(cases, shared):
     paths = [p for p, _ in files]
     good = [p for p, right in files if not right.problem]
     told = run(BIN/"aivd", "probe", "--json", *paths, cwd=paths[0].parent, check=False)
-    assert [json.loads(line)["path"] for line in told.stdout.splitlines()] == list(map(str, good)) and told.returncode == 1
-    for path, right in files:
-        if right.problem: assert any(f"{path}: " in line and right.problem in line for line in told.stderr.splitlines()), (path, told.stderr)
+    rows = [json.loads(line) for line in told.stdout.splitlines()]
+    assert [r["file"] for r in rows] == list(map(str, paths)) and [r["file"] for r in rows if "codec" in r] == list(map(str, good)) and told.returncode == 1
+    for row, (path, right) in zip(rows, files, strict=True):
+        if right.problem: assert right.problem in row["problem"] and set(row) == {"file", "code", "problem", "remedy"}, (path, row)
     told = run(BIN/"aivd", "predict", "--json", *paths, cwd=paths[0].parent, check=False)
     assert told.stdout.count('"probability"') >= len(good) and all(right.problem in told.stdout + told.stderr for _, right in files if right.problem), told.stdout[-3000:]
     told = run(BIN/"aivd", "provenance", *good, cwd=paths[0].parent)

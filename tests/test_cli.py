@@ -21,7 +21,7 @@ from aivd_nb.cli import main
 from aivd_nb.cli_page import command_page
 from aivd_nb.doctor import known_variables
 from aivd_nb.synth import camera_frames, write_clip
-from aivd_nb.terminal import SECTIONS
+from aivd_nb.terminal import LEFT, SECTIONS, TERMINATED
 
 AIVD = [sys.executable, "-c", "from aivd_nb.cli import main; main(prog_name='aivd')"]
 BITES = "\x1b[31mred\x1b]0;owned\x07\nReal é.mp4"
@@ -148,6 +148,28 @@ def test_interrupted(library):
     child.send_signal(signal.SIGINT)
     _, said = child.communicate(timeout=30)
     assert (child.returncode, said) == (130, b"aivd: stopped\n")
+
+
+def test_terminated_and_left(library):
+    "What a shell is told is what the table of exit codes says"
+    child = subprocess.Popen([*AIVD, "predict", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=PLAIN)
+    time.sleep(1.5)
+    child.send_signal(signal.SIGTERM)
+    child.communicate(timeout=30)
+    assert 128 - child.returncode == TERMINATED
+    script = 'set -o pipefail; "$@" | head -1; exit ${PIPESTATUS[0]}'
+    done = subprocess.run(["bash", "-c", script, "sh", *AIVD, "provenance", *[library/"good.mp4"]*5], capture_output=True, env=PLAIN)
+    assert done.stdout.count(b"\n") == 1 and done.returncode in (0, LEFT) and done.stderr == b""
+
+
+@pytest.mark.parametrize("command", ["predict", "probe", "provenance"])
+def test_failures_are_objects_too(library, command):
+    "With --json, each clip has one, and standard error stays empty"
+    places = [library/"good.mp4", library/"broken.mp4", library/"none.mp4", "s3://films/a.mp4"]
+    done = aivd(command, "--json", *places)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1 and not done.stderr and [r["file"] for r in rows] == list(map(str, places))
+    assert all(list(r) == ["file", "code", "problem", "remedy"] for r in rows[1:]) and "aivd scan" in rows[-1]["remedy"]
 
 
 def test_every_row_that_is_wrong_has_its_line(library, tmp_path):
