@@ -144,7 +144,8 @@ def _application(b):
     applications = import_keras().applications
     known = [n for n in dir(applications) if n[0].isupper()]
     if b.application not in known:
-        raise ConfigError(b.name, f"keras.applications has no {b.application!r}", f"Correct its Backbone; did you mean {_such_as(b.application, known)}?")
+        raise ConfigError(b.name, f"keras.applications has no {b.application!r}",
+            f"Correct its Backbone; did you mean {_such_as(b.application, known)}?")
     make = getattr(applications, b.application)
     if _is_centred(make): return make
     raise ConfigError(b.name, f"{b.application} was not trained on pixels of −1 … 1, which this graph would feed it",
@@ -156,7 +157,8 @@ def _check_layers(cnn, b, names):
     known = [layer.name for layer in cnn.layers]
     for name in names:
         if name not in known:
-            raise ConfigError(b.name, f"{b.application} has no layer {name!r}", f"Correct the tap or the Backbone; did you mean {_such_as(name, known)}?")
+            raise ConfigError(b.name, f"{b.application} has no layer {name!r}",
+                f"Correct the tap or the Backbone; did you mean {_such_as(name, known)}?")
 
 # %% ../nbs/api/22_featurizers.ipynb #c73d40b2
 def _download(backbone):

@@ -183,14 +183,21 @@ def best_run(
     return int(i), int(j), float(runs[i, j])
 
 # %% ../nbs/api/13_sampling.ipynb #8755cc30
+def _best_of(scores, parts):
+    "The best run of those parts of the windows, and the part that it lies in: (first, last, part)"
+    runs = [(*best_run(scores[a:b]), (a, b)) for a, b in parts]
+    i, j, _, part = max(runs, key=lambda r: r[2])
+    return part[0] + i, part[0] + j, part
+
+# %% ../nbs/api/13_sampling.ipynb #d99bd404
 def _best_runs(scores, most=2):
     "The best runs, the best first, none touching another"
     found, parts = [], [(0, len(scores))]
     while parts and len(found) < most:
-        i, j, _, a, b = max(((*best_run(scores[a:b]), a, b) for a, b in parts), key=lambda r: r[2])
-        found.append((a + i, a + j))
-        beside = (a, a + i - 1), (a + j + 2, b)
-        parts = [p for p in parts if p != (a, b)] + [p for p in beside if p[1] > p[0]]
+        i, j, part = _best_of(scores, parts)
+        found.append((i, j))
+        beside = (part[0], i - 1), (j + 2, part[1])
+        parts = [p for p in parts if p != part] + [p for p in beside if p[1] > p[0]]
     return found
 
 # %% ../nbs/api/13_sampling.ipynb #0dcd856b
@@ -310,6 +317,13 @@ def closer_count(
     return min(spread//2, int(look.budget*look.closer)) if spread > sampling.windows else 0
 
 # %% ../nbs/api/13_sampling.ipynb #d7ff49b4
+def _with_closer(found, n_frames, step, read, room):
+    "What was looked at, with windows around what stands out, a few at a time"
+    while room > 0 and (more := closer_windows(n_frames, step, found.windows, found.scores, min(room, 4))):
+        found, room = _with_more(found, more, read, False), room - len(more)
+    return found
+
+# %% ../nbs/api/13_sampling.ipynb #85799c84
 def look_over(
     n_frames:int, # of the clip
     fps:float, # its frames a second
@@ -323,9 +337,7 @@ def look_over(
     found = _with_more(_NOTHING, first, read, True)
     for _ in range(2): found = _with_others(found, n_frames, read, look)
     room = min(look.budget - len(found.windows), closer_count(len(first), sampling, look))
-    while room > 0 and (more := closer_windows(n_frames, look.every_s*fps, found.windows, found.scores, min(room, 4))):
-        found, room = _with_more(found, more, read, False), room - len(more)
-    return found
+    return _with_closer(found, n_frames, look.every_s*fps, read, room)
 
 # %% ../nbs/api/13_sampling.ipynb #2da5f959
 def _next_of_window(windows):
