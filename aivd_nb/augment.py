@@ -34,6 +34,7 @@ class Augment:
 # %% ../nbs/api/20_augment.ipynb #dd08147d
 def _flip(a, image): return np.ascontiguousarray(image[:, ::-1]) if a.flip else image
 
+# %% ../nbs/api/20_augment.ipynb #84a5a74c
 def _turn(a, image):
     if not a.angle: return image
     h, w = image.shape[:2]
@@ -47,24 +48,32 @@ def _rescale(a, image):
     small = cv2.resize(image, (max(1, round(w*a.scale)), max(1, round(h*a.scale))), interpolation=cv2.INTER_AREA)
     return cv2.resize(small, (w, h), interpolation=cv2.INTER_LINEAR)
 
+# %% ../nbs/api/20_augment.ipynb #4e6f54ac
 def _blur(a, image): return cv2.GaussianBlur(image, (0, 0), a.blur) if a.blur else image
 
 # %% ../nbs/api/20_augment.ipynb #9105cd20
 def _light(a, image): return cv2.convertScaleAbs(image, alpha=a.brightness) if a.brightness != 1 else image
 
+# %% ../nbs/api/20_augment.ipynb #7a7e4d56
 def _jpeg(a, image):
     if not a.jpeg: return image
     return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, a.jpeg])[1], cv2.IMREAD_COLOR)
 
 # %% ../nbs/api/20_augment.ipynb #209b594b
+def _draw_damage(rng, steps):
+    "(scale, blur, jpeg), of which those steps are taken"
+    scale = round(float(rng.uniform(0.4, 0.9)), 2) if steps[0] else 1.0
+    blur = round(float(rng.uniform(0.5, 1.5)), 1) if steps[1] else 0.0
+    return scale, blur, int(rng.integers(25, 90)) if steps[2] else 0
+
+# %% ../nbs/api/20_augment.ipynb #43b965e7
 def draw_augment(
     rng:np.random.Generator, # NumPy generator
 ) -> Augment:
     "A random alteration: flip, rotation and brightness, and with a chance of two thirds one to three of what platforms do"
     steps = rng.random(3) < (0.5, 0.2, 0.5)
-    return Augment(bool(rng.random() < 0.5), round(float(rng.uniform(-8, 8)), 1), round(float(rng.uniform(0.8, 1.2)), 2),
-        round(float(rng.uniform(0.4, 0.9)), 2) if steps[0] else 1.0, round(float(rng.uniform(0.5, 1.5)), 1) if steps[1] else 0.0,
-        int(rng.integers(25, 90)) if steps[2] else 0)
+    recipe = bool(rng.random() < 0.5), round(float(rng.uniform(-8, 8)), 1), round(float(rng.uniform(0.8, 1.2)), 2)
+    return Augment(*recipe, *_draw_damage(rng, steps))
 
 # %% ../nbs/api/20_augment.ipynb #6d3a5e1b
 def h264(
@@ -74,10 +83,12 @@ def h264(
     "ffmpeg's output arguments for H.264 without sound"
     return (*filters, "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-crf", crf, "-an", "-threads", 1)
 
+# %% ../nbs/api/20_augment.ipynb #0f81d754
 def _h265(crf, *filters):
     return (*filters, "-c:v", "libx265", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-crf", crf, "-x265-params",
         "log-level=error:pools=1", "-an")
 
+# %% ../nbs/api/20_augment.ipynb #540ed6df
 def _vp9(crf, *filters):
     quick = ("-deadline", "realtime", "-cpu-used", 8)
     return (*filters, "-c:v", "libvpx-vp9", *quick, "-crf", crf, "-b:v", 0, "-pix_fmt", "yuv420p", "-an", "-threads", 1)
@@ -91,15 +102,21 @@ def gif(
     palette = f"[0:v]{chain}split[a][b];[a]palettegen[p];[b][p]paletteuse"
     return (".gif", ("-filter_complex", palette)), (".mp4", h264(21))
 
+# %% ../nbs/api/20_augment.ipynb #c296edf5
+def _draw_filters(rng, fps):
+    "ffmpeg's filters for another size and a lower rate, none for most clips"
+    size, filters = rng.choice([1, 1, .75, .5]), []
+    if fps > 16.5 and rng.random() < .3: filters.append("fps=15")
+    if size != 1: filters.append(f"scale=trunc(iw*{size}/2)*2:trunc(ih*{size}/2)*2:flags=area")
+    return filters
+
+# %% ../nbs/api/20_augment.ipynb #ca401583
 def draw_encoding(
     rng:random.Random, # draws codec, quality, size and rate
     fps:float, # of the clip
 ) -> tuple: # passes: ((suffix, ffmpeg's output arguments), …)
     "What might happen to a clip on its way"
-    size, filters = rng.choice([1, 1, .75, .5]), []
-    if fps > 16.5 and rng.random() < .3: filters.append("fps=15")
-    if size != 1: filters.append(f"scale=trunc(iw*{size}/2)*2:trunc(ih*{size}/2)*2:flags=area")
-    kind = rng.random()
+    filters, kind = _draw_filters(rng, fps), rng.random()
     video = ("-vf", ",".join(filters)) if filters else ()
     if kind < .6: return ((".mp4", h264(rng.randint(24, 40), *video)),)
     if kind < .75: return ((".mp4", _h265(rng.randint(26, 40), *video)),)
@@ -107,6 +124,17 @@ def draw_encoding(
     return gif(*filters)
 
 # %% ../nbs/api/20_augment.ipynb #0ddfa532
+def _run_passes(path, passes, out):
+    "Encode a clip once for each pass, the last one into `out`"
+    with TemporaryDirectory() as d:
+        *before, (_, last) = passes
+        for i, (suffix, arguments) in enumerate(before):
+            made = Path(d)/f"{i}{suffix}"
+            ffmpeg("-i", path, *arguments, made)
+            path = made
+        with atomic_write(out) as tmp: ffmpeg("-i", path, *last, "-f", "mp4", tmp)
+
+# %% ../nbs/api/20_augment.ipynb #9b852cc3
 def encoded(
     path:str|Path, # a clip
     passes:tuple, # ((suffix, ffmpeg's output arguments), …)
@@ -115,12 +143,5 @@ def encoded(
     "The clip, encoded once for each pass; what is there already is not made again"
     key = json.dumps([file_digest(path), passes, ffmpeg_version()])
     out = Path(folder or cache_dir()/"encoded")/f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.mp4"
-    if out.is_file(): return out
-    with TemporaryDirectory() as d:
-        *before, (_, last) = passes
-        for i, (suffix, arguments) in enumerate(before):
-            made = Path(d)/f"{i}{suffix}"
-            ffmpeg("-i", path, *arguments, made)
-            path = made
-        with atomic_write(out) as tmp: ffmpeg("-i", path, *last, "-f", "mp4", tmp)
+    if not out.is_file(): _run_passes(path, passes, out)
     return out

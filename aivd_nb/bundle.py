@@ -89,6 +89,16 @@ def write_json(
         tmp.write_text(json.dumps(d, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
 # %% ../nbs/api/35_bundle.ipynb #fdb700dd
+def _write_networks(folder, head, cnn):
+    "Write a bundle's networks into its folder"
+    from aivd_nb.featurizers import export_onnx
+    with atomic_write(folder/"head.h5") as tmp: head.save(tmp, include_optimizer=False)
+    export_onnx(head, folder/"head.onnx")
+    if cnn:
+        content = Path(cnn).read_bytes() # first: it may be the file that is written
+        with atomic_write(folder/"cnn.onnx") as tmp: tmp.write_bytes(content)
+
+# %% ../nbs/api/35_bundle.ipynb #ca81ddf8
 def save_bundle(
     bundle:Bundle, # its `folder` doesn't matter
     folder:str|os.PathLike, # made where it is missing; a bundle in it is replaced
@@ -96,14 +106,9 @@ def save_bundle(
     cnn:str|os.PathLike|None=None, # .onnx file of an own CNN, copied in
 ) -> Path: # the folder
     "Write a bundle; the JSON comes last, so that a folder with a JSON is a whole bundle"
-    from aivd_nb.featurizers import export_onnx
     folder = Path(folder)
     (folder/"bundle.json").unlink(missing_ok=True)
-    with atomic_write(folder/"head.h5") as tmp: head.save(tmp, include_optimizer=False)
-    export_onnx(head, folder/"head.onnx")
-    if cnn:
-        content = Path(cnn).read_bytes()
-        with atomic_write(folder/"cnn.onnx") as tmp: tmp.write_bytes(content)
+    _write_networks(folder, head, cnn)
     write_json(bundle, folder)
     return folder
 
@@ -113,6 +118,15 @@ def list_bundles() -> list[str]: # sorted names
     return sorted(p.parent.name for p in (Path(aivd_nb.__file__).parent/"bundles").glob("*/bundle.json"))
 
 # %% ../nbs/api/35_bundle.ipynb #c773b04b
+def _no_bundle(name):
+    "The error for a name that leads to no bundle"
+    if Path(name).is_dir():
+        return BundleError(name, "is a folder without bundle.json, so it is not a bundle, or an unfinished one",
+            "Train again, or copy the whole folder")
+    return BundleError(name, "is neither a bundle folder nor the name of a shipped bundle",
+        f"Bundles that ship: {', '.join(list_bundles()) or 'none'}")
+
+# %% ../nbs/api/35_bundle.ipynb #0833611a
 def find_bundle(
     name:str|os.PathLike, # a folder, or the name of a bundle that ships with the package
 ) -> Path:
@@ -120,11 +134,7 @@ def find_bundle(
     shipped = Path(aivd_nb.__file__).parent/"bundles"/str(name)
     for p in (Path(name), shipped):
         if (p/"bundle.json").is_file(): return p
-    if Path(name).is_dir():
-        raise BundleError(name, "is a folder without bundle.json, so it is not a bundle, or an unfinished one",
-            "Train again, or copy the whole folder")
-    raise BundleError(name, "is neither a bundle folder nor the name of a shipped bundle",
-        f"Bundles that ship: {', '.join(list_bundles()) or 'none'}")
+    raise _no_bundle(name)
 
 # %% ../nbs/api/35_bundle.ipynb #d2185fb2
 def _read_json(folder):
@@ -145,15 +155,17 @@ def _check_files(folder, digests):
             raise BundleError(folder/name, "is not the file that the bundle was saved with", "Copy the whole folder again")
 
 # %% ../nbs/api/35_bundle.ipynb #0a9fba36
+def _fields_of(d):
+    "The fields of a bundle, from a JSON object"
+    parts = {k: cls(**d[k]) for k, cls in _PARTS.items()}
+    parts |= {k: cls.from_json(d[k]) if d[k] is not None else None for k, cls in _CALIBRATION.items()}
+    rest = {f.name: d[f.name] for f in fields(Bundle) if f.name not in (*parts, "folder")}
+    return parts | rest | {"columns": tuple((str(view), str(layer), int(n)) for view, layer, n in rest["columns"])}
+
+# %% ../nbs/api/35_bundle.ipynb #8adc9934
 def _from_dict(folder, d):
     "The bundle that a JSON object describes"
-    try:
-        d = {"passages": None} | d
-        parts = {k: cls(**d[k]) for k, cls in _PARTS.items()}
-        parts |= {k: cls.from_json(d[k]) if d[k] is not None else None for k, cls in _CALIBRATION.items()}
-        rest = {f.name: d[f.name] for f in fields(Bundle) if f.name not in (*parts, "folder")}
-        rest["columns"] = tuple((str(view), str(layer), int(n)) for view, layer, n in rest["columns"])
-        bundle = Bundle(**parts, **rest, folder=folder)
+    try: bundle = Bundle(**_fields_of({"passages": None} | d), folder=folder)
     except (KeyError, TypeError, ValueError, AttributeError, AivdError) as e:
         raise BundleError(folder/"bundle.json", f"has a missing or unknown field ({e})", "Train it again, or copy it again") from e
     if len(bundle.fingerprint) != 32: raise BundleError(folder/"bundle.json", "has no valid fingerprint", "Train it again")

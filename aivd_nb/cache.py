@@ -22,6 +22,16 @@ def cache_key(
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 # %% ../nbs/api/23_cache.ipynb #a0fb3958
+def _read_arrays(path):
+    "The arrays of a file; nothing in it is run"
+    with np.load(path, allow_pickle=False) as z: return {k: z[k] for k in z.files}
+
+# %% ../nbs/api/23_cache.ipynb #ac91f971
+def _write_arrays(path, arrays):
+    "A file of these arrays, there whole or not at all"
+    with atomic_write(path) as tmp, open(tmp, "wb") as f: np.savez(f, **arrays)
+
+# %% ../nbs/api/23_cache.ipynb #caa0baab
 @dataclass
 class FeatureCache:
     "Named arrays on disk, one `.npz` a key; after a write that failed, it keeps nothing more"
@@ -29,16 +39,10 @@ class FeatureCache:
     problem: str|None = None # why nothing can be kept
     def path(self, key:str) -> Path: return Path(self.folder or cache_dir()/"features")/key[:2]/f"{key}.npz"
     def get(self, key:str) -> dict[str, np.ndarray]|None:
-        try:
-            with np.load(self.path(key), allow_pickle=False) as z: return {k: z[k] for k in z.files}
-        except Exception:
-            return None # whatever lies there: what can't be read is made again
+        try: return _read_arrays(self.path(key))
+        except Exception: return None # whatever lies there: what can't be read is made again
     def put(self, key:str, **arrays:np.ndarray|np.generic) -> str|None:
         if self.problem: return
-        try:
-            self._write(key, arrays)
-        except (OSError, ConfigError) as e:
-            self.problem = f"features can't be kept for the next time: {e}"
+        try: _write_arrays(self.path(key), arrays)
+        except (OSError, ConfigError) as e: self.problem = f"features can't be kept for the next time: {e}"
         return self.problem
-    def _write(self, key, arrays):
-        with atomic_write(self.path(key)) as tmp, open(tmp, "wb") as f: np.savez(f, **arrays)

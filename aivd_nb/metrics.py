@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable
 from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
-
 from .core import ConfigError, Label, require
 
 # %% ../nbs/api/32_metrics.ipynb #aa595611
@@ -21,14 +20,9 @@ if TYPE_CHECKING:
     import pandas
 
 # %% ../nbs/api/32_metrics.ipynb #74e0599a
-def as_scores(
-    y:"numpy.typing.ArrayLike", # labels, 0 and 1
-    p:"numpy.typing.ArrayLike", # scores, one for each label
-    probabilities:bool=True, # refuse scores outside 0 … 1
-) -> tuple["numpy.ndarray", "numpy.ndarray"]: # int (n,), float64 (n,)
-    "Labels and scores as arrays; lengths, labels and ranges that can't be right are refused"
+def _check_pairs(y, p):
+    "Refuse anything but one label, 0 or 1, and one finite score per clip"
     import numpy as np
-    y, p = np.asarray(y), np.asarray(p, dtype=np.float64)
     if y.shape != p.shape or y.ndim != 1 or not len(y):
         raise ConfigError("scores", f"labels of shape {y.shape} and scores of shape {p.shape}",
             "Pass one label and one score per clip, for at least one clip")
@@ -37,13 +31,29 @@ def as_scores(
     if not np.isfinite(p).all():
         raise ConfigError("scores", f"{int((~np.isfinite(p)).sum())} of {len(p)} are not finite",
             "Leave out clips that could not be analysed")
-    if probabilities and (p.min() < 0 or p.max() > 1):
+
+# %% ../nbs/api/32_metrics.ipynb #9a9cb7ef
+def _check_range(p):
+    if p.min() < 0 or p.max() > 1:
         raise ConfigError("scores", f"run from {p.min():.3g} to {p.max():.3g}", "Pass probabilities from 0 to 1, not logits")
+
+# %% ../nbs/api/32_metrics.ipynb #28acd10e
+def as_scores(
+    y:"numpy.typing.ArrayLike", # labels, 0 and 1
+    p:"numpy.typing.ArrayLike", # scores, one for each label
+    probabilities:bool=True, # refuse scores outside 0 … 1
+) -> tuple["numpy.ndarray", "numpy.ndarray"]: # int (n,), float64 (n,)
+    "Labels and scores as arrays; lengths, labels and ranges that can't be right are refused"
+    import numpy as np
+    y, p = np.asarray(y), np.asarray(p, dtype=np.float64)
+    _check_pairs(y, p)
+    if probabilities: _check_range(p)
     return y.astype(int), p
 
 # %% ../nbs/api/32_metrics.ipynb #2844fe93
-def _both(y): return 0 < y.sum() < len(y)
+def _both(y): return 0 < y.sum() < len(y) # classes are there
 
+# %% ../nbs/api/32_metrics.ipynb #8392ca6d
 def auc(
     y:"numpy.typing.ArrayLike", # labels
     p:"numpy.typing.ArrayLike", # scores of any range
@@ -86,6 +96,9 @@ def eer(
     return _eer(*_roc(y, p)) if _both(y) else float("nan")
 
 # %% ../nbs/api/32_metrics.ipynb #714c8d90
+def _found_at(fpr, tpr, limit): return float(tpr[fpr <= limit].max())
+
+# %% ../nbs/api/32_metrics.ipynb #bfaa0d71
 def tpr_at_fpr(
     y:"numpy.typing.ArrayLike", # labels
     p:"numpy.typing.ArrayLike", # scores of any range
@@ -93,11 +106,21 @@ def tpr_at_fpr(
 ) -> float: # share of AI clips found; NaN with one class
     "The share of AI clips that is found when at most a share `fpr` of real clips is called AI"
     y, p = as_scores(y, p, probabilities=False)
-    if not _both(y): return float("nan")
-    alarms, found = _roc(y, p)
-    return float(found[alarms <= fpr].max())
+    return _found_at(*_roc(y, p), fpr) if _both(y) else float("nan")
 
 # %% ../nbs/api/32_metrics.ipynb #b2e3b677
+def _bins(p, bins):
+    "The number of each probability's bin of equal width"
+    import numpy as np
+    return np.minimum((p * bins).astype(int), bins - 1)
+
+# %% ../nbs/api/32_metrics.ipynb #346ae9d4
+def _bin_means(values, at, n):
+    "Mean of the values in each bin; NaN in one without any"
+    import numpy as np
+    return np.divide(np.bincount(at, values, len(n)), n, out=np.full(len(n), np.nan), where=n > 0)
+
+# %% ../nbs/api/32_metrics.ipynb #06f6c4ac
 def reliability_table(
     y:"numpy.typing.ArrayLike", # labels
     p:"numpy.typing.ArrayLike", # probabilities
@@ -105,13 +128,11 @@ def reliability_table(
 ) -> "pandas.DataFrame": # low, high, n, predicted, observed; a bin without clips has NaN in the last two
     "For each bin of probability: how many clips, their mean probability, the share that was AI"
     import numpy as np
-    import pandas as pd
     y, p = as_scores(y, p)
-    at = np.minimum((p * bins).astype(int), bins - 1)
+    at, edges = _bins(p, bins), np.linspace(0, 1, bins + 1)
     n = np.bincount(at, minlength=bins)
-    edges = np.linspace(0, 1, bins + 1)
-    mean = lambda v: np.divide(np.bincount(at, v, bins), n, out=np.full(bins, np.nan), where=n > 0)
-    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n": n, "predicted": mean(p), "observed": mean(y)})
+    columns = {"low": edges[:-1], "high": edges[1:], "n": n, "predicted": _bin_means(p, at, n), "observed": _bin_means(y, at, n)}
+    return require("pandas").DataFrame(columns)
 
 # %% ../nbs/api/32_metrics.ipynb #039b0d19
 def ece(
@@ -122,8 +143,7 @@ def ece(
     "Expected calibration error: mean gap between predicted and observed shares, weighted by clips"
     import numpy as np
     y, p = as_scores(y, p)
-    at = np.minimum((p * bins).astype(int), bins - 1)
-    return float(np.abs(np.bincount(at, p - y)).sum() / len(y))
+    return float(np.abs(np.bincount(_bins(p, bins), p - y)).sum() / len(y))
 
 # %% ../nbs/api/32_metrics.ipynb #72602ede
 def ece_by_chance(
@@ -159,31 +179,33 @@ def confusion(
     return confusion_matrix(y, (p >= threshold).astype(int), labels=list(Label))
 
 # %% ../nbs/api/32_metrics.ipynb #b81ff1ba
+def _ratio(a, b): return float(a/b) if b else float("nan")
+
+# %% ../nbs/api/32_metrics.ipynb #63f3e2d2
 def _at_threshold(tn, fp, fn, tp):
     "The figures that follow from the four counts; 0/0 is NaN"
-    def ratio(a, b): return float(a/b) if b else float("nan")
-    recall, quiet = ratio(tp, tp + fn), ratio(tn, tn + fp)
-    return dict(accuracy=ratio(tp + tn, tn + fp + fn + tp), balanced_accuracy=(recall + quiet)/2,
-        precision=ratio(tp, tp + fp), recall=recall,
-                f1=ratio(2*tp, 2*tp + fp + fn), false_alarm=ratio(fp, fp + tn))
+    recall, quiet = _ratio(tp, tp + fn), _ratio(tn, tn + fp)
+    return dict(accuracy=_ratio(tp + tn, tn + fp + fn + tp), balanced_accuracy=(recall + quiet)/2, precision=_ratio(tp, tp + fp),
+        recall=recall, f1=_ratio(2*tp, 2*tp + fp + fn), false_alarm=_ratio(fp, fp + tn))
 
 # %% ../nbs/api/32_metrics.ipynb #32912b12
 def _rank_figures(y, p):
     "The figures that look at order only, from one ROC curve"
-    area = require("sklearn.metrics").auc
-    average_precision_score = require("sklearn.metrics").average_precision_score
     names = ("auc", "average_precision", "eer", "tpr_at_5_fpr")
     if not _both(y): return dict.fromkeys(names, float("nan"))
-    fpr, tpr = _roc(y, p)
-    return dict(zip(names, (float(area(fpr, tpr)), float(average_precision_score(y, p)), _eer(fpr, tpr), float(tpr[fpr <= .05].max()))))
+    sk, curve = require("sklearn.metrics"), _roc(y, p)
+    return dict(zip(names, (float(sk.auc(*curve)), float(sk.average_precision_score(y, p)), _eer(*curve), _found_at(*curve, .05))))
 
 # %% ../nbs/api/32_metrics.ipynb #5dd80a65
+def _counts(y, called):
+    "Real clips called real, called AI; AI clips called real, called AI"
+    tp, fp = int(called[y == 1].sum()), int(called[y == 0].sum())
+    return int((y == 0).sum()) - fp, fp, int(y.sum()) - tp, tp
+
+# %% ../nbs/api/32_metrics.ipynb #0620772b
 def _figures(y, p, threshold):
     "The figures alone, for scores that have been checked"
-    called = p >= threshold
-    tp, fp = int(called[y == 1].sum()), int(called[y == 0].sum())
-    return dict(**_at_threshold(int((y == 0).sum()) - fp, fp, int(y.sum()) - tp, tp), **_rank_figures(y, p),
-        brier=brier(y, p), ece=ece(y, p))
+    return dict(**_at_threshold(*_counts(y, p >= threshold)), **_rank_figures(y, p), brier=brier(y, p), ece=ece(y, p))
 
 # %% ../nbs/api/32_metrics.ipynb #abf845b7
 def evaluate_scores(
@@ -206,6 +228,12 @@ class Interval(NamedTuple):
     def __str__(self): return f"{self.value:.3f} ({self.low:.3f}–{self.high:.3f})"
 
 # %% ../nbs/api/32_metrics.ipynb #2dca2a9b
+def _wilson(share, n, z):
+    "(middle, half the width) of the interval, z deviations to each side"
+    middle = (share + z*z/(2*n))/(1 + z*z/n)
+    return middle, z*math.sqrt(share*(1 - share)/n + z*z/(4*n*n))/(1 + z*z/n)
+
+# %% ../nbs/api/32_metrics.ipynb #b3be3dc1
 def wilson_interval(
     k:int, # clips that did
     n:int, # clips in all
@@ -213,18 +241,23 @@ def wilson_interval(
 ) -> Interval: # NaN where n is 0
     "A share and its Wilson interval"
     if n == 0: return Interval(*[float("nan")]*3)
-    share, z = k/n, NormalDist().inv_cdf((1 + level)/2)
-    middle = (share + z*z/(2*n))/(1 + z*z/n)
-    half = z*math.sqrt(share*(1 - share)/n + z*z/(4*n*n))/(1 + z*z/n)
+    share = k/n
+    middle, half = _wilson(share, n, NormalDist().inv_cdf((1 + level)/2))
     return Interval(share, min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))) # 0 and 1 but for rounding
 
 # %% ../nbs/api/32_metrics.ipynb #43daecdc
+def _units(y, groups):
+    "For each class, the clips of each of its groups; without groups, every clip is one"
+    import numpy as np
+    rows = np.arange(len(y))
+    groups = rows if groups is None else np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
+    return [[rows[(y == c) & (groups == g)] for g in np.unique(groups[y == c])] for c in np.unique(y)]
+
+# %% ../nbs/api/32_metrics.ipynb #6e5261af
 def _draws(y, groups, n, seed):
     "`n` arrays of clip numbers: as many groups of each class as there are, drawn with replacement"
     import numpy as np
-    rng, rows = np.random.default_rng(seed), np.arange(len(y))
-    groups = rows if groups is None else np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
-    units = [[rows[(y == c) & (groups == g)] for g in np.unique(groups[y == c])] for c in np.unique(y)]
+    rng, units = np.random.default_rng(seed), _units(y, groups)
     if min(map(len, units)) < 2: return
     for _ in range(n):
         yield np.concatenate([u[i] for u in units for i in rng.integers(0, len(u), len(u))])
@@ -233,11 +266,10 @@ def _draws(y, groups, n, seed):
 def _check_groups(y, groups):
     "Refuse groups that don't go with the labels, or have blanks"
     import numpy as np
-    import pandas as pd
     if groups is None: return
     if np.shape(groups) != y.shape:
         raise ConfigError("groups", f"{np.shape(groups)} groups for {y.shape} labels", "Pass one group per clip")
-    if blank := int(pd.isna(np.asarray(groups, dtype=object)).sum()):
+    if blank := int(require("pandas").isna(np.asarray(groups, dtype=object)).sum()):
         raise ConfigError("groups", f"{blank} of {len(y)} are missing", "Give each clip a group")
 
 # %% ../nbs/api/32_metrics.ipynb #b3fe080a
@@ -302,6 +334,12 @@ def paired_interval(
     return Interval(float(metric(y, p) - metric(y, q)), *_percentiles(values, level))
 
 # %% ../nbs/api/32_metrics.ipynb #45912494
+def _confidence(p, threshold):
+    "Distances to the threshold, as shares of the way to 0 or 1"
+    import numpy as np
+    return np.where(p >= threshold, (p - threshold)/(1 - threshold), (threshold - p)/threshold).round(12)
+
+# %% ../nbs/api/32_metrics.ipynb #bfb99485
 def risk_coverage(
     y:"numpy.typing.ArrayLike", # labels
     p:"numpy.typing.ArrayLike", # probabilities
@@ -309,14 +347,11 @@ def risk_coverage(
 ) -> "pandas.DataFrame": # confidence (falling), coverage (rising to 1), risk
     "The share of wrong answers among the clips answered, most confident first"
     import numpy as np
-    import pandas as pd
     if not 0 < threshold < 1: raise ConfigError("threshold", f"{threshold} is not between 0 and 1", "Pass a probability")
     y, p = as_scores(y, p)
-    called = p >= threshold
-    sure = np.where(called, (p - threshold)/(1 - threshold), (threshold - p)/threshold).round(12)
+    sure = _confidence(p, threshold)
     order = np.argsort(-sure, kind="stable")
-    sure = sure[order]
-    wrong = (called != y)[order].cumsum()
-    k = np.arange(1, len(y) + 1)
+    sure, wrong, k = sure[order], ((p >= threshold) != y)[order].cumsum(), np.arange(1, len(y) + 1)
     last = np.append(sure[1:] != sure[:-1], True)
-    return pd.DataFrame({"confidence": sure, "coverage": k/len(y), "risk": wrong/k})[last].reset_index(drop=True) # pyright: ignore[reportReturnType]
+    table = require("pandas").DataFrame({"confidence": sure, "coverage": k/len(y), "risk": wrong/k})
+    return table[last].reset_index(drop=True)

@@ -37,16 +37,21 @@ class Packets(NamedTuple):
 _NONE = -1 << 63
 
 # %% ../nbs/api/12_packets.ipynb #c9115c6f
+def _sorted_part(pts, part, tick):
+    "(places of some packets in the order of showing, seconds from the first of them)"
+    part = part[np.argsort(pts[part], kind="stable")]
+    return part, (pts[part] - pts[part[0]])*tick
+
+# %% ../nbs/api/12_packets.ipynb #077b4b18
 def _run_on(pts, order, tick, gap):
     "(places in the order of showing, seconds, joins) of packets in the order of the file"
     steps = np.diff(order)*tick
     cuts = np.flatnonzero((steps < -0.5) | (steps > gap)) + 1
     places, seconds, end, step = [], [], 0.0, 0.04
     for part in np.split(np.arange(len(pts)), cuts):
-        part = part[np.argsort(pts[part], kind="stable")]
-        times = (pts[part] - pts[part[0]])*tick
+        place, times = _sorted_part(pts, part, tick)
         step = float(np.median(np.diff(times))) if len(part) > 1 else step
-        places.append(part)
+        places.append(place)
         seconds.append(end + times)
         end += float(times[-1]) + step
     return np.concatenate(places), np.concatenate(seconds), len(cuts)
@@ -59,34 +64,43 @@ def _filled(dts, pts):
     return dts[there[np.maximum(np.searchsorted(there, np.arange(len(dts)), side="right") - 1, 0)]]
 
 # %% ../nbs/api/12_packets.ipynb #edcc489a
+def _tells_nothing(pts): return not len(pts) or (pts == _NONE).any() or len(pts) > 1 and pts.min() == pts.max()
+
+# %% ../nbs/api/12_packets.ipynb #df3728ea
 def _packets(pts, dts, keys, tick, gap=math.inf):
     "`Packets` of what was read, in the order of the file; None where a time is missing"
     pts = np.array(pts, np.int64)
-    dts = np.array(dts, np.int64)
-    keys = np.array(keys, bool)
-    if not len(pts) or (pts == _NONE).any() or len(pts) > 1 and pts.min() == pts.max(): return None
-    places, seconds, joins = _run_on(pts, _filled(dts, pts), tick, gap)
+    if _tells_nothing(pts): return None
+    order = _filled(np.array(dts, np.int64), pts)
+    places, seconds, joins = _run_on(pts, order, tick, gap)
     pts = pts[places]
-    return Packets(seconds, np.flatnonzero(keys[places]), pts, not joins and bool((np.diff(pts) > 0).all()), joins)
+    return Packets(seconds, np.flatnonzero(np.array(keys, bool)[places]), pts, not joins and bool((np.diff(pts) > 0).all()), joins)
 
 # %% ../nbs/api/12_packets.ipynb #74d9e30c
-# of FFmpeg's index; its flag for what an edit list hides; 1 is that of key frames
-_ENTRY, _DISCARDED = attrgetter("timestamp", "flags", "pos", "size"), 2
+_ENTRY = attrgetter("timestamp", "flags", "pos", "size") # of FFmpeg's index
+_KEY, _DISCARDED = 1, 2 # its flags: of a key frame, of what an edit list hides
 
+# %% ../nbs/api/12_packets.ipynb #29d49b69
+def _entries(track):
+    "(times of decoding, flags, places, sizes) from FFmpeg's index; None where it hasn't every picture"
+    index = track.index_entries
+    if not len(index) or len(index) != track.frames: return None
+    return np.fromiter(chain.from_iterable(map(_ENTRY, index)), np.int64).reshape(-1, 4).T
+
+# %% ../nbs/api/12_packets.ipynb #a140d15b
 def indexed_packets(
     reading:Reading, # of an mp4 or mov
     size:int, # of the file, bytes
 ) -> Packets|None:
     "The packets as FFmpeg's index of an mp4 lists them; None where that is not plain: fragments, an edit list that hides frames"
-    track = reading.track
-    index = track.index_entries
-    if not len(index) or len(index) != track.frames: return None
-    dts, flags, places, sizes = np.fromiter(chain.from_iterable(map(_ENTRY, index)), np.int64).reshape(-1, 4).T
-    with open(reading.path, "rb") as f: after = shown_after(f, track.id, len(index))
+    entries = _entries(reading.track)
+    if entries is None: return None
+    dts, flags, places, sizes = entries
+    with open(reading.path, "rb") as f: after = shown_after(f, reading.track.id, len(dts))
     if after is None or (flags & _DISCARDED).any(): return None
     there = places + sizes <= size
     if there.mean() < 0.9: raise cut_off(reading.path, f"{there.sum():,} of its {len(there):,} pictures are there")
-    return _packets((dts + after - min(0, after.min()))[there], dts[there], flags[there] & 1, reading.tick)
+    return _packets((dts + after - min(0, after.min()))[there], dts[there], flags[there] & _KEY, reading.tick)
 
 # %% ../nbs/api/12_packets.ipynb #fa7405b9
 def _hidden(packet, codec):
@@ -108,6 +122,12 @@ def read_packets(
     return _packets(pts, dts, keys, reading.tick, 10 if kind in ("ts", "mpeg") else math.inf)
 
 # %% ../nbs/api/12_packets.ipynb #626dff42
+def _from_picture(table, k):
+    "The packets from the k-th picture on, with times that begin at 0 there"
+    times, keys, pts = table.times, table.keys, table.pts
+    return table._replace(times=times[k:] - times[k], keys=keys[keys >= k] - k, pts=pts[k:])
+
+# %% ../nbs/api/12_packets.ipynb #f2b0cbc2
 def borne_out(
     table:Packets|None,
     first:list, # of decoded frames
@@ -116,8 +136,7 @@ def borne_out(
     if table is None or len(table.times) < len(first): return None
     at = [table.find(f.pts, i) for i, f in enumerate(first)]
     if None in at or any(b != a + 1 for a, b in zip(at, at[1:])): return None # pyright: ignore[reportOptionalOperand]
-    k = at[0]
-    return table._replace(times=table.times[k:] - table.times[k], keys=table.keys[table.keys >= k] - k, pts=table.pts[k:]) # pyright: ignore[reportOptionalSubscript]
+    return _from_picture(table, at[0])
 
 # %% ../nbs/api/12_packets.ipynb #d80e96ec
 def claimed_rate(

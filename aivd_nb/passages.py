@@ -16,6 +16,15 @@ from .core import BundleError, ConfigError, TrainError
 from .sampling import Look, Sampling, best_run, look_over, run_score
 
 # %% ../nbs/api/34_passages.ipynb #6b74bcaf
+def _check_rule(rule):
+    "Refuse thresholds that don't belong together"
+    columns = rule.windows, rule.ai, rule.maybe
+    if len({len(c) for c in columns}) != 1 or not rule.windows:
+        raise ConfigError("PassageRule", "its columns are of different length, or empty", "Fit it with fit_passages")
+    if not np.isfinite(np.concatenate(columns)).all():
+        raise ConfigError("PassageRule", "a number is not finite", "Fit it with fit_passages")
+
+# %% ../nbs/api/34_passages.ipynb #a6f6e175
 @dataclass(frozen=True)
 class PassageRule:
     "From which score on a run of windows is called a passage, and what was counted when that was fitted"
@@ -28,12 +37,7 @@ class PassageRule:
     sources: int = 0 # of real clips, from which these videos were put together
     spread: float = 0.0 # standard deviation of the windows of one clip, log-odds
 
-    def __post_init__(self):
-        sizes = {len(self.windows), len(self.ai), len(self.maybe)}
-        if len(sizes) != 1 or not self.windows:
-            raise ConfigError("PassageRule", "its columns are of different length, or empty", "Fit it with fit_passages")
-        if not np.isfinite([*self.windows, *self.ai, *self.maybe]).all():
-            raise ConfigError("PassageRule", "a number is not finite", "Fit it with fit_passages")
+    def __post_init__(self): _check_rule(self)
 
     def thresholds(self,
         n:int, # windows that were looked at
@@ -70,10 +74,15 @@ class _Run(NamedTuple):
     score: float # log-odds
 
 # %% ../nbs/api/34_passages.ipynb #66ef59b6
+def _half_way(scores, i, j):
+    "Half-way from the mean of the run i … j to that of the others"
+    others = np.concatenate([scores[:i], scores[j + 1:]])
+    return (scores[i:j + 1].mean() + (others.mean() if len(others) else 0))/2
+
+# %% ../nbs/api/34_passages.ipynb #22055edd
 def _stretched(scores, i, j, low, high):
     "The run i … j with the neighbours in [low, high) that are nearer to it than to the others"
-    others = np.concatenate([scores[:i], scores[j + 1:]])
-    between = (scores[i:j + 1].mean() + (others.mean() if len(others) else 0))/2
+    between = _half_way(scores, i, j)
     while i > low and scores[i - 1] > between: i -= 1
     while j + 1 < high and scores[j + 1] > between: j += 1
     return i, j
@@ -89,13 +98,17 @@ def _standing_out(scores, ai, maybe, low, high):
     return _standing_out(scores, ai, maybe, low, i) + [run] + _standing_out(scores, ai, maybe, j + 1, high)
 
 # %% ../nbs/api/34_passages.ipynb #21360d7e
+def _rest(scores, a, b, band):
+    "The windows from a up to b, among which nothing stands out"
+    mean = float(scores[a:b].mean())
+    return _Run(a, b - 1, REAL if sigmoid(mean) <= band.real else INCONCLUSIVE, mean)
+
+# %% ../nbs/api/34_passages.ipynb #8018ae6b
 def _all_runs(scores, found, band):
     "The runs that stand out, and what lies between them"
     runs, at = [], 0
     for r in [*found, _Run(len(scores), len(scores), "", 0.0)]:
-        if r.first > at:
-            mean = float(scores[at:r.first].mean())
-            runs.append(_Run(at, r.first - 1, REAL if sigmoid(mean) <= band.real else INCONCLUSIVE, mean))
+        if r.first > at: runs.append(_rest(scores, at, r.first, band))
         if r.label: runs.append(r)
         at = r.last + 1
     return runs
@@ -116,6 +129,12 @@ def _merged(runs):
     return found
 
 # %% ../nbs/api/34_passages.ipynb #7f9f12c5
+def _as_passage(run, start, end, band):
+    "A run as a part of the clip; one that is called AI has at least the probability that the band asks of a clip"
+    p = max(float(sigmoid(run.score)), band.ai if run.label == AI else 0.0)
+    return Passage(float(start), float(end), run.label, p)
+
+# %% ../nbs/api/34_passages.ipynb #baa8c41b
 def find_passages(
     spans:Sequence|np.ndarray, # (windows, 2): start and end in seconds, rising
     scores:Sequence|np.ndarray, # (windows,) calibrated log-odds of AI
@@ -130,8 +149,7 @@ def find_passages(
     if not found: return ()
     runs = _merged(_all_runs(scores, found, band))
     if [r.label for r in runs] == [INCONCLUSIVE]: return ()
-    return tuple(Passage(float(a), float(b), r.label, max(float(sigmoid(r.score)), band.ai if r.label == AI else 0.0))
-        for r, (a, b) in zip(runs, _ends(spans, runs, duration)))
+    return tuple(_as_passage(r, a, b, band) for r, (a, b) in zip(runs, _ends(spans, runs, duration)))
 
 # %% ../nbs/api/34_passages.ipynb #a9a06d25
 @dataclass(frozen=True)
@@ -166,6 +184,16 @@ class Clips(NamedTuple):
 def _log(rng, low, high): return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 # %% ../nbs/api/34_passages.ipynb #d958d705
+def _spliced(film, a, b, starts, shown):
+    "The film with other shots from second a to second b"
+    behind = film.clips[film.shot(b)]
+    keep = (film.starts < a) | (film.starts > b)
+    starts = np.concatenate([film.starts[keep], starts, [b]])
+    shown = np.concatenate([film.clips[keep], shown, [behind]])
+    order = np.argsort(starts, kind="stable")
+    return Film(film.seconds, starts[order], shown[order], (*film.passages, (a, b)))
+
+# %% ../nbs/api/34_passages.ipynb #35ec2588
 def _with_passage(rng, film, clips, length, shot_s=5.0):
     "The film with a generated passage in it, of clips of one source that change every few seconds"
     length = min(length, film.seconds/4)
@@ -173,15 +201,17 @@ def _with_passage(rng, film, clips, length, shot_s=5.0):
     b = a + length
     if any(a < end and b > start for start, end in film.passages): return film
     group = rng.choice(np.unique(clips.group[clips.label == 1]))
-    inside = np.arange(a, b, shot_s)
-    behind = film.clips[film.shot(b)]
-    keep = (film.starts < a) | (film.starts > b)
-    starts = np.concatenate([film.starts[keep], inside, [b]])
-    shown = np.concatenate([film.clips[keep], clips.draw(rng, 1, len(inside), group), [behind]])
-    order = np.argsort(starts, kind="stable")
-    return Film(film.seconds, starts[order], shown[order], (*film.passages, (a, b)))
+    starts = np.arange(a, b, shot_s)
+    return _spliced(film, a, b, starts, clips.draw(rng, 1, len(starts), group))
 
 # %% ../nbs/api/34_passages.ipynb #ad7ba300
+def _footage(rng, clips, seconds, shots):
+    "A film of real shots alone"
+    length, count = _log(rng, *seconds), int(_log(rng, shots[0], shots[1] + 1))
+    starts = np.concatenate([[0.0], np.sort(rng.uniform(0, length, count - 1))])
+    return Film(length, starts, clips.draw(rng, 0, count))
+
+# %% ../nbs/api/34_passages.ipynb #86edf14a
 def draw_film(
     rng:np.random.Generator, # NumPy generator
     clips:Clips,
@@ -191,10 +221,7 @@ def draw_film(
     lengths:tuple=(2.0, 60.0), # of a generated passage in seconds, likewise
 ) -> Film:
     "A long video: shots of real clips, and where asked, passages of generated ones, each of one source"
-    length = _log(rng, *seconds)
-    count = int(_log(rng, shots[0], shots[1] + 1))
-    starts = np.concatenate([[0.0], np.sort(rng.uniform(0, length, count - 1))])
-    film = Film(length, starts, clips.draw(rng, 0, count))
+    film = _footage(rng, clips, seconds, shots)
     for _ in range(passages): film = _with_passage(rng, film, clips, _log(rng, *lengths))
     return film
 
@@ -206,6 +233,15 @@ class Seen(NamedTuple):
     mean: float # log-odds over the windows that are spread over the film
 
 # %% ../nbs/api/34_passages.ipynb #e77eceee
+def _scores_at(film, clips, rng, seconds, spread):
+    "Log-odds of windows of a film whose middles lie at these seconds"
+    shown = film.clips[film.shot(seconds)]
+    return np.array([rng.choice(clips.scores[c]) for c in shown]) + rng.normal(0, 1, len(shown))*spread
+
+# %% ../nbs/api/34_passages.ipynb #243cc9bc
+def _times(windows, fps): return np.array([(w.indices[0]/fps, w.indices[-1]/fps) for w in windows]) # (windows, 2) seconds
+
+# %% ../nbs/api/34_passages.ipynb #8573f725
 def see_film(
     film:Film,
     clips:Clips,
@@ -218,10 +254,9 @@ def see_film(
     "Look at a film as at a file"
     def read(windows):
         middle = np.array([(w.indices[0] + w.indices[-1])/2/fps for w in windows])
-        return np.array([rng.choice(clips.scores[c]) for c in film.clips[film.shot(middle)]]) + rng.normal(0, 1, len(windows))*spread
+        return _scores_at(film, clips, rng, middle, spread)
     found = look_over(int(film.seconds*fps), fps, sampling, read, look)
-    spans = np.array([(w.indices[0]/fps, w.indices[-1]/fps) for w in found.windows])
-    return Seen(spans, found.scores, float(found.scores[found.spread].mean()))
+    return Seen(_times(found.windows, fps), found.scores, float(found.scores[found.spread].mean()))
 
 # %% ../nbs/api/34_passages.ipynb #67dae1dc
 def window_spread(
@@ -235,34 +270,43 @@ def window_spread(
 # %% ../nbs/api/34_passages.ipynb #35efea4d
 _CLASSES = (3, 6, 9, 12, 16, 20, 24, 48, 96) # upper ends of the numbers of windows that are taken together
 
+# %% ../nbs/api/34_passages.ipynb #986c5563
+def _free_to_call(called, limit): return int(limit*(len(called) + 1) - 1e-9) - int(called.sum()) # films, beside those called already
+
+# %% ../nbs/api/34_passages.ipynb #aec9f5e8
 def _threshold(best, called, limit, least):
     "The lowest score of a run at which at most `limit` of the films are called so, some being called already"
-    free = np.sort(np.where(called, -np.inf, best))[::-1]
-    allowed = int(limit*(len(best) + 1) - 1e-9) - int(called.sum())
-    return max(least, float(free[allowed]) + 1e-6) if 0 <= allowed < len(free) else max(least, float(best.max()) + 1e-6)
+    free, allowed = np.sort(np.where(called, -np.inf, best))[::-1], _free_to_call(called, limit)
+    return max(least, float(free[allowed] if 0 <= allowed < len(free) else best.max()) + 1e-6)
 
 # %% ../nbs/api/34_passages.ipynb #aca2c4e5
+_BUDGETS = (24, 24, 24, 24, 24, 24, 24, 24, 48, 96) # windows; one film in five is looked at within a larger budget
+
+# %% ../nbs/api/34_passages.ipynb #3c95a0d4
 def _real_film(rng, clips, sampling, spread):
-    "A real film, seen; one in five within a larger budget, so that the rule holds for it, too"
-    budget = int(rng.choice([24, 24, 24, 24, 24, 24, 24, 24, 48, 96]))
+    "A real film, seen; some within a larger budget, so that the rule holds for it, too"
+    look = Look(int(rng.choice(_BUDGETS)))
     film = draw_film(rng, clips, seconds=(sampling.windows*Look().every_s, 1800.0))
-    return see_film(film, clips, rng, sampling, Look(budget), spread)
+    return see_film(film, clips, rng, sampling, look, spread)
 
 # %% ../nbs/api/34_passages.ipynb #38beef89
-def _class_rows(n, best, called, sampling, max_called, max_mixed, least):
-    "(windows, ai, maybe) of the rule: thresholds don't fall with the number of windows"
-    rows, low = [], sampling.windows
-    for high in _CLASSES:
-        m = (n > low) & (n <= high)
-        if m.sum() >= 60:
-            rows.append((int(round(n[m].mean())), _threshold(best[m], called[m], max_called, least),
-                _threshold(best[m], called[m], max_mixed, 0.0)))
-            low = high
-    if not rows: raise TrainError("passages", "too few films were looked at closely enough", "Put together more films")
+def _columns(rows):
+    "The rule's columns: thresholds don't fall with the number of windows, and are rounded up"
     windows, ai, maybe = zip(*rows)
     ai = np.maximum.accumulate(ai)
     maybe = np.minimum(np.maximum.accumulate(maybe), ai)
     return tuple(windows), *(tuple((np.ceil(t*1e4)/1e4).tolist()) for t in (ai, maybe))
+
+# %% ../nbs/api/34_passages.ipynb #6c088e60
+def _class_rows(n, best, called, fewest, limits, least):
+    "(windows, ai, maybe) of each class of films that took more than `fewest` windows; a class of few films joins the next"
+    max_called, max_mixed = limits
+    for high in _CLASSES:
+        m = (n > fewest) & (n <= high)
+        if m.sum() < 60: continue
+        ai, maybe = _threshold(best[m], called[m], max_called, least), _threshold(best[m], called[m], max_mixed, 0.0)
+        yield int(round(n[m].mean())), ai, maybe
+        fewest = high
 
 # %% ../nbs/api/34_passages.ipynb #982e240d
 def _counted(rule, n, best, called):
@@ -273,6 +317,19 @@ def _counted(rule, n, best, called):
     return PassageRule.from_json(d)
 
 # %% ../nbs/api/34_passages.ipynb #5520f24b
+def _count_sources(clips):
+    "How many sources the real clips are of, if these are enough"
+    n = len(np.unique(clips.group[clips.label == 0]))
+    if n >= 5: return n
+    raise TrainError("passages", f"real clips come from only {n} sources", "Give real clips from at least 5 sources, preferably 50")
+
+# %% ../nbs/api/34_passages.ipynb #b9c049c5
+def _outcomes(seen, band):
+    "Of each film that was seen: its windows, the score of its best run, whether its mean is called AI"
+    n, best, mean = (np.array(x) for x in zip(*((len(s.scores), best_run(s.scores)[2], s.mean) for s in seen)))
+    return n, best, sigmoid(mean) >= band.ai
+
+# %% ../nbs/api/34_passages.ipynb #93f05712
 def fit_passages(
     clips:Clips, # scored by heads that saw neither them nor their source
     sampling:Sampling, # of the bundle
@@ -283,16 +340,12 @@ def fit_passages(
     seed:int=0,
 ) -> PassageRule:
     "Read from long real footage how far a passage must stand out"
-    sources = len(np.unique(clips.group[clips.label == 0]))
-    if sources < 5:
-        raise TrainError("passages", f"real clips come from only {sources} sources",
-            "Give real clips from at least 5 sources, preferably 50")
+    sources = _count_sources(clips)
     rng, spread = np.random.default_rng(seed), window_spread(clips.scores)
-    seen = [_real_film(rng, clips, sampling, spread) for _ in range(films)]
-    n, best, mean = (np.array(x) for x in zip(*((len(s.scores), best_run(s.scores)[2], s.mean) for s in seen)))
-    called = sigmoid(mean) >= band.ai
-    rows = _class_rows(n, best, called, sampling, max_called, max_mixed, run_score([float(logit(band.ai))]))
-    rule = PassageRule(*rows, n_real=films, sources=sources, spread=round(spread, 4))
+    n, best, called = _outcomes([_real_film(rng, clips, sampling, spread) for _ in range(films)], band)
+    rows = list(_class_rows(n, best, called, sampling.windows, (max_called, max_mixed), run_score([float(logit(band.ai))])))
+    if not rows: raise TrainError("passages", "too few films were looked at closely enough", "Put together more films")
+    rule = PassageRule(*_columns(rows), n_real=films, sources=sources, spread=round(spread, 4))
     return _counted(rule, n, best, called)
 
 # %% ../nbs/api/34_passages.ipynb #4139bf7a
@@ -313,6 +366,11 @@ class Weighed(NamedTuple):
     mixed: bool # a part may be, the whole is not: no verdict
 
 # %% ../nbs/api/34_passages.ipynb #c65070cd
+def _withheld(p, band):
+    "The nearest probability that gets no verdict"
+    return min(max(p, 0.99*band.real + 0.01*band.ai), 0.01*band.real + 0.99*band.ai)
+
+# %% ../nbs/api/34_passages.ipynb #ecdcd637
 def weigh(
     mean:float, # calibrated log-odds of the whole, the mean over windows
     passages:Sequence, # of `find_passages`
@@ -323,18 +381,27 @@ def weigh(
     ai, maybe = ([p.probability for p in passages if p.label == label] for label in (AI, INCONCLUSIVE))
     if ai: return Weighed(max([whole, band.ai, *ai]), False)
     if whole >= band.ai or not maybe: return Weighed(whole, False)
-    inside = (0.99*band.real + 0.01*band.ai, 0.01*band.real + 0.99*band.ai)
-    return Weighed(min(max(whole, *maybe, inside[0]), inside[1]), True)
+    return Weighed(_withheld(max(whole, *maybe), band), True)
 
 # %% ../nbs/api/34_passages.ipynb #aef11665
+def _overlap(p, a, b): return max(0.0, min(p.end_s, b) - max(p.start_s, a)) # seconds
+
+# %% ../nbs/api/34_passages.ipynb #d0722902
 def _match(a, b, called, maybe):
     "A generated passage beside what was found: a stretch counts that lies in it by half, or covers half of it"
-    def over(p): return max(0.0, min(p.end_s, b) - max(p.start_s, a))
-    hit = [p for p in called if over(p) >= min(b - a, p.end_s - p.start_s)/2]
-    if not hit: return b - a, False, any(over(p) > 0 for p in maybe), float("nan"), float("nan")
+    hit = [p for p in called if _overlap(p, a, b) >= min(b - a, p.end_s - p.start_s)/2]
+    if not hit: return b - a, False, any(_overlap(p, a, b) > 0 for p in maybe), float("nan"), float("nan")
     return b - a, True, True, abs(min(p.start_s for p in hit) - a), abs(max(p.end_s for p in hit) - b)
 
 # %% ../nbs/api/34_passages.ipynb #28399684
+def _touches(p, passages): return any(p.start_s < b and p.end_s > a for a, b in passages)
+
+# %% ../nbs/api/34_passages.ipynb #f9331ed3
+def _called_ai(passages, said, film):
+    "The stretches that are called AI; the whole film, where only its mean is"
+    return [p for p in passages if p.label == AI] or [Passage(0.0, film.seconds, AI, 1.0)]*(said == AI)
+
+# %% ../nbs/api/34_passages.ipynb #cc7560ae
 def judge_film(
     film:Film,
     seen:Seen,
@@ -345,8 +412,7 @@ def judge_film(
     passages = find_passages(seen.spans, seen.scores, film.seconds, band, rule)
     p, mixed = weigh(seen.mean, passages, band)
     said = decide(p, band, mixed).label
-    called = [p for p in passages if p.label == AI] or [Passage(0.0, film.seconds, AI, 1.0)]*(said == AI)
-    maybe = [p for p in passages if p.label == INCONCLUSIVE]
+    called, maybe = _called_ai(passages, said, film), [p for p in passages if p.label == INCONCLUSIVE]
     found = tuple(_match(a, b, called, maybe) for a, b in film.passages)
-    false = sum(not any(p.start_s < b and p.end_s > a for a, b in film.passages) for p in called)
+    false = sum(not _touches(p, film.passages) for p in called)
     return Found(film.seconds, len(seen.scores), len(film.passages), said, mixed, found, false)

@@ -40,8 +40,8 @@ class CnnThreads:
         batch:int|None=None, # squares a call, at most; None: what the featurizer likes
     ):
         self.featurizer, self.stop = featurizer, threading.Event()
-        self.frames = max(1, (batch or featurizer.batch)//len(featurizer.spec.views)) # a call
-        self.queue = queue.Queue(2*self.frames*featurizer.workers)
+        self.frames_per_call = max(1, (batch or featurizer.batch)//len(featurizer.spec.views))
+        self.queue = queue.Queue(2*self.frames_per_call*featurizer.workers)
         self.threads = [threading.Thread(target=_work, args=(self,), daemon=True, name="aivd-cnn") for _ in range(featurizer.workers)]
 
     def __enter__(self):
@@ -51,7 +51,7 @@ class CnnThreads:
         self.stop.set()
         for _ in self.threads: self.queue.put(None)
         for t in self.threads: t.join()
-        while not self.queue.empty(): _give_up([self.queue.get()])
+        while not self.queue.empty(): _cancel([self.queue.get()])
 
     def submit(self,
         image:np.ndarray, # a frame, uint8 (height, width, 3)
@@ -62,12 +62,12 @@ class CnnThreads:
         if self.stop.is_set(): raise Stopped
         squares, future = make_views(image, self.featurizer.spec.views, self.featurizer.size, other), Future()
         if bgr: squares = np.stack([cv2.cvtColor(s, cv2.COLOR_BGR2RGB) for s in squares])
-        _put(self, (squares, future))
+        _enqueue(self, (squares, future))
         if self.stop.is_set(): future.cancel() # nobody may be there any more to take it
         return future
 
 # %% ../nbs/api/25_pipeline.ipynb #9e27e056
-def _put(self:CnnThreads, item):
+def _enqueue(self:CnnThreads, item):
     "Wait for room; raises `Stopped` where nobody will make any"
     while True:
         if self.stop.is_set(): raise Stopped
@@ -75,16 +75,16 @@ def _put(self:CnnThreads, item):
         except queue.Full: continue
 
 # %% ../nbs/api/25_pipeline.ipynb #94f6ea67
-def _give_up(items):
+def _cancel(items):
     "Cancel what nobody will work on, so that nobody waits for it for ever"
     for item in items:
         if item: item[1].cancel()
 
 # %% ../nbs/api/25_pipeline.ipynb #cf5e13e5
-def _take(self:CnnThreads):
+def _next_batch(self:CnnThreads):
     "Wait for a frame, and take those that wait behind it"
     items = [self.queue.get()]
-    while items[-1] is not None and len(items) < self.frames:
+    while items[-1] is not None and len(items) < self.frames_per_call:
         try: items.append(self.queue.get_nowait())
         except queue.Empty: break
     return items
@@ -93,27 +93,32 @@ def _take(self:CnnThreads):
 def _work(self:CnnThreads):
     "A thread's work: batches until the end"
     size = self.featurizer.size
-    room = np.empty((self.frames*len(self.featurizer.spec.views), size, size, 3), np.float32)
+    room = np.empty((self.frames_per_call*len(self.featurizer.spec.views), size, size, 3), np.float32)
     while True:
-        items = _take(self)
+        items = _next_batch(self)
         work = [i for i in items if i is not None]
-        if work and not self.stop.is_set(): _run(self, room, *zip(*work))
-        else: _give_up(work)
+        if work and not self.stop.is_set(): _run_batch(self, room, *zip(*work))
+        else: _cancel(work)
         if len(work) < len(items): return
 
 # %% ../nbs/api/25_pipeline.ipynb #200c6674
 def _as_floats(squares, room):
-    "Squares of some frames in [0, 1], in memory that each call uses again: asking for new memory costs more than filling it"
+    "Squares of some frames in [0, 1], in memory that every call uses again: asking for new memory costs more than filling it"
     n = len(squares[0])
     for k, s in enumerate(squares): np.multiply(s, np.float32(1/255), out=room[k*n:(k + 1)*n])
     return room[:n*len(squares)]
 
 # %% ../nbs/api/25_pipeline.ipynb #cdf54b4b
-def _run(self:CnnThreads, room, squares, futures):
+def _still_wanted(squares, futures):
+    "What somebody still waits for"
+    wanted = [f.set_running_or_notify_cancel() for f in futures]
+    return ([x for x, ask in zip(found, wanted) if ask] for found in (squares, futures))
+
+# %% ../nbs/api/25_pipeline.ipynb #2636a383
+def _run_batch(self:CnnThreads, room, squares, futures):
     "One call of the CNN; what goes wrong goes to whoever waits"
     start = time.perf_counter()
-    there = [f.set_running_or_notify_cancel() for f in futures]
-    squares, futures = ([x for x, wanted in zip(found, there) if wanted] for found in (squares, futures))
+    squares, futures = _still_wanted(squares, futures)
     if not futures: return
     try:
         rows = self.featurizer(_as_floats(squares, room)).reshape(len(squares), -1)
@@ -138,7 +143,7 @@ class VideoFeatures:
     kinds: tuple = () # what each window shows: "picture", "blank" or "still"
 
 # %% ../nbs/api/25_pipeline.ipynb #ea208d3e
-_CODE = ("containers", "tracks", "packets", "video", "augment", "shots", "views", "featurizers", "sampling", "pipeline")
+_MODULES = ("containers", "tracks", "packets", "video", "augment", "shots", "views", "featurizers", "sampling", "pipeline")
 
 # %% ../nbs/api/25_pipeline.ipynb #7faf23df
 def _without_comments(source): return "\n".join(line for line in source.splitlines() if line and not line.startswith("#"))
@@ -148,10 +153,19 @@ def _without_comments(source): return "\n".join(line for line in source.splitlin
 def code_digest() -> str: # 64 hexadecimal digits
     "Digest of the code that features depend on; nbdev's cell marks don't count"
     here = Path(aivd_nb.__file__).parent
-    code = {m: _without_comments((here/f"{m}.py").read_text(encoding="utf-8")) for m in _CODE}
+    code = {m: _without_comments((here/f"{m}.py").read_text(encoding="utf-8")) for m in _MODULES}
     return cache_key(opencv=cv2.__version__, av=version("av"), **code)
 
 # %% ../nbs/api/25_pipeline.ipynb #e2d1a032
+_BLOCK = 1 << 16 # bytes
+
+# %% ../nbs/api/25_pipeline.ipynb #540551b4
+def _block_digest(f, at):
+    "Digest of the block that begins at this place of an open file"
+    f.seek(at)
+    return hashlib.sha256(f.read(_BLOCK)).hexdigest()
+
+# %% ../nbs/api/25_pipeline.ipynb #7d06857f
 def content_digest(
     path:str|os.PathLike, # a file
     whole:int=64 << 20, # bytes up to which everything is read
@@ -160,18 +174,15 @@ def content_digest(
     "Digest of a file's content, in bounded time"
     info = Path(path).stat()
     if info.st_size <= whole: return file_digest(path)
-    with open(path, "rb") as f:
-        found = []
-        for at in np.linspace(0, max(0, info.st_size - (1 << 16)), blocks).astype(int).tolist():
-            f.seek(at)
-            found.append(hashlib.sha256(f.read(1 << 16)).hexdigest())
+    places = np.linspace(0, max(0, info.st_size - _BLOCK), blocks).astype(int).tolist()
+    with open(path, "rb") as f: found = [_block_digest(f, at) for at in places]
     return cache_key(size=info.st_size, changed=info.st_mtime_ns, blocks=found)
 
 # %% ../nbs/api/25_pipeline.ipynb #18b4f337
-def _own_views(names):
+def _foreign_views(names):
     "The source of views that are registered elsewhere than in this package, whose code its digest doesn't cover"
-    own = [v for v in map(VIEWS.get, names) if v and v.draw.__module__ != "aivd_nb.views"]
-    return {v.name: inspect.getsource(v.draw) for v in own}
+    foreign = [v for v in map(VIEWS.get, names) if v and v.draw.__module__ != "aivd_nb.views"]
+    return {v.name: inspect.getsource(v.draw) for v in foreign}
 
 # %% ../nbs/api/25_pipeline.ipynb #b52fec2e
 def features_key(
@@ -185,7 +196,7 @@ def features_key(
     asked = [list(w.indices) for w in windows]
     return cache_key(video=content, identity=featurizer.identity, spec=asdict(featurizer.spec), windows=asked,
         length=sampling.length, apart=sampling.apart, alter=repr(alter), code=code_digest(),
-        own=_own_views(featurizer.spec.views))
+        own=_foreign_views(featurizer.spec.views))
 
 # %% ../nbs/api/25_pipeline.ipynb #0f70355f
 class OpenClip:
@@ -204,7 +215,7 @@ class OpenClip:
 
     def __enter__(self):
         self.items = prefetch(_produce(self), 2, self.pulse, self.limits.stall_s)
-        try: self.info, self.keys, self.content = _next(self)
+        try: self.info, self.keys, self.content = _next_item(self)
         except BaseException:
             self.items.close()
             raise
@@ -222,57 +233,72 @@ class OpenClip:
         cache = self.cache
         key = features_key(self.content, self.cnn.featurizer, windows, sampling, self.alter) if cache else ""
         hit = _usable(cache.get(key), sampling) if cache and not fresh else None
-        if hit: return _kept(hit, self.info)
-        pairs = _pairs(windows, self.info, self.cnn.featurizer, sampling)
-        self.asked.put((windows, {*pairs, *pairs.values()}))
-        found = _measured(_rows(_frames(self), self.cnn, pairs, self.alter, progress), windows, sampling.length, self.info)
-        if problem := cache.put(key, **_to_keep(found)) if cache else None: found.warnings = (problem,)
+        if hit: return _from_cache(hit, self.info)
+        found = _looked(self, windows, sampling, progress)
+        if problem := cache.put(key, **_for_cache(found)) if cache else None: found.warnings = (problem,)
         return found
 
 # %% ../nbs/api/25_pipeline.ipynb #5d81e0b7
+def _unreadable(path, e):
+    "The error for what went wrong while a file was read"
+    if isinstance(e, OSError):
+        return VideoError(path, f"can't be read to its end ({e.strerror or type(e).__name__})", "Copy it again", "unreadable")
+    if isinstance(e, cv2.error):
+        return ConfigError("OpenCV", f"can't work on a picture of {path} ({e})",
+            "Reinstall it: pip install --force-reinstall opencv-python-headless")
+    return VideoError(path, f"can't be read ({type(e).__name__}: {e})", "Copy it again, or convert it", "unreadable")
+
+# %% ../nbs/api/25_pipeline.ipynb #e92dac28
 @contextmanager
-def _at_fault(path):
-    "What goes wrong while a file is read is told as an error of the file's"
+def _blamed_on(path):
+    "What goes wrong while a file is read is told as an error of the file's, even if nobody foresaw it"
     try: yield
-    except OSError as e:
-        raise VideoError(path, f"can't be read to its end ({e.strerror or type(e).__name__})", "Copy it again", "unreadable") from e
-    except cv2.error as e:
-        raise ConfigError("OpenCV", f"can't work on a picture of {path} ({e})",
-            "Reinstall it: pip install --force-reinstall opencv-python-headless") from e
     except (AivdError, Stopped, MemoryError): raise
-    except Exception as e: # a file that makes the reader do what nobody foresaw is at fault itself
-        raise VideoError(path, f"can't be read ({type(e).__name__}: {e})", "Copy it again, or convert it", "unreadable") from e
+    except Exception as e: raise _unreadable(path, e) from e
 
 # %% ../nbs/api/25_pipeline.ipynb #93cc1f2e
-def _read(path, frames):
+def _frames_of_file(path, frames):
     "The frames; what a `watch` does with them is no fault of the file's"
-    with _at_fault(path): yield from frames
+    with _blamed_on(path): yield from frames
 
 # %% ../nbs/api/25_pipeline.ipynb #7d30af23
+def _opened(self:OpenClip, reader):
+    "What the clip is, its key frames, and the digest of its content where there is a cache"
+    info = reader.info()
+    keys = () if reader.packets is None else reader.packets.keys
+    return info, keys, content_digest(self.path) if self.cache else None
+
+# %% ../nbs/api/25_pipeline.ipynb #acf0804c
 def _produce(self:OpenClip):
     "The thread's work: what the clip is, then for each look its frames, blue first unless they are altered, and None"
     with ExitStack() as stack:
-        with _at_fault(self.path):
+        with _blamed_on(self.path):
             reader = stack.enter_context(VideoReader(self.path, self.limits, self.pulse, self.threads))
-            info, keys = reader.info(), () if reader.packets is None else reader.packets.keys
-            content = content_digest(self.path) if self.cache else None
-        yield info, keys, content
+            opened = _opened(self, reader)
+        yield opened
         while True:
-            windows, wanted = _waiting(self)
-            frames = _read(self.path, reader.frames(wanted, rgb=self.alter is not None))
-            yield from self.watch(info, windows, frames) if self.watch else frames
+            windows, wanted = _next_asked(self)
+            frames = _frames_of_file(self.path, reader.frames(wanted, rgb=self.alter is not None))
+            yield from self.watch(opened[0], windows, frames) if self.watch else frames
             yield None
 
 # %% ../nbs/api/25_pipeline.ipynb #807ea236
+_KINDS = ("picture", "blank", "still")
+
+# %% ../nbs/api/25_pipeline.ipynb #6ddd6645
+def _is_whole(hit, length):
+    "Whether arrays of the cache have the form in which they are kept, and finite numbers"
+    rows, spans, windows, kinds = (hit[k] for k in ("sequences", "spans", "windows", "kinds"))
+    n = len(spans)
+    fits = rows.dtype == np.float32 and rows.ndim == 3 and rows.shape[:2] == (n, length) and spans.shape == (n, 2)
+    numbered = windows.ndim == 2 and (windows[:, 0] >= 0).all() and np.isin(kinds, range(len(_KINDS))).all()
+    complete = len(windows) == len(kinds) == len(rows) and int(hit["frames"]) > 0
+    return fits and numbered and complete and np.isfinite(rows).all() and np.isfinite(spans).all()
+
+# %% ../nbs/api/25_pipeline.ipynb #9cae53e9
 def _usable(hit, sampling):
     "What a cache gave, if it looks like what we put there; else None, and it is made again"
-    try:
-        rows, spans, windows, kinds = (hit[k] for k in ("sequences", "spans", "windows", "kinds"))
-        n = len(spans)
-        fits = rows.dtype == np.float32 and rows.ndim == 3 and rows.shape[:2] == (n, sampling.length) and spans.shape == (n, 2)
-        numbered = windows.ndim == 2 and (windows[:, 0] >= 0).all() and np.isin(kinds, range(len(_KINDS))).all()
-        known = len(windows) == len(kinds) == len(rows) and numbered
-        return hit if fits and known and int(hit["frames"]) and np.isfinite(rows).all() and np.isfinite(spans).all() else None
+    try: return hit if _is_whole(hit, sampling.length) else None
     except (TypeError, KeyError, ValueError, IndexError, AttributeError): return None
 
 # %% ../nbs/api/25_pipeline.ipynb #8bddf72f
@@ -281,8 +307,16 @@ def _pairs(windows, info, featurizer, sampling):
     if any(get_view(v).pair for v in featurizer.spec.views): return neighbours(windows, info.n_frames, info.fps, sampling.apart)
     return {i: i for w in windows for i in w.indices}
 
+# %% ../nbs/api/25_pipeline.ipynb #97065ec9
+def _looked(self:OpenClip, windows, sampling, progress):
+    "Features of some windows, from their frames"
+    pairs = _pairs(windows, self.info, self.cnn.featurizer, sampling)
+    self.asked.put((windows, {*pairs, *pairs.values()}))
+    rows = _rows(_frames_of_look(self), self.cnn, pairs, self.alter, progress)
+    return _measured(rows, windows, sampling.length, self.info)
+
 # %% ../nbs/api/25_pipeline.ipynb #0d3fc7fa
-def _waiting(self:OpenClip):
+def _next_asked(self:OpenClip):
     "The windows that are asked for next; ends the thread when nobody will ask"
     while True:
         self.pulse()
@@ -290,7 +324,7 @@ def _waiting(self:OpenClip):
         except queue.Empty: continue
 
 # %% ../nbs/api/25_pipeline.ipynb #2512e608
-def _next(self:OpenClip):
+def _next_item(self:OpenClip):
     "The thread's next item, or the error that it has not moved on"
     try: return next(self.items)
     except TimeoutError:
@@ -298,9 +332,9 @@ def _next(self:OpenClip):
             "Copy it to a local drive, or convert it", "stalled") from None
 
 # %% ../nbs/api/25_pipeline.ipynb #0e7e4183
-def _frames(self:OpenClip):
+def _frames_of_look(self:OpenClip):
     "The frames of a look"
-    while (f := _next(self)) is not None: yield f
+    while (f := _next_item(self)) is not None: yield f
 
 # %% ../nbs/api/25_pipeline.ipynb #0f54cc4d
 class _Held(NamedTuple):
@@ -311,28 +345,32 @@ class _Held(NamedTuple):
     small: np.ndarray # of `small`
 
 # %% ../nbs/api/25_pipeline.ipynb #777f2404
+def _needed_until(pairs):
+    "For each frame, the last frame that is compared with it or that it is compared with"
+    return {i: max(a for a, b in pairs.items() if i in (a, b)) for i in {*pairs, *pairs.values()}}
+
+# %% ../nbs/api/25_pipeline.ipynb #63daf658
 def _paired(
     frames, # `_Held`, rising
     pairs, # from `neighbours`
 ):
     "Each frame that is wanted, with the image that it is compared with, as soon as both are there"
-    until = {i: max(a for a, b in pairs.items() if i in (a, b)) for i in {*pairs, *pairs.values()}}
-    held, waiting, before = {}, [], None
+    until, held, waiting, before = _needed_until(pairs), {}, [], None
     for f in frames:
         held[f.index] = f
         if f.index in pairs: waiting.append(f)
-        while waiting and pairs[waiting[0].index] <= f.index: yield _with(waiting.pop(0), held, pairs)
+        while waiting and pairs[waiting[0].index] <= f.index: yield _with_other(waiting.pop(0), held, pairs)
         oldest = waiting[0].index if waiting else f.index + 1
         held = {i: h for i, h in held.items() if until.get(i, -1) >= oldest or i in (before, f.index)}
         before = f.index
-    for f in waiting: yield _with(f, held, pairs)
+    for f in waiting: yield _with_other(f, held, pairs)
 
 # %% ../nbs/api/25_pipeline.ipynb #9304c666
-def _with(f, held, pairs):
+def _with_other(f, held, pairs):
     "A frame and what it is compared with: the nearest that is there, where a video ended early; never across a cut"
-    far = abs(pairs[f.index] - f.index)
-    others = sorted((h for i, h in held.items() if i != f.index), key=lambda h: (h.index != pairs[f.index], abs(h.index - pairs[f.index])))
-    ended = pairs[f.index] not in held
+    wanted = pairs[f.index]
+    far, ended = abs(wanted - f.index), wanted not in held
+    others = sorted((h for i, h in held.items() if i != f.index), key=lambda h: (h.index != wanted, abs(h.index - wanted)))
     for g in others:
         if (ended or abs(g.index - f.index) <= far) and not is_cut(f.small, g.small): return f, g.image
     return f, f.image
@@ -354,35 +392,44 @@ class _Row(NamedTuple):
     seconds: float # of the CNN
 
 # %% ../nbs/api/25_pipeline.ipynb #9c2b30e3
-def _rows(frames, cnn, pairs, alter, progress):
-    "Make squares of what is decoded, ask the CNN for them, wait for its answers: {number of the frame: row}, seconds until all was decoded"
-    start, asked = time.perf_counter(), {}
+def _submitted(frames, cnn, pairs, alter, progress):
+    "Frames on their way to the CNN: number of the frame → (its time, its small picture, the future of its features)"
+    asked = {}
     for f, other in _paired(_reduced(frames, cnn.featurizer, alter), pairs):
         asked[f.index] = f.time_s, f.small, cnn.submit(f.image, other, bgr=not alter)
         if progress: progress(sum(done.done() for *_, done in asked.values())/len(pairs))
+    return asked
+
+# %% ../nbs/api/25_pipeline.ipynb #9525e77a
+def _rows(frames, cnn, pairs, alter, progress):
+    "Make squares of what is decoded, ask the CNN for them, wait for its answers: {number of the frame: row}, seconds until all was decoded"
+    start = time.perf_counter()
+    asked = _submitted(frames, cnn, pairs, alter, progress)
     decoded = time.perf_counter() - start
     rows = {i: _Row(time_s, small, *done.result()) for i, (time_s, small, done) in asked.items()}
     if progress: progress(1.0)
     return rows, decoded
 
 # %% ../nbs/api/25_pipeline.ipynb #9df08488
+def _judged_frames(rows, windows):
+    "(frames of each window that count, what each shows)"
+    there = [w for w in ([i for i in w.indices if i in rows] for w in windows) if w] # a video may end a little early
+    seen = [shown([rows[i].small for i in w]) for w in there]
+    return [w[s.first:s.end] for w, s in zip(there, seen)], tuple(s.kind for s in seen)
+
+# %% ../nbs/api/25_pipeline.ipynb #05d406aa
 def _measured(found, windows, length, info):
     "The features of a look, from its frames"
     rows, decoded = found
-    there = [w for w in ([i for i in w.indices if i in rows] for w in windows) if w] # a video may end a little early
-    seen = [shown([rows[i].small for i in w]) for w in there]
-    used = [w[s.first:s.end] for w, s in zip(there, seen)]
+    used, kinds = _judged_frames(rows, windows)
     sequences = np.array([to_sequence(np.stack([rows[i].features for i in w]), length) for w in used])
     sequences = sequences.reshape(len(used), length, -1 if used else 0)
     spans = np.array([(rows[w[0]].time_s, rows[w[-1]].time_s) for w in used]).reshape(-1, 2)
     timings = {"decode": 1000*decoded, "cnn": 1000*sum(r.seconds for r in rows.values())}
-    return VideoFeatures(sequences, spans, len(rows), info, timings, windows=tuple(map(tuple, used)), kinds=tuple(s.kind for s in seen))
-
-# %% ../nbs/api/25_pipeline.ipynb #895349a8
-_KINDS = ("picture", "blank", "still")
+    return VideoFeatures(sequences, spans, len(rows), info, timings, windows=tuple(map(tuple, used)), kinds=kinds)
 
 # %% ../nbs/api/25_pipeline.ipynb #002fa792
-def _to_keep(v):
+def _for_cache(v):
     "What the cache keeps of a look"
     numbers = np.full((len(v.windows), max(map(len, v.windows), default=0)), -1)
     for row, w in zip(numbers, v.windows): row[:len(w)] = w
@@ -390,7 +437,7 @@ def _to_keep(v):
     return dict(sequences=v.sequences, spans=v.spans, frames=np.int64(v.frames), windows=numbers, kinds=kinds)
 
 # %% ../nbs/api/25_pipeline.ipynb #8febd35e
-def _kept(hit, info):
+def _from_cache(hit, info):
     "A look as the cache kept it"
     windows = tuple(tuple(int(i) for i in w if i >= 0) for w in hit["windows"])
     kinds = tuple(_KINDS[k] for k in hit["kinds"])

@@ -9,10 +9,8 @@ __all__ = ['reference_runs', 'fast_logits', 'fold_logits', 'leave_out_rows', 'le
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import combinations
-
 from typing import TYPE_CHECKING
 import numpy as np
-
 from .calibration import sigmoid
 from .core import ConfigError, SplitError, require
 from .heads import HeadConfig
@@ -27,13 +25,24 @@ if TYPE_CHECKING: import pandas
 _CUTS = {"random": stratified_split, "grouped": grouped_split}
 
 # %% ../nbs/api/39_protocols.ipynb #701cd051
+def _cut(df, split, seed):
+    "Two parts of a table, one to learn and one to judge"
+    a, b = (part.sort_index() for part in _CUTS[split](df, test_size=0.2, seed=seed))
+    if split == "grouped": check_leak(a, b)
+    return a, b
+
+# %% ../nbs/api/39_protocols.ipynb #fcd95616
+def _scored(model, seq, rows):
+    "Logits of some clips"
+    judged, z = seq.of(rows), np.zeros(len(seq.x))
+    z[judged] = head_logits(model, seq.x[judged])
+    return seq.clip_logits(z)[rows]
+
+# %% ../nbs/api/39_protocols.ipynb #64610822
 def _fit_and_score(df, a, b, seq, head, train, seed):
     "Logits of the clips of table `b` from a head trained on table `a`, two parts of `df`"
     model, _ = fit_rows(head, replace(train, seed=seed), seq, None, df, a.index.to_numpy())
-    judged = seq.of(b.index)
-    z = np.zeros(len(seq.x))
-    z[judged] = head_logits(model, seq.x[judged])
-    return seq.clip_logits(z)[b.index]
+    return _scored(model, seq, b.index)
 
 # %% ../nbs/api/39_protocols.ipynb #10431272
 def reference_runs(
@@ -45,16 +54,20 @@ def reference_runs(
     seeds:Iterable[int]=range(10), # one run each
 ) -> "pandas.DataFrame": # one row a seed and judged clip: `df`'s columns, probability, seed
     "Train and judge once a seed"
-    import pandas as pd
     if split not in _CUTS: raise ConfigError(split, "is not a known split", f"Choose one of: {', '.join(_CUTS)}")
     df, found = df.reset_index(drop=True), []
     for seed in seeds:
-        a, b = (part.sort_index() for part in _CUTS[split](df, test_size=0.2, seed=seed))
-        if split == "grouped": check_leak(a, b)
+        a, b = _cut(df, split, seed)
         found.append(b.assign(probability=sigmoid(_fit_and_score(df, a, b, seq, head, train, seed)), seed=seed))
-    return pd.concat(found, ignore_index=True)
+    return require("pandas").concat(found, ignore_index=True)
 
 # %% ../nbs/api/39_protocols.ipynb #e0d510ec
+def _scaler(x):
+    "A function that standardises by these features' mean and deviation, and clips"
+    mean, std = x.mean(0), x.std(0) + 1e-6
+    return lambda v: np.clip((v - mean)/std, -6, 6)
+
+# %% ../nbs/api/39_protocols.ipynb #b8397e6c
 def fast_logits(
     x:np.ndarray, # (n, dim) mean features of the clips that teach
     y:Sequence|np.ndarray, # their labels
@@ -64,11 +77,15 @@ def fast_logits(
 ) -> np.ndarray: # (m,)
     "Logits of a logistic regression on standardised, clipped features"
     LogisticRegression = require("sklearn.linear_model").LogisticRegression
-    mean, std = x.mean(0), x.std(0) + 1e-6
-    scaled = lambda v: np.clip((v - mean)/std, -6, 6)
+    scaled = _scaler(x)
     return LogisticRegression(C=C, max_iter=300).fit(scaled(x), y, sample_weight=clip_weights(y, groups)).decision_function(scaled(new))
 
 # %% ../nbs/api/39_protocols.ipynb #24c5fd6b
+def _judged(x, a, b):
+    "Logits of the clips of table `b` from a fast head on those of table `a`"
+    return fast_logits(x[a.index], a["label"].to_numpy(), x[b.index], a["group"].to_numpy())
+
+# %% ../nbs/api/39_protocols.ipynb #02f8d895
 def fold_logits(
     df:"pandas.DataFrame", # columns label and group
     x:np.ndarray, # (n, dim) mean features, in the order of `df`
@@ -77,11 +94,15 @@ def fold_logits(
 ) -> np.ndarray: # (n,)
     "Logits of every clip from a fast head that saw neither it nor its source"
     df, z = df.reset_index(drop=True), np.full(len(df), np.nan)
-    for a, b in grouped_folds(df, k, seed):
-        z[b.index] = fast_logits(x[a.index], a["label"].to_numpy(), x[b.index], a["group"].to_numpy())
+    for a, b in grouped_folds(df, k, seed): z[b.index] = _judged(x, a, b)
     return z
 
 # %% ../nbs/api/39_protocols.ipynb #6b55de2d
+def _left_out_rows(name, x, a, b):
+    "The judged clips of one generator that was left out, and the real ones beside them"
+    return b[["file_path", "label", "group"]].assign(left_out=name, logit=_judged(x, a, b))
+
+# %% ../nbs/api/39_protocols.ipynb #ecfb0498
 def leave_out_rows(
     df:"pandas.DataFrame", # columns label, generator and group
     x:np.ndarray, # (n, dim) mean features, in the order of `df`
@@ -89,13 +110,10 @@ def leave_out_rows(
     seed:int=0, # of the parts of the real sources
 ) -> "pandas.DataFrame": # one row a left-out generator and judged clip: file_path, label, group, left_out, logit
     "Score every generator, and real clips beside it, with a fast head that saw nothing of either"
-    import pandas as pd
-    df, found = df.reset_index(drop=True), []
-    for name, a, b in leave_one_generator_out(df, seed=seed, min_clips=min_clips):
-        z = fast_logits(x[a.index], a["label"].to_numpy(), x[b.index], a["group"].to_numpy())
-        found.append(b[["file_path", "label", "group"]].assign(left_out=name, logit=z))
-    if not found: raise SplitError("labels", f"no generator has {min_clips} clips", "Ask for fewer")
-    return pd.concat(found, ignore_index=True)
+    df = df.reset_index(drop=True)
+    found = [_left_out_rows(name, x, a, b) for name, a, b in leave_one_generator_out(df, seed=seed, min_clips=min_clips)]
+    if found: return require("pandas").concat(found, ignore_index=True)
+    raise SplitError("labels", f"no generator has {min_clips} clips", "Ask for fewer")
 
 # %% ../nbs/api/39_protocols.ipynb #c5593006
 def _left_out(name, g):
@@ -105,15 +123,19 @@ def _left_out(name, g):
         "auc": auc(g["label"], g["logit"])}
 
 # %% ../nbs/api/39_protocols.ipynb #26caeaca
+def _mean_auc(t, draws, seed):
+    "Mean AUC over generators, with its interval over their sources"
+    return bootstrap_interval(lambda _, v: v.mean(), np.ones(len(t), int), t["auc"].to_numpy(), t["source"].to_numpy(), draws, seed)
+
+# %% ../nbs/api/39_protocols.ipynb #a3aa11be
 def leave_out_table(
     rows:"pandas.DataFrame", # from `leave_out_rows`
     draws:int=500, # of the bootstrap over the generators' sources
     seed:int=0, # same seed, same interval
 ) -> tuple["pandas.DataFrame", Interval]: # one row a generator, and their mean
     "AUC of each generator that was left out, and the mean over generators with its interval over their sources"
-    import pandas as pd
-    t = pd.DataFrame([_left_out(n, g) for n, g in rows.groupby("left_out")])
-    mean = bootstrap_interval(lambda _, v: v.mean(), np.ones(len(t), int), t["auc"].to_numpy(), t["source"].to_numpy(), draws, seed)
+    t = require("pandas").DataFrame([_left_out(n, g) for n, g in rows.groupby("left_out")])
+    mean = _mean_auc(t, draws, seed)
     return t.sort_values("auc", ascending=False, ignore_index=True), mean
 
 # %% ../nbs/api/39_protocols.ipynb #2ef466f7
@@ -128,13 +150,38 @@ def _by_chance(n, m, shuffles, rng):
     return float(np.mean([_folded(v[:n], v[n:]) for v in rng.normal(size=(shuffles, n + m))]))
 
 # %% ../nbs/api/39_protocols.ipynb #20159920
+def _mean_over(names, at):
+    "Mean over the pairs of families that were drawn; a family and itself are no pair; None where there is no other"
+    found = [at[frozenset(p)] for p in combinations(names, 2) if p[0] != p[1]]
+    return np.mean(found) if found else None
+
+# %% ../nbs/api/39_protocols.ipynb #634c873a
 def _over_families(t, names, rng, draws=500):
-    "95 % interval of the mean over pairs, families drawn with replacement; a family and itself are no pair"
+    "95 % interval of the mean over pairs, families drawn with replacement"
     at = {frozenset(p): v for *p, v in t[["a", "b", "auc"]].itertuples(index=False)}
-    picks = ([at[frozenset(p)] for p in combinations(rng.choice(names, len(names)), 2) if p[0] != p[1]] for _ in range(draws))
-    return tuple(map(float, np.quantile([np.mean(v) for v in picks if v], [.025, .975])))
+    means = [_mean_over(rng.choice(names, len(names)), at) for _ in range(draws)]
+    return tuple(map(float, np.quantile([m for m in means if m is not None], [.025, .975])))
 
 # %% ../nbs/api/39_protocols.ipynb #12516087
+def _by_family(scores, families, min_clips):
+    "Family → its scores, the largest first, of those that have enough"
+    pd = require("pandas")
+    s, f = pd.Series(np.asarray(scores, float)), pd.Series(np.asarray(families, dtype=object).astype(str))
+    found = {k: s[f == k].to_numpy() for k, n in f.value_counts().items() if n >= min_clips}
+    if len(found) > 1: return found
+    raise SplitError("labels", f"{len(found)} real sources have {min_clips} clips",
+        "Ask for smaller families, or give real clips of more sources")
+
+# %% ../nbs/api/39_protocols.ipynb #7a32ba70
+def _pair_row(by, a, b, shuffles, rng):
+    "The line of two families"
+    n, m = len(by[a]), len(by[b])
+    return {"a": a, "b": b, "n_a": n, "n_b": m, "auc": _folded(by[a], by[b]), "chance": _by_chance(n, m, shuffles, rng)}
+
+# %% ../nbs/api/39_protocols.ipynb #f3888077
+def _by_auc(rows): return require("pandas").DataFrame(rows).sort_values("auc", ascending=False, ignore_index=True)
+
+# %% ../nbs/api/39_protocols.ipynb #31e96a2b
 def real_vs_real(
     scores:Sequence|np.ndarray, # of real clips that trained nothing
     families:Sequence|np.ndarray, # the source family of each
@@ -143,15 +190,6 @@ def real_vs_real(
     seed:int=0, # of the shuffles and the bootstrap
 ) -> tuple["pandas.DataFrame", Interval, float]: # one row a pair; the mean with its interval over families; the mean by chance
     "How well scores tell real sources from each other"
-    import pandas as pd
-    s = pd.Series(np.asarray(scores, float))
-    f = pd.Series(np.asarray(families, dtype=object).astype(str))
-    by = {k: s[f == k].to_numpy() for k, n in f.value_counts().items() if n >= min_clips} # pyright: ignore[reportAttributeAccessIssue]
-    if len(by) < 2:
-        raise SplitError("labels", f"{len(by)} real sources have {min_clips} clips",
-            "Ask for smaller families, or give real clips of more sources")
-    rng = np.random.default_rng(seed)
-    rows = [{"a": a, "b": b, "n_a": len(by[a]), "n_b": len(by[b]), "auc": _folded(by[a], by[b]),
-        "chance": _by_chance(len(by[a]), len(by[b]), shuffles, rng)} for a, b in combinations(by, 2)]
-    t = pd.DataFrame(rows).sort_values("auc", ascending=False, ignore_index=True)
-    return t, Interval(float(t["auc"].mean()), *_over_families(t, list(by), rng)), float(t["chance"].mean()) # pyright: ignore[reportArgumentType]
+    by, rng = _by_family(scores, families, min_clips), np.random.default_rng(seed)
+    t = _by_auc([_pair_row(by, a, b, shuffles, rng) for a, b in combinations(by, 2)])
+    return t, Interval(float(t["auc"].mean()), *_over_families(t, list(by), rng)), float(t["chance"].mean())

@@ -14,7 +14,7 @@ import numpy as np
 from .bundle import Bundle, load_bundle, write_json
 from .cache import FeatureCache, cache_dir, cache_key
 from .calibration import OodGate, fit_ood
-from .core import LabelsError
+from .core import LabelsError, require
 from .featurizers import Featurizer, create
 from .passages import Clips, PassageRule, draw_film, fit_passages, judge_film, see_film
 from .sampling import Look
@@ -24,6 +24,14 @@ from .train import TrainConfig, extract, fit, out_of_fold_windows, scored_clips,
 if TYPE_CHECKING: import pandas
 
 # %% ../nbs/api/38_refit.ipynb #c076f1d4
+def _twin_folder(b, train, folds):
+    "Where a bundle's twin lies: its name changes with the recipe and with the list of clips"
+    recipe = {"sampling": asdict(b.sampling), "head": asdict(b.head), "train": b.data["training"], "folds": folds}
+    clips = train[["file_path", "label", "group"]].values.tolist()
+    mark = cache_key(**recipe, fingerprint=list(b.fingerprint), clips=clips)
+    return cache_dir()/"judged"/f"{b.name}-{mark[:12]}"
+
+# %% ../nbs/api/38_refit.ipynb #89185088
 def judged_bundle(
     name:str|os.PathLike, # bundle folder, or the name of a bundle that ships
     df:"pandas.DataFrame", # labels as from `read_labels`, with the columns `split` and `group`
@@ -34,10 +42,7 @@ def judged_bundle(
 ) -> Path: # its folder
     "The twin of a bundle that was trained without the split `test`; trained where it is not there yet"
     b, train = load_bundle(name), df[df["split"] == "train"].reset_index(drop=True)
-    recipe = {"sampling": asdict(b.sampling), "head": asdict(b.head), "train": b.data["training"], "folds": folds}
-    clips = train[["file_path", "label", "group"]].values.tolist() # pyright: ignore[reportAttributeAccessIssue]
-    mark = cache_key(**recipe, fingerprint=list(b.fingerprint), clips=clips)
-    folder = cache_dir()/"judged"/f"{b.name}-{mark[:12]}"
+    folder = _twin_folder(b, train, folds)
     if not (folder/"bundle.json").is_file():
         config = TrainConfig(**b.data["training"])
         fit(train, create(b.spec, weights), folder, b.sampling, b.head, config, folds, cache, # pyright: ignore[reportArgumentType]
@@ -52,6 +57,19 @@ def _grouped(df):
         "Add a column that names each clip's source")
 
 # %% ../nbs/api/38_refit.ipynb #c7da4dc9
+def _window_logits(bundle, df, featurizer, folds, cache, progress):
+    "(sequences, logits of each) by heads that saw neither clip nor source"
+    train = TrainConfig(**bundle.data.get("training", {}))
+    seq = extract(df, featurizer, bundle.sampling, cache, progress=progress)
+    extra = training_copies(df, featurizer, bundle.sampling, train, cache, progress)
+    return seq, out_of_fold_windows(bundle.head, train, seq, df, folds or bundle.data.get("folds") or 10, extra)
+
+# %% ../nbs/api/38_refit.ipynb #0d48cb4f
+def _window_rows(scores):
+    "(clip, window, log-odds) of each window"
+    return [(i, k, round(float(x), 4)) for i, s in enumerate(scores) for k, x in enumerate(s)]
+
+# %% ../nbs/api/38_refit.ipynb #f213c9cf
 def window_scores(
     bundle:Bundle, # its head's and its training's settings are used
     df:"pandas.DataFrame", # labels as from `read_labels`, with the column `group`
@@ -62,23 +80,21 @@ def window_scores(
 ) -> "pandas.DataFrame": # one row a window: file_path, label, group, window, log_odds
     "Calibrated log-odds of every window of a collection, by heads that saw neither its clip nor the clip's source"
     df = _grouped(df)
-    train = TrainConfig(**bundle.data.get("training", {}))
-    seq = extract(df, featurizer, bundle.sampling, cache, progress=progress)
-    extra = training_copies(df, featurizer, bundle.sampling, train, cache, progress)
-    z = out_of_fold_windows(bundle.head, train, seq, df, folds or bundle.data.get("folds") or 10, extra)
-    scores = scored_clips(df, seq, z, bundle.calibrator).scores
-    rows = [(i, k, round(float(x), 4)) for i, s in enumerate(scores) for k, x in enumerate(s)]
-    clip, window, value = zip(*rows)
+    scored = scored_clips(df, *_window_logits(bundle, df, featurizer, folds, cache, progress), bundle.calibrator)
+    clip, window, value = zip(*_window_rows(scored.scores))
     return df.loc[list(clip), ["file_path", "label", "group"]].reset_index(drop=True).assign(window=window, log_odds=value)
 
 # %% ../nbs/api/38_refit.ipynb #89f35c7e
+def _first_values(groups, column, kind): return np.array([kind(g[column].iloc[0]) for g in groups])
+
+# %% ../nbs/api/38_refit.ipynb #155a5052
 def clips_of(
     table:"pandas.DataFrame", # of `window_scores`
 ) -> Clips:
     "The clips of a table of windows, to put films together of"
     groups = [g for _, g in table.groupby("file_path", sort=False)]
     scores = tuple(g["log_odds"].to_numpy() for g in groups)
-    return Clips(scores, np.array([int(g["label"].iloc[0]) for g in groups]), np.array([str(g["group"].iloc[0]) for g in groups]))
+    return Clips(scores, _first_values(groups, "label", int), _first_values(groups, "group", str))
 
 # %% ../nbs/api/38_refit.ipynb #fe97660d
 def refit_passages(
@@ -113,22 +129,41 @@ def _part(clips, rows):
     return Clips(tuple(s for s, r in zip(clips.scores, rows) if r), clips.label[rows], clips.group[rows])
 
 # %% ../nbs/api/38_refit.ipynb #f9072104
+def _first_half(clips, label, rng):
+    "Which clips are of a class, and of a random half of its sources"
+    names = rng.permutation(np.unique(clips.group[clips.label == label]))
+    return (clips.label == label) & np.isin(clips.group, names[::2])
+
+# %% ../nbs/api/38_refit.ipynb #f3cdedda
 def _halves(clips, seed):
     "The clips of two halves of the sources, each class halved"
     rng = np.random.default_rng(seed)
-    first = np.zeros(len(clips.label), bool)
-    for label in (0, 1):
-        names = rng.permutation(np.unique(clips.group[clips.label == label]))
-        first |= (clips.label == label) & np.isin(clips.group, names[::2])
+    first = _first_half(clips, 0, rng) | _first_half(clips, 1, rng)
     return _part(clips, first), _part(clips, ~first)
 
 # %% ../nbs/api/38_refit.ipynb #1ec14415
+def _rounded(seconds, digits): return [round(s, digits) for s in seconds]
+
+# %% ../nbs/api/38_refit.ipynb #30eb17fb
+def _found_columns(found):
+    "What was found of the generated passages of a film, as columns"
+    lengths, called, named, start, end = zip(*found) if found else ((),)*5
+    return {"lengths": _rounded(lengths, 1), "found": list(called), "named": list(named),
+        "start_error": _rounded(start, 2), "end_error": _rounded(end, 2)}
+
+# %% ../nbs/api/38_refit.ipynb #6d3362df
 def _film_row(k, film, f):
-    lengths, called, named, start, end = zip(*f.found) if f.found else ((),)*5
+    "The line of one film"
     return {"film": k, "seconds": round(film.seconds, 1), "shots": len(film.starts), "windows": f.windows,
-        "passages": len(film.passages), "label": f.label, "mixed": f.mixed, "false_ai": f.false_ai,
-        "lengths": [round(x, 1) for x in lengths], "found": list(called), "named": list(named),
-        "start_error": [round(x, 2) for x in start], "end_error": [round(x, 2) for x in end]}
+        "passages": len(film.passages), "label": f.label, "mixed": f.mixed, "false_ai": f.false_ai, **_found_columns(f.found)}
+
+# %% ../nbs/api/38_refit.ipynb #d340af36
+def _judged_films(rng, clips, bundle, rule, n, look):
+    "(film, what came of it) of films with 0, 1 and 3 generated passages in turn"
+    for k in range(n):
+        film = draw_film(rng, clips, passages=(0, 1, 3)[k % 3])
+        seen = see_film(film, clips, rng, bundle.sampling, look, rule.spread)
+        yield film, judge_film(film, seen, bundle.band, rule)
 
 # %% ../nbs/api/38_refit.ipynb #ab58f315
 def measure_passages(
@@ -139,12 +174,9 @@ def measure_passages(
     seed:int=0,
 ) -> "pandas.DataFrame": # one row a film
     "What is found in long videos of sources on which the rule was not fitted"
-    import pandas as pd
-    rng, rows = np.random.default_rng(seed), []
-    for fitted_on, clips_of_films in [h[::o] for h in [_halves(clips, seed)] for o in (1, -1)]:
+    rng, judged = np.random.default_rng(seed), []
+    one, other = _halves(clips, seed)
+    for fitted_on, clips_of_films in (one, other), (other, one):
         rule = fit_passages(fitted_on, bundle.sampling, bundle.band, seed=seed)
-        for k in range(films//2):
-            film = draw_film(rng, clips_of_films, passages=(0, 1, 3)[k % 3])
-            seen = see_film(film, clips_of_films, rng, bundle.sampling, look, rule.spread)
-            rows.append(_film_row(len(rows), film, judge_film(film, seen, bundle.band, rule)))
-    return pd.DataFrame(rows)
+        judged += _judged_films(rng, clips_of_films, bundle, rule, films//2, look)
+    return require("pandas").DataFrame([_film_row(k, film, found) for k, (film, found) in enumerate(judged)])

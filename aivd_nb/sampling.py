@@ -37,6 +37,22 @@ def every_seconds(
     return found[found < n_frames].tolist()
 
 # %% ../nbs/api/13_sampling.ipynb #ba1d09ff
+def _check_step(s):
+    "Refuse a distance between frames that means nothing"
+    if s.unit not in ("frames", "seconds"): raise ConfigError("unit", f"is {s.unit!r}", "Choose frames or seconds")
+    if not 0 < s.step < math.inf: raise ConfigError("step", f"is {s.step}", "Give a number above 0")
+    if s.unit == "frames" and s.step != int(s.step):
+        raise ConfigError("step", f"is {s.step} frames", "Give a whole number, or seconds as the unit")
+
+# %% ../nbs/api/13_sampling.ipynb #47dd58de
+def _check_counts(s):
+    "Refuse numbers of frames, windows or seconds that mean nothing"
+    if not 0 <= s.apart < math.inf:
+        raise ConfigError("apart", f"is {s.apart}", "Give seconds, or 0 for the next frame that is looked at")
+    if s.length < 1 or s.windows < 1:
+        raise ConfigError("length and windows", f"are {s.length} and {s.windows}", "Give 1 or more")
+
+# %% ../nbs/api/13_sampling.ipynb #f55aad8d
 @dataclass(frozen=True)
 class Sampling:
     "Which frames of a clip are looked at; part of what a trained bundle records"
@@ -47,14 +63,8 @@ class Sampling:
     apart: float = 0.0 # seconds from a frame to the one that its motion is read against; 0: the next one that is looked at
 
     def __post_init__(self):
-        if self.unit not in ("frames", "seconds"): raise ConfigError("unit", f"is {self.unit!r}", "Choose frames or seconds")
-        if not 0 < self.step < math.inf: raise ConfigError("step", f"is {self.step}", "Give a number above 0")
-        if self.unit == "frames" and self.step != int(self.step):
-            raise ConfigError("step", f"is {self.step} frames", "Give a whole number, or seconds as the unit")
-        if not 0 <= self.apart < math.inf:
-            raise ConfigError("apart", f"is {self.apart}", "Give seconds, or 0 for the next frame that is looked at")
-        if self.length < 1 or self.windows < 1:
-            raise ConfigError("length and windows", f"are {self.length} and {self.windows}", "Give 1 or more")
+        _check_step(self)
+        _check_counts(self)
 
 # %% ../nbs/api/13_sampling.ipynb #287a51a4
 class Window(NamedTuple):
@@ -62,24 +72,33 @@ class Window(NamedTuple):
     indices: tuple
 
 # %% ../nbs/api/13_sampling.ipynb #faff654a
-def _starts(n, length, windows):
-    "Where windows begin in a grid of n: one after the other, the last at the end, thinned to at most `windows`"
-    starts = list(range(0, n - length + 1, length)) or [0]
-    if n > length and n % length: starts.append(n - length)
+def _thinned(starts, windows):
+    "At most so many of the starts, from the first to the last; of one, the middle"
     if windows >= len(starts): return starts
     if windows == 1: return [starts[len(starts)//2]]
     return [starts[round(i)] for i in np.linspace(0, len(starts) - 1, windows)]
 
+# %% ../nbs/api/13_sampling.ipynb #5ec934cc
+def _starts(n, length, windows):
+    "Where windows begin in a grid of n: one after the other, the last at the end, thinned to at most `windows`"
+    starts = list(range(0, n - length + 1, length)) or [0]
+    if n > length and n % length: starts.append(n - length)
+    return _thinned(starts, windows)
+
 # %% ../nbs/api/13_sampling.ipynb #863f069e
+def _grid(n_frames, fps, sampling):
+    "The frames that windows are cut from"
+    return every_nth(n_frames, int(sampling.step)) if sampling.unit == "frames" else every_seconds(n_frames, fps, sampling.step)
+
+# %% ../nbs/api/13_sampling.ipynb #b0d25a3d
 def plan_windows(
     n_frames:int, # of the clip
     fps:float, # its frames a second
     sampling:Sampling=Sampling(),
 ) -> tuple: # of `Window`
     "The windows of a clip: indices of frames, no file touched"
-    s = sampling
-    grid = every_nth(n_frames, int(s.step)) if s.unit == "frames" else every_seconds(n_frames, fps, s.step)
-    return tuple(Window(tuple(grid[i:i+s.length])) for i in _starts(len(grid), s.length, s.windows)) if grid else ()
+    grid, length = _grid(n_frames, fps, sampling), sampling.length
+    return tuple(Window(tuple(grid[i:i + length])) for i in _starts(len(grid), length, sampling.windows)) if grid else ()
 
 # %% ../nbs/api/13_sampling.ipynb #5e0b214e
 @dataclass(frozen=True)
@@ -106,14 +125,23 @@ def spread_count(
     return min(look.budget, max(sampling.windows, min(wanted, most)))
 
 # %% ../nbs/api/13_sampling.ipynb #99ba53fe
-def _moved(shape, start):
-    "The window of this shape that begins at frame `start`"
-    return Window(tuple(start + i for i in shape))
+def _window_at(offsets, start):
+    "The window that begins at frame `start`, its frames at these distances from there"
+    return Window(tuple(start + i for i in offsets))
 
+# %% ../nbs/api/13_sampling.ipynb #4e8ea511
 def _key_near(keys, low, high, aim):
     "The key frame in [low, high] nearest to `aim`; `aim` where there is none"
     there = keys[np.searchsorted(keys, low):np.searchsorted(keys, high, side="right")]
     return int(there[np.argmin(np.abs(there - aim))]) if len(there) else aim
+
+# %% ../nbs/api/13_sampling.ipynb #87485903
+def _spread_starts(n_frames, count, reach, keys):
+    "Where `count` windows begin that reach over so many frames: each in the middle of its share, or at a key frame near there"
+    last = n_frames - 1 - reach
+    edges = np.linspace(0, n_frames, count + 1)
+    aims = [min(max(0, int((a + b - reach)/2)), last) for a, b in zip(edges, edges[1:])]
+    return sorted({_key_near(keys, a, min(b - reach - 1, last), aim) for a, b, aim in zip(edges, edges[1:], aims)})
 
 # %% ../nbs/api/13_sampling.ipynb #cb35616f
 def spread_windows(
@@ -127,12 +155,8 @@ def spread_windows(
     plan = plan_windows(n_frames, fps, replace(sampling, windows=min(sampling.windows, look.budget)))
     count = spread_count(n_frames/fps, sampling, look)
     if count <= sampling.windows: return plan
-    shape, known = plan[0].indices, np.asarray(keys, int)
-    last = n_frames - 1 - shape[-1]
-    edges = np.linspace(0, n_frames, count + 1)
-    aims = [min(max(0, int((a + b - shape[-1])/2)), last) for a, b in zip(edges, edges[1:])]
-    starts = [_key_near(known, a, min(b - shape[-1] - 1, last), aim) for a, b, aim in zip(edges, edges[1:], aims)]
-    return tuple(_moved(shape, i) for i in sorted(set(starts)))
+    offsets = plan[0].indices
+    return tuple(_window_at(offsets, i) for i in _spread_starts(n_frames, count, offsets[-1], np.asarray(keys, int)))
 
 # %% ../nbs/api/13_sampling.ipynb #c78a686e
 def run_score(
@@ -142,58 +166,86 @@ def run_score(
     return float(np.sum(scores)/(len(scores) + 0.5))
 
 # %% ../nbs/api/13_sampling.ipynb #b690e854
+def _run_scores(scores):
+    "`run_score` of the windows from i to j, at [i, j]; −∞ below the diagonal"
+    total, at = np.concatenate([[0.0], np.cumsum(scores)]), np.arange(len(scores))
+    found = (total[None, 1:] - total[:-1, None])/np.maximum(at - at[:, None] + 1.5, 0.5)
+    found[np.tril_indices(len(scores), -1)] = -np.inf
+    return found
+
+# %% ../nbs/api/13_sampling.ipynb #44d8b5e1
 def best_run(
     scores:Sequence|np.ndarray, # log-odds of AI of windows, in order of time, at least one
 ) -> tuple: # (first, last, score), both ends included
     "The run of windows that speaks most for AI"
-    total, n = np.concatenate([[0.0], np.cumsum(scores)]), len(scores)
-    runs = (total[None, 1:] - total[:-1, None])/np.maximum(np.arange(n) - np.arange(n)[:, None] + 1.5, 0.5)
-    runs[np.tril_indices(n, -1)] = -np.inf
+    runs = _run_scores(scores)
     i, j = np.unravel_index(np.argmax(runs), runs.shape)
     return int(i), int(j), float(runs[i, j])
 
 # %% ../nbs/api/13_sampling.ipynb #8755cc30
-def _runs(scores, most=2):
+def _best_of(scores, parts):
+    "The best run of those parts of the windows, and the part that it lies in: (first, last, part)"
+    runs = [(*best_run(scores[a:b]), (a, b)) for a, b in parts]
+    i, j, _, part = max(runs, key=lambda r: r[2])
+    return part[0] + i, part[0] + j, part
+
+# %% ../nbs/api/13_sampling.ipynb #d99bd404
+def _best_runs(scores, most=2):
     "The best runs, the best first, none touching another"
     found, parts = [], [(0, len(scores))]
     while parts and len(found) < most:
-        best = max(((*best_run(scores[a:b]), a, b) for a, b in parts), key=lambda r: r[2])
-        i, j, _, a, b = best
-        found.append((a + i, a + j))
-        parts = [p for p in parts if p != (a, b)] + [p for p in ((a, a + i - 1), (a + j + 2, b)) if p[1] > p[0]]
+        i, j, part = _best_of(scores, parts)
+        found.append((i, j))
+        beside = (part[0], i - 1), (j + 2, part[1])
+        parts = [p for p in parts if p != part] + [p for p in beside if p[1] > p[0]]
     return found
 
 # %% ../nbs/api/13_sampling.ipynb #0dcd856b
-def _between(low, high, step):
+def _start_between(low, high, step):
     "A start `step` behind `low`, at most half-way to `high`; none where there is no room"
     return [int(low + min(step, (high - low)/2))] if high >= low else []
 
 # %% ../nbs/api/13_sampling.ipynb #1e6df08f
-def _around(starts, run, span, step, last):
+def _starts_inside(starts, step):
+    "Starts in the middle of a run's gaps that are wider than two steps"
+    return [x for a, b in zip(starts, starts[1:]) if b - a > 2*step for x in _start_between(a, b, b - a)]
+
+# %% ../nbs/api/13_sampling.ipynb #e5fe19cf
+def _starts_around(starts, run, span, step, last):
     "Starts of windows behind and before a run, and in its wider gaps"
     i, j = run
     reach = max(step, starts[j] - starts[i])
     before = starts[i - 1] + span if i else 0
     after = starts[j + 1] - span if j + 1 < len(starts) else last
-    inner = [x for a, b in zip(starts[i:j], starts[i+1:j+1]) if b - a > 2*step for x in _between(a, b, b - a)]
-    return _between(starts[j] + span, after, reach) + [-x for x in _between(span - starts[i], -before, reach)] + inner
+    behind = _start_between(starts[j] + span, after, reach)
+    ahead = [-x for x in _start_between(span - starts[i], -before, reach)] # the same, seen from the clip's other end
+    return behind + ahead + _starts_inside(starts[i:j + 1], step)
 
 # %% ../nbs/api/13_sampling.ipynb #97d7f207
-def _free(shape, n_frames, taken, asked, room):
+def _free_windows(offsets, n_frames, taken, asked, room):
     "Windows at the first `room` of the starts asked for that lie in the clip and overlap none before them"
-    taken, chosen, span = list(taken), [], shape[-1] + 1
+    taken, chosen, span = list(taken), [], offsets[-1] + 1
     for x in asked:
         if len(chosen) == room: break
-        if 0 <= x < n_frames - shape[-1] and all(abs(x - y) >= span for y in taken):
+        if 0 <= x < n_frames - offsets[-1] and all(abs(x - y) >= span for y in taken):
             taken.append(x)
             chosen.append(x)
-    return tuple(_moved(shape, x) for x in sorted(chosen))
+    return tuple(_window_at(offsets, x) for x in sorted(chosen))
 
 # %% ../nbs/api/13_sampling.ipynb #4770ae6b
-def _shape(windows):
+def _offsets_and_starts(windows):
     "Distances of the frames of a window from its first, and where each window begins"
     first = windows[0].indices
     return tuple(i - first[0] for i in first), [w.indices[0] for w in windows]
+
+# %% ../nbs/api/13_sampling.ipynb #87147902
+def _leaning_runs(scores):
+    "The best runs of windows that lean to AI, by their places, while others don't; windows without a score are passed over"
+    good = np.flatnonzero(~np.isnan(scores))
+    if not len(good): return []
+    values = np.asarray(scores, float)[good]
+    runs = [r for r in _best_runs(values) if run_score(values[r[0]:r[1] + 1]) > 0 and r != (0, len(good) - 1)]
+    return [(int(good[i]), int(good[j])) for i, j in runs]
 
 # %% ../nbs/api/13_sampling.ipynb #2a22063f
 def closer_windows(
@@ -204,16 +256,21 @@ def closer_windows(
     room:int, # windows, at most
 ) -> tuple: # of `Window`, rising; empty where nothing stands out, or nothing is left to look at
     "The next windows around what leans to AI while the rest doesn't"
-    shape, starts = _shape(seen)
-    good = np.flatnonzero(~np.isnan(scores))
-    if not len(good): return ()
-    values = np.asarray(scores, float)[good]
-    last = n_frames - 1 - shape[-1]
-    runs = [r for r in _runs(values) if run_score(values[r[0]:r[1] + 1]) > 0 and r != (0, len(good) - 1)]
-    asked = [x for i, j in runs for x in _around(starts, (int(good[i]), int(good[j])), shape[-1] + 1, step, last)]
-    return _free(shape, n_frames, starts, asked, room)
+    offsets, starts = _offsets_and_starts(seen)
+    reach = offsets[-1]
+    asked = [x for run in _leaning_runs(scores) for x in _starts_around(starts, run, reach + 1, step, n_frames - 1 - reach)]
+    return _free_windows(offsets, n_frames, starts, asked, room)
 
 # %% ../nbs/api/13_sampling.ipynb #799a0603
+def _gaps(starts, span, n_frames, empty):
+    "Middles of the gaps beside what shows something that are wide enough for a window, the widest first"
+    bounds = [-span, *starts, n_frames]
+    shows = [False, *~np.asarray(empty, bool), False]
+    beside = [x or y or not any(shows) for x, y in zip(shows, shows[1:])]
+    wide = [(b - a, (a + b)//2) for a, b, ok in zip(bounds, bounds[1:], beside) if ok and b - a >= 2*span]
+    return [middle for _, middle in sorted(wide, reverse=True)]
+
+# %% ../nbs/api/13_sampling.ipynb #16752b08
 def other_windows(
     n_frames:int, # of the clip
     seen:Sequence, # windows that were looked at, rising
@@ -221,12 +278,9 @@ def other_windows(
     room:int, # windows, at most
 ) -> tuple: # of `Window`, rising
     "Windows in place of those that show nothing"
-    (shape, starts), span = _shape(seen), _shape(seen)[0][-1] + 1
-    bounds = [-span, *starts, n_frames]
-    shows = [False, *~np.asarray(empty, bool), False]
-    beside = [x or y or not any(shows) for x, y in zip(shows, shows[1:])]
-    gaps = [(b - a, (a + b)//2) for a, b, ok in zip(bounds, bounds[1:], beside) if ok and b - a >= 2*span]
-    return _free(shape, n_frames, starts, [at for _, at in sorted(gaps, reverse=True)], min(room, int(np.sum(empty))))
+    offsets, starts = _offsets_and_starts(seen)
+    asked = _gaps(starts, offsets[-1] + 1, n_frames, empty)
+    return _free_windows(offsets, n_frames, starts, asked, min(room, int(np.sum(empty))))
 
 # %% ../nbs/api/13_sampling.ipynb #24a191f1
 class Looked(NamedTuple):
@@ -236,12 +290,22 @@ class Looked(NamedTuple):
     spread: np.ndarray # (n,) bool: one of the windows that are spread over the clip
 
 # %% ../nbs/api/13_sampling.ipynb #157509a8
-def _further(found, more, read, spread):
+def _with_more(found, more, read, spread):
     "What was looked at, with further windows"
     windows = (*found.windows, *more)
     scores = np.concatenate([found.scores, read(more)])
     order = np.argsort([w.indices[0] for w in windows], kind="stable")
     return Looked(tuple(windows[i] for i in order), scores[order], np.concatenate([found.spread, np.full(len(more), spread)])[order])
+
+# %% ../nbs/api/13_sampling.ipynb #8a2c9110
+_NOTHING = Looked((), np.empty(0), np.empty(0, bool))
+
+# %% ../nbs/api/13_sampling.ipynb #7cfbf3c3
+def _with_others(found, n_frames, read, look):
+    "What was looked at, with windows in place of those that show nothing"
+    room = max(0, look.budget - len(found.windows))
+    more = other_windows(n_frames, found.windows, np.isnan(found.scores), room)
+    return _with_more(found, more, read, True) if more else found
 
 # %% ../nbs/api/13_sampling.ipynb #021a294b
 def closer_count(
@@ -253,6 +317,13 @@ def closer_count(
     return min(spread//2, int(look.budget*look.closer)) if spread > sampling.windows else 0
 
 # %% ../nbs/api/13_sampling.ipynb #d7ff49b4
+def _with_closer(found, n_frames, step, read, room):
+    "What was looked at, with windows around what stands out, a few at a time"
+    while room > 0 and (more := closer_windows(n_frames, step, found.windows, found.scores, min(room, 4))):
+        found, room = _with_more(found, more, read, False), room - len(more)
+    return found
+
+# %% ../nbs/api/13_sampling.ipynb #85799c84
 def look_over(
     n_frames:int, # of the clip
     fps:float, # its frames a second
@@ -263,20 +334,22 @@ def look_over(
 ) -> Looked:
     "Look at a clip: windows spread over it, others in place of those that show nothing, then closer around what stands out"
     first = spread_windows(n_frames, fps, sampling, look, keys)
-    found = _further(Looked((), np.empty(0), np.empty(0, bool)), first, read, True)
-    for _ in range(2):
-        if more := other_windows(n_frames, found.windows, np.isnan(found.scores), max(0, look.budget - len(found.windows))):
-            found = _further(found, more, read, True)
+    found = _with_more(_NOTHING, first, read, True)
+    for _ in range(2): found = _with_others(found, n_frames, read, look)
     room = min(look.budget - len(found.windows), closer_count(len(first), sampling, look))
-    while room > 0 and (more := closer_windows(n_frames, look.every_s*fps, found.windows, found.scores, min(room, 4))):
-        found, room = _further(found, more, read, False), room - len(more)
-    return found
+    return _with_closer(found, n_frames, look.every_s*fps, read, room)
 
 # %% ../nbs/api/13_sampling.ipynb #2da5f959
+def _next_of_window(windows):
+    "The next frame of the same window; for the last one, the one before"
+    pairs = [(a, b) for w in windows for a, b in zip(w.indices, w.indices[1:])]
+    return {w.indices[0]: w.indices[0] for w in windows} | {b: a for a, b in pairs} | dict(pairs)
+
+# %% ../nbs/api/13_sampling.ipynb #61daeeba
 def neighbours(
     windows:Sequence, # of a clip
     n_frames:int, # of the clip
-    fps:float, # its frames a second
+    fps:float, # of the clip
     apart:float=0.0, # seconds; 0: the next frame of the same window, for its last one the one before
 ) -> dict[int, int]: # frame → the frame that it is compared with; itself where there is no other
     "The frame that each frame of the windows is compared with"
@@ -284,11 +357,6 @@ def neighbours(
     step = max(1, round(apart*fps))
     wanted = sorted({i for w in windows for i in w.indices})
     return {i: i + step if i + step < n_frames else max(0, i - step) for i in wanted}
-
-def _next_of_window(windows):
-    "The next frame of the same window; for the last one, the one before"
-    pairs = [(a, b) for w in windows for a, b in zip(w.indices, w.indices[1:])]
-    return {w.indices[0]: w.indices[0] for w in windows} | {b: a for a, b in pairs} | dict(pairs)
 
 # %% ../nbs/api/13_sampling.ipynb #2186ce4b
 def reflect_indices(

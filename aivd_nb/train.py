@@ -47,8 +47,8 @@ class TrainConfig:
     label_smoothing: float = 0.0
     test_size: float = 0.2 # share of the clips (or sources) that validates
     balance: bool = False # a source counts by the square root of its clips; needs the column `group`
-    augment: int = 0 # copies of each training clip with altered frames
-    copies: float = 0.0 # weight of a copy that was encoded again, beside the clip itself; 0: none
+    augment: int = 0 # number of copies of each training clip with altered frames
+    copies: float = 0.0 # weight, not number: of the copy of each clip that was encoded again, beside the clip's own 1; 0: no copy is made
     seeds: int = 1 # heads trained with different seeds and averaged
     seed: int = 0
 
@@ -82,6 +82,12 @@ def _raise_broken(broken, n):
         code="clips")
 
 # %% ../nbs/api/36_train.ipynb #72040149
+def _put_together(found, columns):
+    "The sequences of each clip, given by alteration, as one table"
+    clip = np.repeat(np.arange(len(found)), [sum(map(len, f)) for f in found])
+    return Sequences(np.concatenate([s for f in found for s in f]), clip, len(found), columns)
+
+# %% ../nbs/api/36_train.ipynb #581a19e2
 def extract(
     df:"pandas.DataFrame", # labels as from `read_labels`, paths absolute in `path`
     featurizer:Featurizer,
@@ -92,18 +98,14 @@ def extract(
 ) -> Sequences:
     "Sequences of all clips of a table, in its order"
     from tqdm.auto import tqdm
-    found, broken = [], []
     with CnnThreads(featurizer) as cnn:
         def work(row):
             asked = alters(row) if callable(alters) else alters
             return _clip_sequences(df["path"].iloc[row], featurizer, sampling, cache, asked, cnn)
         done = in_order(work, range(len(df)), cpu_count(), cnn.stop)
-        for sequences, error in tqdm(done, total=len(df), desc=featurizer.spec.backbone, disable=not progress, leave=False):
-            found.append(sequences)
-            if error: broken.append(error)
-    _raise_broken(broken, len(df))
-    clip = np.repeat(np.arange(len(found)), [sum(map(len, f)) for f in found])
-    return Sequences(np.concatenate([s for f in found for s in f]), clip, len(found), featurizer.columns)
+        found = list(tqdm(done, total=len(df), desc=featurizer.spec.backbone, disable=not progress, leave=False))
+    _raise_broken([error for _, error in found if error], len(df))
+    return _put_together([sequences for sequences, _ in found], featurizer.columns)
 
 # %% ../nbs/api/36_train.ipynb #cb0d47a2
 def augmented(seed:int, copies:int) -> Callable:
@@ -111,6 +113,13 @@ def augmented(seed:int, copies:int) -> Callable:
     return lambda row: [draw_augment(np.random.default_rng([seed, row, k])) for k in range(copies)]
 
 # %% ../nbs/api/36_train.ipynb #b78846c9
+def _recoded_copy(df, row, seed, folder):
+    "Path of the copy of one clip"
+    path = df["path"].iloc[row]
+    drawn = draw_encoding(random.Random(f"k{seed + 1}-{row}"), probe(path, count=False).fps)
+    return str(encoded(path, drawn, folder))
+
+# %% ../nbs/api/36_train.ipynb #a35235d2
 def recoded(
     df:"pandas.DataFrame", # labels as from `read_labels`
     seed:int=0, # same seed, same copies
@@ -120,12 +129,9 @@ def recoded(
     "One copy of each clip, encoded again in a way that is drawn for it"
     from concurrent.futures import ThreadPoolExecutor
     from tqdm.auto import tqdm
-    def copy(row):
-        path = df["path"].iloc[row]
-        rng = random.Random(f"k{seed + 1}-{row}")
-        return str(encoded(path, draw_encoding(rng, probe(path, count=False).fps), folder))
     with ThreadPoolExecutor(cpu_count()) as pool:
-        paths = list(tqdm(pool.map(copy, range(len(df))), total=len(df), desc="copies", disable=not progress, leave=False))
+        done = pool.map(lambda row: _recoded_copy(df, row, seed, folder), range(len(df)))
+        paths = list(tqdm(done, total=len(df), desc="copies", disable=not progress, leave=False))
     return df.assign(path=paths)
 
 # %% ../nbs/api/36_train.ipynb #722ef27e
@@ -165,16 +171,26 @@ def _bar(epochs, progress): # a Keras callback
     return import_keras().callbacks.LambdaCallback(on_epoch_end=tell, on_train_end=lambda logs: bar.close())
 
 # %% ../nbs/api/36_train.ipynb #b0d0c0d6
-def _fit_keras(model, train, x, y, weights, validation=None, progress=False, logits=False): # history
-    "Train a Keras model that gives probabilities, or logits"
+def _plateau_calls(train, watched): # Keras callbacks
+    "What follows the loss: a smaller learning rate, and where asked an early end"
+    calls = import_keras().callbacks
+    yield calls.ReduceLROnPlateau(watched, factor=0.5, patience=train.patience)
+    if train.early_stop: yield calls.EarlyStopping(watched, patience=train.early_stop, restore_best_weights=True) # pyright: ignore[reportArgumentType]
+
+# %% ../nbs/api/36_train.ipynb #94921937
+def _compile(model, train, logits):
+    "Make a Keras model ready to train"
     keras = import_keras()
     loss = keras.losses.BinaryCrossentropy(from_logits=logits, label_smoothing=train.label_smoothing)
     model.compile(keras.optimizers.Adam(train.learning_rate), loss)
-    watch = "val_loss" if validation else "loss"
-    calls = [keras.callbacks.ReduceLROnPlateau(watch, factor=0.5, patience=train.patience)]
-    if train.early_stop: calls.append(keras.callbacks.EarlyStopping(watch, patience=train.early_stop, restore_best_weights=True)) # pyright: ignore[reportArgumentType]
+
+# %% ../nbs/api/36_train.ipynb #6b3a2c63
+def _fit_keras(model, train, x, y, weights, validation=None, progress=False, logits=False): # history
+    "Train a Keras model that gives probabilities, or logits"
+    _compile(model, train, logits)
+    calls = [*_plateau_calls(train, "val_loss" if validation else "loss"), _bar(train.epochs, progress)]
     h = model.fit(x, np.asarray(y, "float32"), sample_weight=weights.astype("float32"), batch_size=train.batch, epochs=train.epochs,
-        validation_data=validation, shuffle=True, callbacks=[*calls, _bar(train.epochs, progress)], verbose=0)
+        validation_data=validation, shuffle=True, callbacks=calls, verbose=0)
     if not np.isfinite(h.history["loss"]).all(): raise TrainError("training", "the loss is not finite", "Use a smaller learning rate")
     return {k: [float(v) for v in vs] for k, vs in h.history.items()}
 
@@ -222,43 +238,90 @@ def _summaries(seq, rows):
     return found/np.bincount(at[seq.clip[chosen]], minlength=len(rows))[:, None]
 
 # %% ../nbs/api/36_train.ipynb #31f9ac9d
+def _with_weights(train, seq, extra):
+    "Sequences of the clips and of their copies, where there are any, and what one of each weighs"
+    return [(s, weight) for s, weight in ((seq, 1.0), (extra, train.copies or 1.0)) if s is not None]
+
+# %% ../nbs/api/36_train.ipynb #9d6c8696
 def _regression(cfg, train, seq, extra, rows, y, w):
     "A function that fits the regression on some of `rows` (their places), copies of the clips among them"
-    parts = [_summaries(s, rows) for s in (seq, extra) if s is not None]
-    space, n = Space(np.concatenate(parts), family_of(seq.columns)), len(rows)
-    shares = (1.0, train.copies or 1.0)[:len(parts)]
+    parts = _with_weights(train, seq, extra)
+    space, n = Space(np.concatenate([_summaries(s, rows) for s, _ in parts]), family_of(seq.columns)), len(rows)
     def fit(inside):
         take = np.concatenate([inside + k*n for k in range(len(parts))])
-        weights = np.concatenate([share*w[rows][inside] for share in shares])
+        weights = np.concatenate([weight*w[rows][inside] for _, weight in parts])
         return space.fit(take, np.tile(y[rows][inside], len(parts)), weights, cfg.linear)
     return fit
 
 # %% ../nbs/api/36_train.ipynb #5e2a8bc6
-def _unseen_shares(fit, seq, df, rows, seed, k=5):
+def _by_source(df):
+    "The table renumbered; where it names no sources, every clip is one"
+    table = df.reset_index(drop=True)
+    return table if "group" in table else table.assign(group=table.index.astype(str))
+
+# %% ../nbs/api/36_train.ipynb #73f0bcad
+def _share_folds(df, k, seed, progress):
+    "Folds of a table by source, with a bar"
+    from tqdm.auto import tqdm
+    return tqdm(grouped_folds(_by_source(df), k, seed=seed), desc="regression", disable=not progress, leave=False)
+
+# %% ../nbs/api/36_train.ipynb #ab44b380
+def _unseen_shares(fit, seq, df, rows, seed, progress, k=5):
     "Shares of the windows of `rows` from regressions that saw neither the clip nor its source"
-    table = df.iloc[rows].reset_index(drop=True)
-    if "group" not in table: table = table.assign(group=table.index.astype(str))
     found = np.zeros((len(seq.x), seq.x.shape[1], 2*len(seq.columns)), np.float32)
-    for a, b in grouped_folds(table, k, seed=seed):
+    for a, b in _share_folds(df.iloc[rows], k, seed, progress):
         held = seq.of(rows[b.index.to_numpy()])
         found[held] = read_shares(fit(a.index.to_numpy()), seq.x[held])
     return found[seq.of(rows)]
 
 # %% ../nbs/api/36_train.ipynb #84d61aea
-def _fit_stack(cfg, train, seq, extra, df, rows, w, progress=False): # (head, history of the first reader)
+def _sequence_weights(w, clip, weight=1.0):
+    "Weights of sequences of these clips: each clip's own, shared among its sequences, 1 on average"
+    found = weight*w[clip]/np.bincount(clip, minlength=len(w))[clip]
+    return found/found.mean()
+
+# %% ../nbs/api/36_train.ipynb #72135ab8
+def _validation(seq, y, watch, see=lambda x: x): # (x, y), as Keras wants it
+    "What validates: the sequences of some clips, as the model sees them; None where nothing does"
+    if watch is None: return None
+    held = seq.of(watch)
+    return see(seq.x[held]), y[seq.clip[held]].astype("float32")
+
+# %% ../nbs/api/36_train.ipynb #a234fa83
+def _fit_readers(cfg, train, x, y, weights, validation, progress): # (readers, history of the first)
+    "A reader of shares for each seed"
+    readers, histories = [], []
+    for k in range(train.seeds):
+        readers.append(build_reader(cfg, x.shape[1], x.shape[2], train.seed*1000 + k))
+        histories.append(_fit_keras(readers[-1], train, x, y, weights, validation, progress, logits=True))
+    return readers, histories[0]
+
+# %% ../nbs/api/36_train.ipynb #bfe082a3
+def _fit_stack(cfg, train, seq, extra, df, rows, w, watch, progress): # (head, history of the first reader)
     "The regression, its shares, and the readers of these"
     y = df["label"].to_numpy()
     fit = _regression(cfg, train, seq, extra, rows, y, w)
-    read = _unseen_shares(fit, seq, df, rows, train.seed + 1)
+    read = _unseen_shares(fit, seq, df, rows, train.seed + 1, progress)
+    shares = fit(np.arange(len(rows)))
     mean, scale = read.mean((0, 1)), read.std((0, 1)) + 1e-6
+    validation = _validation(seq, y, watch, lambda x: (read_shares(shares, x) - mean)/scale)
     clip = seq.clip[seq.of(rows)]
-    sw = w[clip]/np.bincount(clip, minlength=len(df))[clip]
-    readers, histories = [], []
-    for k in range(train.seeds):
-        reader = build_reader(cfg, seq.x.shape[1], read.shape[2], train.seed*1000 + k)
-        histories.append(_fit_keras(reader, train, (read - mean)/scale, y[clip], sw/sw.mean(), None, progress, logits=True))
-        readers.append(reader)
-    return build_stack(fit(np.arange(len(rows))), (mean, scale), readers, seq.x.shape[1]), histories[0]
+    readers, history = _fit_readers(cfg, train, (read - mean)/scale, y[clip], _sequence_weights(w, clip), validation, progress)
+    return build_stack(shares, (mean, scale), readers, seq.x.shape[1]), history
+
+# %% ../nbs/api/36_train.ipynb #4026988c
+def _joined(parts, rows):
+    "(sequences, clip of each, weight of each) of clips and copies, one behind the other"
+    x = np.concatenate([s.x[s.of(rows)] for s, _ in parts])
+    clip = np.concatenate([s.clip[s.of(rows)] for s, _ in parts])
+    return x, clip, np.concatenate([np.full(s.of(rows).sum(), weight) for s, weight in parts])
+
+# %% ../nbs/api/36_train.ipynb #3fa1f66c
+def _fit_plain(cfg, train, seq, extra, df, rows, w, watch, progress): # (head, history of the first)
+    "Heads that read the features themselves"
+    y = df["label"].to_numpy()
+    x, clip, weight = _joined(_with_weights(train, seq, extra), rows)
+    return train_heads(cfg, train, x, y[clip], _sequence_weights(w, clip, weight), _validation(seq, y, watch), progress)
 
 # %% ../nbs/api/36_train.ipynb #c467bd0c
 def fit_rows(
@@ -268,21 +331,14 @@ def fit_rows(
     extra:Sequences|None, # of their copies; None: no copies
     df:"pandas.DataFrame", # all clips: `label`, and `group` where sources are balanced
     rows:Sequence|np.ndarray, # places of the clips in `df` that teach
-    watch:Sequence|np.ndarray|None=None, # places of the clips that validate; None: nothing does
-    progress:bool=False, # show a bar
+    watch:Sequence|np.ndarray|None=None, # places of the clips that validate, none of which teaches; None: nothing does
+    progress:bool=False, # show bars
 ) -> tuple: # (Keras head, history)
     "Train a head on some of the clips, whatever kind the settings ask for"
     y = df["label"].to_numpy()
     w = np.zeros(len(df))
     w[rows] = clip_weights(y[rows], df["group"].to_numpy()[rows] if train.balance else None)
-    if cfg.linear: return _fit_stack(cfg, train, seq, extra, df, np.asarray(rows), w, progress)
-    parts = [(s, share) for s, share in ((seq, 1.0), (extra, train.copies or 1.0)) if s is not None]
-    x = np.concatenate([s.x[s.of(rows)] for s, _ in parts])
-    clip = np.concatenate([s.clip[s.of(rows)] for s, _ in parts])
-    share = np.concatenate([np.full(s.of(rows).sum(), share) for s, share in parts])
-    validation = (seq.x[seq.of(watch)], y[seq.clip[seq.of(watch)]].astype("float32")) if watch is not None else None
-    sw = share*w[clip]/np.bincount(clip, minlength=len(df))[clip]
-    return train_heads(cfg, train, x, y[clip], sw/sw.mean(), validation, progress)
+    return (_fit_stack if cfg.linear else _fit_plain)(cfg, train, seq, extra, df, np.asarray(rows), w, watch, progress)
 
 # %% ../nbs/api/36_train.ipynb #11430aed
 def out_of_fold_windows(
@@ -340,10 +396,15 @@ def _scatter(head, seq, rows):
     return z
 
 # %% ../nbs/api/36_train.ipynb #90f1a077
-def _fit_split(head, train, seq, extra, df, folds, progress):
-    "One 80/20 split; the 20 are scored"
+def _split_rows(df, train):
+    "Places of the clips that teach, and of those that judge; whole sources, where these are known"
     split = grouped_split if "group" in df else stratified_split
-    a, b = (part.index.to_numpy() for part in split(df, test_size=train.test_size, seed=train.seed))
+    return (part.index.to_numpy() for part in split(df, test_size=train.test_size, seed=train.seed))
+
+# %% ../nbs/api/36_train.ipynb #b2ae57f9
+def _fit_split(head, train, seq, extra, df, progress):
+    "One 80/20 split; the 20 are scored"
+    a, b = _split_rows(df, train)
     model, history = fit_rows(head, train, seq, extra, df, a, b, progress)
     return model, history, b, _scatter(model, seq, b)
 
@@ -356,10 +417,12 @@ def _fit_folds(head, train, seq, extra, df, folds, progress):
     return model, history, rows, z
 
 # %% ../nbs/api/36_train.ipynb #daf3b5b3
+def _rounded(figure): return [round(float(v), 4) for v in (figure if isinstance(figure, tuple) else (figure,))]
+
+# %% ../nbs/api/36_train.ipynb #71539aa0
 def _figures(y, p, groups):
     "Figures with 95 % intervals, as plain numbers; without an interval where so few clips give none"
-    found = evaluate_intervals(y, p, groups=groups)
-    rows = {k: [round(float(v), 4) for v in (i if isinstance(i, tuple) else (i,))] for k, i in found.items()}
+    rows = {k: _rounded(i) for k, i in evaluate_intervals(y, p, groups=groups).items()}
     return {k: v if np.isfinite(v).all() else v[:1] for k, v in rows.items() if np.isfinite(v[0])}
 
 # %% ../nbs/api/36_train.ipynb #3e0db02a
@@ -371,12 +434,15 @@ def _kinds(held, p, band):
     return {"kinds": kinds, "missed_most": " and ".join(map(kind_name, list(kinds)[:2]))}
 
 # %% ../nbs/api/36_train.ipynb #e5c8dd13
+def _generators(df): return sorted(df["generator"].dropna().astype(str).unique().tolist()) if "generator" in df else []
+
+# %% ../nbs/api/36_train.ipynb #05673acc
 def _counts(df):
     "How many clips of which class, of how many sources, by which generators"
     return {"real": int((df["label"] == 0).sum()), "ai": int(df["label"].sum()),
-        "sources": int(df["group"].nunique()) if "group" in df else None,
-        "generators": sorted(df["generator"].dropna().astype(str).unique().tolist()) if "generator" in df else []}
+        "sources": int(df["group"].nunique()) if "group" in df else None, "generators": _generators(df)}
 
+# %% ../nbs/api/36_train.ipynb #c90c1a9f
 def _judged_on(all_rows, groups):
     "What the figures were read on"
     if all_rows: return "grouped folds"
@@ -390,47 +456,68 @@ def _gate(seq, rows, all_rows):
     return fit_ood(means[taught], means[rows])
 
 # %% ../nbs/api/36_train.ipynb #99cb80c1
-def _calibrated(name, featurizer, sampling, head, seq, df, rows, z, all_rows):
+def _metrics(held, p, groups, band, all_rows):
+    "The figures of held-out clips"
+    y = held["label"].to_numpy()
+    return {"on": _judged_on(all_rows, groups), "n": len(y), **_figures(y, p, groups), **_kinds(held, p, band)}
+
+# %% ../nbs/api/36_train.ipynb #3b139eb6
+def _scored_table(held, p):
+    "The held-out clips, as far as a reader wants to know them, with their probabilities"
+    kept = [c for c in ("file_path", "label", "group", "generator", "kind") if c in held]
+    return held.assign(probability=p)[[*kept, "probability"]]
+
+# %% ../nbs/api/36_train.ipynb #ddb7a4e5
+def _calibrated(name, featurizer, sampling, head, seq, df, rows, windows, all_rows):
     "The bundle's settings with calibration, band, gate, passages and figures from the held-out logits of windows"
-    windows, z = z, seq.clip_logits(z)[rows]
-    held, y = df.iloc[rows], df["label"].to_numpy()[rows]
-    groups = held["group"].to_numpy() if "group" in df else None
+    z, held = seq.clip_logits(windows)[rows], df.iloc[rows]
+    y, groups = held["label"].to_numpy(), held["group"].to_numpy() if "group" in df else None
     calibrator = fit_calibrator(z, y, groups)
     p = calibrator(z)
     band = fit_band(p, y, groups=groups)
-    metrics = {"on": _judged_on(all_rows, groups), "n": len(y), **_figures(y, p, groups), **_kinds(held, p, band)}
     passages = fit_passages_of(held, seq, windows, calibrator, band, sampling)
     bundle = Bundle(name, featurizer.spec, sampling, head, featurizer.columns, featurizer.identity, tuple(featurizer.fingerprint),
-        calibrator, band, _gate(seq, rows, all_rows), passages, _counts(df), metrics, tool_versions())
-    kept = [c for c in ("file_path", "label", "group", "generator", "kind") if c in held]
-    return bundle, held.assign(probability=p)[[*kept, "probability"]]
+        calibrator, band, _gate(seq, rows, all_rows), passages, _counts(df), _metrics(held, p, groups, band, all_rows), tool_versions())
+    return bundle, _scored_table(held, p)
 
 # %% ../nbs/api/36_train.ipynb #9b10648d
-def _check(df, train, folds):
-    "Refuse tables and settings that can't be trained on"
+def _check_clips(df, train, folds):
+    "Refuse tables that can't be trained on"
     for c in (0, 1):
         n = int((df["label"] == c).sum())
         if n < 5: raise TrainError("labels", f"has {n} clips with label {c}", "Give at least 5 of each class, preferably 100")
     if (folds or train.balance) and "group" not in df:
         raise TrainError("labels", "has no column 'group', which folds and balance need",
             "Add a column that names each clip's source, or train without")
+
+# %% ../nbs/api/36_train.ipynb #b3d60a8c
+def _check_settings(train):
+    "Refuse settings that can't be trained with"
     if train.augment and train.copies:
         raise ConfigError("TrainConfig", "asks for both kinds of copies", "Set augment or copies to 0")
+    if not 0 <= train.copies <= 1:
+        raise ConfigError("TrainConfig.copies", f"{train.copies!r} is not the weight of a copy beside its clip",
+            "Give a number from 0 to 1; how many altered copies there are is set by augment")
     for n in ("epochs", "batch", "seeds"):
         if getattr(train, n) < 1:
             raise ConfigError(f"TrainConfig.{n}", f"{getattr(train, n)!r} has no meaning here", "Give a whole number of at least 1")
 
 # %% ../nbs/api/36_train.ipynb #14b6716c
+def _check_writable(folder):
+    "Refuse a folder that can't be made"
+    new = not Path(folder).exists()
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise TrainError(folder, f"can't be made ({e.strerror})", "Name a folder that can be written") from e
+    if new: Path(folder).rmdir()
+
+# %% ../nbs/api/36_train.ipynb #27ed3a66
 def _check_out(out, overwrite=False):
     "Refuse a folder that can't be made, or whose bundle would be lost, now and not after an hour of training"
     if (Path(out)/"bundle.json").exists() and not overwrite:
         raise TrainError(out, "already holds a bundle", "Name another folder, or allow to overwrite it (--overwrite)")
-    new = not Path(out).exists()
-    try:
-        Path(out).mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise TrainError(out, f"can't be made ({e.strerror})", "Name a folder that can be written") from e
-    if new: Path(out).rmdir()
+    _check_writable(out)
 
 # %% ../nbs/api/36_train.ipynb #4b733dc2
 @dataclass
@@ -459,12 +546,14 @@ def fit(
     "Features, head, calibration, bundle"
     import_keras() # where it is missing, that is told before an hour of features
     df = df.reset_index(drop=True)
-    _check(df, train, folds)
+    _check_clips(df, train, folds)
+    _check_settings(train)
     _check_out(out, overwrite)
     seq = extract(df, featurizer, sampling, cache, progress=progress)
     extra = training_copies(df, featurizer, sampling, train, cache, progress)
-    model, history, rows, z = (_fit_folds if folds else _fit_split)(head, train, seq, extra, df, folds, progress)
-    bundle, table = _calibrated(name or Path(out).name, featurizer, sampling, head, seq, df, rows, z, bool(folds))
+    args = head, train, seq, extra, df
+    model, history, rows, windows = _fit_folds(*args, folds, progress) if folds else _fit_split(*args, progress)
+    bundle, table = _calibrated(name or Path(out).name, featurizer, sampling, head, seq, df, rows, windows, bool(folds))
     bundle = replace(bundle, data=bundle.data | {"training": asdict(train), "folds": folds})
     save_bundle(bundle, out, model, cnn)
     return Fit(Path(out), load_bundle(out), history, table)

@@ -27,6 +27,7 @@ class View:
 # %% ../nbs/api/21_views.ipynb #76fecc49
 VIEWS: dict[str, View] = {}
 
+# %% ../nbs/api/21_views.ipynb #2c797701
 def register_view(
     region:Callable, # as in `View`
     pair:bool=False, # it compares two frames
@@ -46,16 +47,19 @@ def get_view(name:str) -> View:
     return VIEWS[name]
 
 # %% ../nbs/api/21_views.ipynb #9a415ecc
+def _centred(side, width, height): return tuple((1 + s*side/n)/2 for s, n in ((-1, width), (-1, height), (1, width), (1, height)))
+
+# %% ../nbs/api/21_views.ipynb #1ba26aeb
 def whole_frame(width:int, height:int, size:int) -> tuple: return 0.0, 0.0, 1.0, 1.0
 
+# %% ../nbs/api/21_views.ipynb #2622f822
 def central_square(width:int, height:int, size:int) -> tuple: return _centred(min(width, height), width, height)
 
+# %% ../nbs/api/21_views.ipynb #351cf8dd
 def central_crop(width:int, height:int, size:int) -> tuple:
     "What `crop` keeps"
     short = min(width, height)
     return _centred(short*size/max(size, min(short, size*8//7)), width, height)
-
-def _centred(side, width, height): return tuple((1 + s*side/n)/2 for s, n in ((-1, width), (-1, height), (1, width), (1, height)))
 
 # %% ../nbs/api/21_views.ipynb #cfd1a2f4
 def _resize(image, width, height):
@@ -77,6 +81,7 @@ def _halved(image, size):
         image = cv2.resize(image[:2*h, :2*w], (w, h), interpolation=cv2.INTER_AREA)
     return image
 
+# %% ../nbs/api/21_views.ipynb #a022f397
 @register_view(central_square, from_square=True)
 def square(image:np.ndarray, size:int) -> np.ndarray:
     "The central square of the frame, resized"
@@ -84,7 +89,6 @@ def square(image:np.ndarray, size:int) -> np.ndarray:
     s = min(h, w)
     y, x = (h - s)//2, (w - s)//2
     return _resize(_halved(image[y:y+s, x:x+s], size), size, size)
-
 
 # %% ../nbs/api/21_views.ipynb #fd3203a2
 @register_view(central_crop)
@@ -114,6 +118,7 @@ def _grid(size):
     "Each pixel's own place, (size, size, 2) float32: x, y"
     return np.ascontiguousarray(np.mgrid[:size, :size][::-1].transpose(1, 2, 0).astype(np.float32))
 
+# %% ../nbs/api/21_views.ipynb #1efe5b56
 @register_view(central_square, pair=True, from_square=True)
 def motion(image:np.ndarray, size:int, other:np.ndarray) -> np.ndarray:
     "What another frame, moved along the optical flow, doesn't explain of the central square, sixfold"
