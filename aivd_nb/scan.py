@@ -7,7 +7,6 @@ __all__ = ['ScanSummary', 'scan']
 
 # %% ../nbs/api/64_scan.ipynb #30a7ca63
 import os
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -22,7 +21,7 @@ from .calibration import AI, INCONCLUSIVE
 from .core import AivdError, ConfigError, Failure, cpu_count
 from .detector import default_bundle
 from .hashes import ClipHash, HashIndex, read_hashes
-from .scan_files import check_sources, list_videos, sample_videos, watch_videos
+from .scan_files import CopyFolder, check_sources, list_videos, sample_videos, watch_videos
 from .scan_pool import Answer, Pool, Worker, load_for_scan
 from .scan_store import Known, ScanStore, scan_schema
 from .show import plural
@@ -331,8 +330,7 @@ def scan(
     clips = None if known is None else read_hashes(known)
     make = partial(Worker, loader, timeout_s, hashes=known is not None)
     begun, summary = time.monotonic(), ScanSummary(Path(out), name)
-    copies = tempfile.TemporaryDirectory(prefix="aivd-scan-", ignore_cleanup_errors=True)
-    with copies as folder, ScanStore(out) as store, _Bar(progress, watch) as bar:
+    with CopyFolder() as folder, ScanStore(out) as store, _Bar(progress, watch) as bar:
         run = _Run(store, name, summary, bar, _seen(store, clips), told)
         work = _engine(engine, make, workers, run.claim, folder, lambda: store.digests(name), address, resources)
         with _carried(summary): _drive(run, work, _source(paths, manifest, sample, watch, stop, bar))

@@ -11,14 +11,13 @@ import logging
 import os
 import signal
 import socket
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 import numpy as np
 from .core import AivdError, ConfigError, require
-from .scan_files import Entry
+from .scan_files import CopyFolder, Entry
 from .scan_pool import Answer, Worker, look_at
 
 # %% ../nbs/api/63_scan_ray.ipynb #3ae0c497
@@ -60,7 +59,7 @@ class RayScanner:
     ):
         self.worker, self.claim = make(), claim
         above = folder if folder and os.path.isdir(folder) else None
-        self.folder = tempfile.TemporaryDirectory(prefix="aivd-scan-", dir=above)
+        self.folder = CopyFolder(above)
         self.worker.start()
     def __call__(self, batch):
         entries = [Entry(*json.loads(e)) for e in batch["entry"]]

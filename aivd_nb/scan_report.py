@@ -11,7 +11,6 @@ import heapq
 import html
 import json
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from .detector import REASONS
 from .plots import new_axes
 from .report import _STYLE, html_table, inline_png
 from .sandbox import thumbnail
-from .scan_files import Entry, fetch
+from .scan_files import CopyFolder, Entry, fetch
 from .scan_store import scan_schema
 from .show import AI_COLOR, FAINT, REAL_COLOR, passages_in_words, plural, render_page, sheet_cell
 from .video import probe, read_frames
@@ -180,7 +179,7 @@ def _figure(p, path, label, parts, copies, jpeg):
 def _gallery(out, top):
     "The most suspicious, as the template shows them"
     details = _details(out, top)
-    with tempfile.TemporaryDirectory() as folder:
+    with CopyFolder() as folder:
         for _, p, digest, bundle, path, label in top:
             timeline, parts, copies = details[digest, bundle]
             jpeg = _picture(path, timeline, folder) if len(timeline) else None

@@ -11,7 +11,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -145,7 +145,7 @@ class _Parts:
     def __enter__(self): return self
     def __exit__(self, *_):
         with self._lock:
-            if hasattr(self, "_db"): self._db.close()
+            if hasattr(self, "_db"): _close(self._db)
             self._guard.close()
 
 # %% ../nbs/api/61_scan_store.ipynb #03b2530e
@@ -207,6 +207,12 @@ def _only(out):
         if _code(e) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED): raise # a full disk is no other scan
         raise ConfigError(out, "is being written by another scan", "Wait until it ends, or name another folder") from e
     return db
+
+# %% ../nbs/api/61_scan_store.ipynb #2c9ef3e0
+def _close(db):
+    "Close the index; a journal that is kept from one write to the next goes with it"
+    with suppress(sqlite3.Error): db.execute("pragma journal_mode=delete") # a full disk is told by what was written
+    db.close()
 
 # %% ../nbs/api/61_scan_store.ipynb #ed59ec6d
 def _tuned(db):
