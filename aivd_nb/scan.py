@@ -324,7 +324,7 @@ def _check_workers(workers, engine):
     most = 4*cpu_count()
     if engine == "local" and workers > most:
         raise ConfigError(f"workers={workers}", f"are too many for the {cpu_count()} processors of this machine",
-            f"Give {most} or fewer; one a processor is fastest")
+            f"Give {most} or fewer; one per processor is fastest")
 
 # %% ../nbs/api/64_scan.ipynb #f1400ed0
 def _check(paths, manifest, watch, sample, timeout_s, workers, engine):
@@ -342,7 +342,7 @@ def scan(
     weights:str|os.PathLike|None=None, # CNN weights; None: the usual places
     engine:str="local", # "local" or "ray"
     address:str|None=None, # of a Ray cluster; None: one is started here, or the one that is connected is used
-    workers:int|None=None, # None: one a processor, of this machine or of the cluster
+    workers:int|None=None, # None: one per processor, of this machine or of the cluster
     sample:int|None=None, # look at a random sample of this many videos
     watch:bool=False, # keep running, and analyse new videos as they appear
     stop:threading.Event|None=None, # ends a watch

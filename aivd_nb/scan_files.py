@@ -195,7 +195,7 @@ def _fitting(pattern):
     try:
         return re.compile(glob_translate(str(pattern))).match
     except ValueError as e:
-        raise ConfigError(pattern, "has ** beside other signs", "Put ** between two slashes, as in videos/**/*.mp4") from e
+        raise ConfigError(pattern, "has ** next to other characters", "Put ** between two slashes, as in videos/**/*.mp4") from e
 
 # %% ../nbs/api/60_scan_files.ipynb #2aac08da
 def _matched(pattern):
@@ -300,7 +300,7 @@ def check_sources(
         raise ConfigError("scan", "has nothing to look at", "Name files, folders, globs or addresses, or a manifest")
     for p in map(str, paths): _check_source(p, may_be_empty)
     if manifest is not None and next(_from_manifest(manifest), None) is None:
-        raise ConfigError(manifest, "names no video", "Add a row for each")
+        raise ConfigError(manifest, "names no video", "Add a row for each video")
 
 # %% ../nbs/api/60_scan_files.ipynb #db5d1113
 def sample_videos(

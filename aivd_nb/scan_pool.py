@@ -35,7 +35,7 @@ def load_for_scan(
     "The detector of a worker"
     detector = Detector.load(bundle, weights, threads=1)
     if name in (None, detector.bundle.id): return detector
-    raise BundleError(detector.bundle.folder, f"is {detector.bundle.id} here, and {name} where the scan was started",
+    raise BundleError(detector.bundle.folder, f"is {detector.bundle.id} here, but {name} where the scan was started",
         "Install the same version, and copy the same bundle, everywhere")
 
 # %% ../nbs/api/62_scan_pool.ipynb #d26adcf5
@@ -182,7 +182,7 @@ def _start(worker):
     if said == {"ready": True} or worker.ended: return
     worker.kill()
     if said: raise AivdError(**said)
-    raise ConfigError("a worker", "took too long to load its detector" if worker.late else "ended while it loaded its detector",
+    raise ConfigError("a worker", "took too long to load its detector" if worker.late else "ended while loading its detector",
         "Try the detector with aivd predict, or use fewer workers")
 
 # %% ../nbs/api/62_scan_pool.ipynb #0fca758f

@@ -90,7 +90,7 @@ def _init(ray, address, own, tries=3):
         ray.shutdown()
         if tries == 1:
             raise ConfigError(address or "ray", f"did not start ({_first_line(e)})",
-                "Try again when the machine has less to do, or use --engine local") from e
+                "Try again when the machine is less busy, or use --engine local") from e
         _init(ray, address, own, tries - 1)
 
 # %% ../nbs/api/63_scan_ray.ipynb #e6b06d8e
@@ -217,7 +217,7 @@ class RayPool:
     "Workers on a Ray cluster"
     def __init__(self,
         make:Callable[[], Worker], # a new worker; travels by pickle
-        workers:int|None=None, # None: one a processor
+        workers:int|None=None, # None: one per processor
         known:Callable=list, # gives the digests of contents that have rows
         address:str|None=None, # of a cluster
         resources:dict|None=None, # of an actor, such as {"num_gpus": 1}; None: one processor

@@ -105,7 +105,7 @@ def _count_failures(self:ScanCounts, bundle, code, g):
 
 # %% ../nbs/api/65_scan_report.ipynb #a8b85cd0
 def _count_places(self:ScanCounts, df):
-    "Note between which paths the others lie, and who wrote the rows"
+    "Note the first path and the last, and which versions wrote the rows"
     paths = [*self.ends, *df["path"]]
     self.ends = min(paths), max(paths)
     self.versions.update(df["version"].dropna())

@@ -78,7 +78,7 @@ def check_scan_folder(
     out = Path(os.path.abspath(out))
     if out.exists() and not out.is_dir(): raise ConfigError(out, "is a file", "Name a folder for the results")
     if other := _strangers(out):
-        raise ConfigError(out, f"holds files that are no results of a scan ({', '.join(other[:3])})", "Name a new folder for the results")
+        raise ConfigError(out, f"holds files that are not results of a scan ({', '.join(other[:3])})", "Name a new folder for the results")
     _check_writable(out)
     return out
 
@@ -111,7 +111,7 @@ def _of_database(out, e):
     "What a database says, as an error that helps"
     if _closed(out, _code(e)): return ConfigError(out, f"can't be written ({e})", "It is read-only for you; name another folder")
     if _code(e) in _NO_ROOM: return ConfigError(out, f"can't be written ({e})", f"Free some space or name another folder; {_AGAIN}")
-    return ConfigError(out/"_scan", f"is damaged or can't be written ({e})", "Delete it; it is made again from the results")
+    return ConfigError(out/"_scan", f"is damaged or can't be written ({e})", "Delete it; it is rebuilt from the results")
 
 # %% ../nbs/api/61_scan_store.ipynb #17f7ff1b
 @contextmanager
@@ -219,7 +219,7 @@ def _only(out):
     except sqlite3.OperationalError as e:
         db.close()
         if _code(e) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED): raise # a full disk is no other scan
-        raise ConfigError(out, "is being written by another scan", "Wait until it ends, or name another folder") from e
+        raise ConfigError(out, "is in use by another scan", "Wait until that one ends, or name another folder") from e
     return db
 
 # %% ../nbs/api/61_scan_store.ipynb #2c9ef3e0
