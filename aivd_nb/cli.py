@@ -330,7 +330,7 @@ def _scan(paths, out, fail_on, report, **options):
     if report: _check_report()
     if not options["watch"]: _name_missing(paths)
     code = _scan_now(paths, out, fail_on, options) if paths or options["manifest"] or not report else 0
-    if report: _scan_report(out)
+    if report: _scan_report(out, options["bundle"])
     return code
 
 # %% ../nbs/api/86_cli.ipynb #1da2d425
@@ -340,10 +340,10 @@ def _check_report():
     require("seaborn")
 
 # %% ../nbs/api/86_cli.ipynb #4432149e
-def _scan_report(out):
+def _scan_report(out, bundle):
     "Write the page, and say where it is"
     from aivd_nb.scan_report import write_scan_report
-    say(str(write_scan_report(out)))
+    say(str(write_scan_report(out, bundle)))
 
 # %% ../nbs/api/86_cli.ipynb #cde03a76
 def _hash(clips, out):

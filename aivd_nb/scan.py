@@ -7,7 +7,6 @@ __all__ = ['ScanSummary', 'scan']
 
 # %% ../nbs/api/64_scan.ipynb #30a7ca63
 import os
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -22,7 +21,7 @@ from .calibration import AI, INCONCLUSIVE
 from .core import AivdError, ConfigError, Failure, cpu_count
 from .detector import default_bundle
 from .hashes import ClipHash, HashIndex, read_hashes
-from .scan_files import check_sources, list_videos, sample_videos, watch_videos
+from .scan_files import CopyFolder, check_sources, list_videos, sample_videos, watch_videos
 from .scan_pool import Answer, Pool, Worker, load_for_scan
 from .scan_store import Known, ScanStore, scan_schema
 from .show import plural
@@ -34,6 +33,7 @@ def _results_in_words(s):
     if not s.errors: return found
     return f"{found}, {s.failed} not analysed ({', '.join(f'{n} {k}' for k, n in s.errors.most_common())})"
 
+# %% ../nbs/api/64_scan.ipynb #252219a2
 def _in_words(s):
     "A summary in two lines"
     copied = f"{s.copied} {plural(s.copied, 'copy of another', 'copies of others')}"
@@ -93,30 +93,23 @@ class _Run:
 
     def claim(self, digest, path):
         "Whether this path's worker analyses a content: nobody does yet, and no row has it"
-        with self.lock:
-            if digest in self.claimed: return self.claimed[digest] == path
-            if self.store.has(digest, self.bundle): return False
-            self.claimed[digest] = path
-            return True
+        with self.lock: return _claim(self, digest, path)
 
     def take(self, a:Answer):
         "Make rows of an answer, and of those that waited for it"
-        with self.lock:
-            if a.result is None: return _copy(self, a.entry, a.digest)
-            row = _row(self, a)
-            self.summary.analysed += 1
-            _add(self, a.entry, row)
-            if a.digest: self.fresh[a.digest] = row
-            for e in self.waiting.pop(a.digest, ()): _copy(self, e, a.digest)
+        with self.lock: _take(self, a)
 
     def flush(self, always=False):
         "Write the rows that wait, when they are many or have waited long"
         late = time.monotonic() - self.flushed > self.flush_s
-        if not self.rows or not (always or late or len(self.rows) >= self.flush_rows): return
-        with self.lock:
-            self.store.put(list(self.rows.values()), self.tokens)
-            for path, row in self.rows.items(): _written(self, path, row)
-            self.rows, self.tokens, self.flushed = {}, {}, time.monotonic()
+        if self.rows and (always or late or len(self.rows) >= self.flush_rows): _flush(self)
+
+# %% ../nbs/api/64_scan.ipynb #526e0c26
+def _claim(self:_Run, digest, path):
+    if digest in self.claimed: return self.claimed[digest] == path
+    if self.store.has(digest, self.bundle): return False
+    self.claimed[digest] = path
+    return True
 
 # %% ../nbs/api/64_scan.ipynb #4998e709
 def _is_new(self:_Run, e):
@@ -131,6 +124,7 @@ def _is_new(self:_Run, e):
 # %% ../nbs/api/64_scan.ipynb #92f6e8c5
 _NAMED = 10 # failures that a summary holds
 
+# %% ../nbs/api/64_scan.ipynb #a45bfcdc
 def _name(self:_Run, path, find):
     "Hold a failure for the end, while there is room; `find` gives its row"
     if len(self.summary.failures) >= _NAMED: return
@@ -147,6 +141,15 @@ def _keep(self:_Run, e, known):
         self.bar.known()
     if self.bar.watching: self.working[e.path] = e.token
     return False
+
+# %% ../nbs/api/64_scan.ipynb #ee9535b8
+def _take(self:_Run, a):
+    if a.result is None: return _copy(self, a.entry, a.digest)
+    row = _row(self, a)
+    self.summary.analysed += 1
+    _add(self, a.entry, row)
+    if a.digest: self.fresh[a.digest] = row
+    for e in self.waiting.pop(a.digest, ()): _copy(self, e, a.digest)
 
 # %% ../nbs/api/64_scan.ipynb #59454012
 def _compare(self:_Run, row):
@@ -171,13 +174,17 @@ def _copy(self:_Run, e, digest):
     known = self.store.known(e.path, self.bundle)
     row = self.fresh.get(digest) or self.store.row(digest, self.bundle)
     if row is None: self.waiting.setdefault(digest, []).append(e)
-    elif known and known.settled and known.digest == digest:
-        if e.token: self.store.touch(e.path, self.bundle, e.token)
-        self.working.pop(e.path, None)
-        _keep(self, e, known)
+    elif known and known.settled and known.digest == digest: _touched(self, e, known)
     else:
         self.summary.copied += 1
         _add(self, e, row | {"path": e.path})
+
+# %% ../nbs/api/64_scan.ipynb #216b45aa
+def _touched(self:_Run, e, known):
+    "A file that changed, though its content did not: its row stands"
+    if e.token: self.store.touch(e.path, self.bundle, e.token)
+    self.working.pop(e.path, None)
+    _keep(self, e, known)
 
 # %% ../nbs/api/64_scan.ipynb #95e9e3da
 def _add(self:_Run, e, row):
@@ -187,6 +194,14 @@ def _add(self:_Run, e, row):
     if row["code"]: _name(self, e.path, lambda *_: row)
     self.bar.done(row["code"])
     self.told(e.path, row["label"] or row["problem"])
+
+# %% ../nbs/api/64_scan.ipynb #2ac145a9
+def _flush(self:_Run):
+    "Write the rows that wait"
+    with self.lock:
+        self.store.put(list(self.rows.values()), self.tokens)
+        for path, row in self.rows.items(): _written(self, path, row)
+        self.rows, self.tokens, self.flushed = {}, {}, time.monotonic()
 
 # %% ../nbs/api/64_scan.ipynb #e0bbc186
 def _written(self:_Run, path, row):
@@ -219,14 +234,17 @@ class _Bar:
 
     def count(self, entries):
         "Count the videos of a listing in a thread"
-        def work():
-            try:
-                self.counted = sum(1 for _ in entries)
-            except (OSError, AivdError):
-                return # the listing that is worked on tells
-            self._total()
         if self.bar.disable or self.watching: return
-        threading.Thread(target=work, daemon=True, name="aivd-count").start()
+        threading.Thread(target=_count_all, args=(self, entries), daemon=True, name="aivd-count").start()
+
+# %% ../nbs/api/64_scan.ipynb #6e64f840
+def _count_all(bar, entries):
+    "Count the videos of a listing, and tell the bar"
+    try:
+        bar.counted = sum(1 for _ in entries)
+    except (OSError, AivdError):
+        return # the listing that is worked on tells
+    bar._total()
 
 # %% ../nbs/api/64_scan.ipynb #8d854ad2
 def _engine(name, make, workers, claim, folder, known, address, resources):
@@ -243,6 +261,12 @@ def _seen(store, clips):
     return HashIndex([*clips, *(ClipHash.from_text(p, t) for p, t in store.hashes())])
 
 # %% ../nbs/api/64_scan.ipynb #8b142a2b
+def _check_all_came(run):
+    "An error where copies wait for a row that never came"
+    n = sum(map(len, run.waiting.values()))
+    if n: raise AivdError(run.store.out, f"lacks {n} {plural(n, 'video')} whose copies were lost", "Start the same command again")
+
+# %% ../nbs/api/64_scan.ipynb #a7fdac33
 def _drive(run, work, source):
     "Take answers, write rows; what is there is written, whatever ends the run"
     try:
@@ -252,8 +276,7 @@ def _drive(run, work, source):
                 run.flush()
     finally:
         run.flush(always=True)
-    n = sum(map(len, run.waiting.values()))
-    if n: raise AivdError(run.store.out, f"lacks {n} {plural(n, 'video')} whose copies were lost", "Start the same command again")
+    _check_all_came(run)
 
 # %% ../nbs/api/64_scan.ipynb #dd498f0e
 def _loader(bundle, weights):
@@ -285,6 +308,7 @@ def _carried(summary):
 # %% ../nbs/api/64_scan.ipynb #6833e07c
 _DAY = 24*60*60 # seconds; threads can't wait for much longer than some of these
 
+# %% ../nbs/api/64_scan.ipynb #4336ba24
 def _check_numbers(sample, timeout_s):
     "Refuse numbers that mean nothing"
     if sample is not None and sample < 1: raise ConfigError(f"sample={sample}", "is not a number of videos", "Give 1 or more")
@@ -300,7 +324,14 @@ def _check_workers(workers, engine):
     most = 4*cpu_count()
     if engine == "local" and workers > most:
         raise ConfigError(f"workers={workers}", f"are too many for the {cpu_count()} processors of this machine",
-            f"Give {most} or fewer; one a processor is fastest")
+            f"Give {most} or fewer; one per processor is fastest")
+
+# %% ../nbs/api/64_scan.ipynb #f1400ed0
+def _check(paths, manifest, watch, sample, timeout_s, workers, engine):
+    "Refuse what can't work, before anything is looked at"
+    check_sources(paths, manifest, watch)
+    _check_numbers(sample, timeout_s)
+    _check_workers(workers, engine)
 
 # %% ../nbs/api/64_scan.ipynb #9603fc21
 def scan(
@@ -311,7 +342,7 @@ def scan(
     weights:str|os.PathLike|None=None, # CNN weights; None: the usual places
     engine:str="local", # "local" or "ray"
     address:str|None=None, # of a Ray cluster; None: one is started here, or the one that is connected is used
-    workers:int|None=None, # None: one a processor, of this machine or of the cluster
+    workers:int|None=None, # None: one per processor, of this machine or of the cluster
     sample:int|None=None, # look at a random sample of this many videos
     watch:bool=False, # keep running, and analyse new videos as they appear
     stop:threading.Event|None=None, # ends a watch
@@ -324,15 +355,12 @@ def scan(
 ) -> ScanSummary: # a `KeyboardInterrupt` that ends the scan carries it, too
     "Analyse videos into a table; what is there already isn't done again"
     paths = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-    check_sources(paths, manifest, watch)
-    _check_numbers(sample, timeout_s)
-    _check_workers(workers, engine)
+    _check(paths, manifest, watch, sample, timeout_s, workers, engine)
     name, loader = (str(bundle or "own"), loader) if loader else _loader(bundle, weights)
     clips = None if known is None else read_hashes(known)
     make = partial(Worker, loader, timeout_s, hashes=known is not None)
     begun, summary = time.monotonic(), ScanSummary(Path(out), name)
-    copies = tempfile.TemporaryDirectory(prefix="aivd-scan-", ignore_cleanup_errors=True)
-    with copies as folder, ScanStore(out) as store, _Bar(progress, watch) as bar:
+    with CopyFolder() as folder, ScanStore(out) as store, _Bar(progress, watch) as bar:
         run = _Run(store, name, summary, bar, _seen(store, clips), told)
         work = _engine(engine, make, workers, run.claim, folder, lambda: store.digests(name), address, resources)
         with _carried(summary): _drive(run, work, _source(paths, manifest, sample, watch, stop, bar))

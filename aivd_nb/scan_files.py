@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Entry', 'local_entry', 'is_video', 'list_videos', 'missing_paths', 'check_sources', 'sample_videos', 'watch_videos',
-           'Fetched', 'fetch']
+           'CopyFolder', 'Fetched', 'fetch']
 
 # %% ../nbs/api/60_scan_files.ipynb #97f485f7
 import csv
@@ -13,12 +13,13 @@ import hashlib
 import os
 import random
 import re
+import shutil
 import stat
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -194,7 +195,7 @@ def _fitting(pattern):
     try:
         return re.compile(glob_translate(str(pattern))).match
     except ValueError as e:
-        raise ConfigError(pattern, "has ** beside other signs", "Put ** between two slashes, as in videos/**/*.mp4") from e
+        raise ConfigError(pattern, "has ** next to other characters", "Put ** between two slashes, as in videos/**/*.mp4") from e
 
 # %% ../nbs/api/60_scan_files.ipynb #2aac08da
 def _matched(pattern):
@@ -299,7 +300,7 @@ def check_sources(
         raise ConfigError("scan", "has nothing to look at", "Name files, folders, globs or addresses, or a manifest")
     for p in map(str, paths): _check_source(p, may_be_empty)
     if manifest is not None and next(_from_manifest(manifest), None) is None:
-        raise ConfigError(manifest, "names no video", "Add a row for each")
+        raise ConfigError(manifest, "names no video", "Add a row for each video")
 
 # %% ../nbs/api/60_scan_files.ipynb #db5d1113
 def sample_videos(
@@ -344,6 +345,48 @@ def watch_videos(
         while not stopped() and time.monotonic() < until:
             yield None
             time.sleep(min(.1, every_s))
+
+# %% ../nbs/api/60_scan_files.ipynb #cd64513f
+_COPIES, _LOCK = "aivd-scan-", ".aivd-scan-lock" # how the names of the folders begin; the file in each that is locked
+
+def _lock(file):
+    "Lock a file for as long as this process has it open; an error where somebody else holds it"
+    import fcntl
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+# %% ../nbs/api/60_scan_files.ipynb #6916b732
+def _held(folder):
+    "The lock of a folder; the file has no name by which it is found before it is locked"
+    unnamed = Path(folder)/"new"
+    file = open(unnamed, "wb")
+    with suppress(ImportError, OSError): # no locks on this system, or on this drive
+        _lock(file)
+        unnamed.rename(Path(folder)/_LOCK)
+    return file
+
+# %% ../nbs/api/60_scan_files.ipynb #b863abd2
+def _remove_dead(above):
+    "Remove what scans that were killed have left in a folder"
+    for file in Path(above).glob(f"{_COPIES}*/{_LOCK}"):
+        with suppress(ImportError, OSError), open(file, "rb+") as f: # held by a scan that runs, or another user's
+            _lock(f)
+            shutil.rmtree(file.parent, ignore_errors=True)
+
+# %% ../nbs/api/60_scan_files.ipynb #39cef516
+class CopyFolder(tempfile.TemporaryDirectory):
+    "A folder for copies, which the next one removes if this process is killed; a context manager that gives its path"
+    def __init__(self,
+        above:str|os.PathLike|None=None, # folder to make it in; None: the system's for temporary files
+    ):
+        above = above or tempfile.gettempdir()
+        _remove_dead(above)
+        super().__init__(prefix=_COPIES, dir=above, ignore_cleanup_errors=True)
+        self._held = _held(self.name)
+
+    def cleanup(self) -> None:
+        "Remove the folder"
+        self._held.close()
+        super().cleanup()
 
 # %% ../nbs/api/60_scan_files.ipynb #2f67f0f9
 class Fetched(NamedTuple):

@@ -35,7 +35,7 @@ def load_for_scan(
     "The detector of a worker"
     detector = Detector.load(bundle, weights, threads=1)
     if name in (None, detector.bundle.id): return detector
-    raise BundleError(detector.bundle.folder, f"is {detector.bundle.id} here, and {name} where the scan was started",
+    raise BundleError(detector.bundle.folder, f"is {detector.bundle.id} here, but {name} where the scan was started",
         "Install the same version, and copy the same bundle, everywhere")
 
 # %% ../nbs/api/62_scan_pool.ipynb #d26adcf5
@@ -48,6 +48,7 @@ def _said(origin):
     "Columns for what a file says of its own making"
     return {"origin": origin["sentence"], "says_ai": origin["says_ai"], "credentials": origin["credentials"]} if origin else {}
 
+# %% ../nbs/api/62_scan_pool.ipynb #0eb8febd
 def _verdict(v, length):
     "A verdict as columns of a row"
     same = ("label", "probability", "reason", "reason_code", "looked_at_s", "timings_ms")
@@ -71,13 +72,17 @@ def answer(
     return _verdict(v, length[0] if length else None)
 
 # %% ../nbs/api/62_scan_pool.ipynb #a0b0b1a5
+def _address_space():
+    "Bytes of address space that this process has now"
+    with open("/proc/self/statm") as f: return int(f.read().split()[0])*os.sysconf("SC_PAGE_SIZE")
+
+# %% ../nbs/api/62_scan_pool.ipynb #238ce300
 def _limit_memory(mebibytes):
     "Bound the address space of this process, beyond what it has now"
     if sys.platform != "linux": return
     import resource
-    with open("/proc/self/statm") as f: now = int(f.read().split()[0])*os.sysconf("SC_PAGE_SIZE")
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    most = now + (mebibytes << 20)
+    most = _address_space() + (mebibytes << 20)
     if hard == resource.RLIM_INFINITY or most < hard: resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
 # %% ../nbs/api/62_scan_pool.ipynb #57915454
@@ -105,11 +110,16 @@ def _silenced():
     return lambda m: out.write(json.dumps(m).encode() + b"\n")
 
 # %% ../nbs/api/62_scan_pool.ipynb #34bf2e12
+def _first_line(lines):
+    "What the parent says first; from then on, its lines come into the queue, and its end is this process's"
+    threading.Thread(target=_listen, args=(lines,), daemon=True).start()
+    return lines.get()
+
+# %% ../nbs/api/62_scan_pool.ipynb #6c38180a
 def child_main() -> int:
     "A child's life"
     say, lines = _silenced(), queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(lines,), daemon=True).start()
-    start = lines.get()
+    start = _first_line(lines)
     cv2.setNumThreads(1)
     try:
         detector = pickle.loads(base64.b64decode(start["loader"]))()
@@ -123,6 +133,7 @@ def child_main() -> int:
 # %% ../nbs/api/62_scan_pool.ipynb #9db77847
 _THREADS = {f"{k}_NUM_THREADS": "1" for k in ("OMP", "OPENBLAS", "MKL")} | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
+# %% ../nbs/api/62_scan_pool.ipynb #82e2cc2b
 def _spawned():
     "A new child, with two pipes"
     env = os.environ | _THREADS | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
@@ -136,32 +147,42 @@ def _give_up(worker):
     worker.proc.kill()
 
 # %% ../nbs/api/62_scan_pool.ipynb #5986d788
+def _exchange(proc, message):
+    "A line to a child, and its answer; None where it has ended"
+    proc.stdin.write(json.dumps(message).encode() + b"\n")
+    proc.stdin.flush()
+    return json.loads(proc.stdout.readline() or b"null")
+
+# %% ../nbs/api/62_scan_pool.ipynb #c8c0ad71
 def _ask(worker, message, seconds):
     "The child's answer to a message; None where it ended or was ended for being late"
     worker.late, timer = False, threading.Timer(seconds, _give_up, (worker,))
     timer.daemon = True
     timer.start()
     try:
-        worker.proc.stdin.write(json.dumps(message).encode() + b"\n")
-        worker.proc.stdin.flush()
-        return json.loads(worker.proc.stdout.readline() or b"null")
+        return _exchange(worker.proc, message)
     except (OSError, ValueError):
         return None # it ended in the middle of a line
     finally:
         timer.cancel()
 
 # %% ../nbs/api/62_scan_pool.ipynb #37457eb3
+def _introduced(worker):
+    "What a new child says when it is told which detector to load"
+    loader = base64.b64encode(pickle.dumps(worker.loader)).decode()
+    return _ask(worker, {"loader": loader, "memory_mb": worker.memory_mb, "hashes": worker.hashes}, worker.start_s)
+
+# %% ../nbs/api/62_scan_pool.ipynb #8f48d1c3
 def _start(worker):
     "Start a child where there is none; an error where its detector can't be loaded"
     if worker.ended or worker.proc and worker.proc.poll() is None: return
     worker.kill()
     worker.proc = _spawned()
-    loader = base64.b64encode(pickle.dumps(worker.loader)).decode()
-    said = _ask(worker, {"loader": loader, "memory_mb": worker.memory_mb, "hashes": worker.hashes}, worker.start_s)
+    said = _introduced(worker)
     if said == {"ready": True} or worker.ended: return
     worker.kill()
     if said: raise AivdError(**said)
-    raise ConfigError("a worker", "took too long to load its detector" if worker.late else "ended while it loaded its detector",
+    raise ConfigError("a worker", "took too long to load its detector" if worker.late else "ended while loading its detector",
         "Try the detector with aivd predict, or use fewer workers")
 
 # %% ../nbs/api/62_scan_pool.ipynb #0fca758f
@@ -226,12 +247,17 @@ class Answer(NamedTuple):
     result: dict|None # None: the content is known, or in work elsewhere
 
 # %% ../nbs/api/62_scan_pool.ipynb #ddedc553
-def _look(fetched, worker, claim):
-    "The answer to one video that is at hand"
+def _answered(fetched, worker, claim):
+    "The answer to one video, which is at hand or has a problem"
     entry, digest = fetched.entry, fetched.digest
+    if fetched.problem: return Answer(entry, None, dict(zip(("code", "problem", "remedy"), fetched.problem)))
+    return Answer(entry, digest, worker.ask(fetched.file) if claim(digest, entry.path) else None)
+
+# %% ../nbs/api/62_scan_pool.ipynb #eac9d885
+def _look(fetched, worker, claim):
+    "The answer to one video, whose copy then goes"
     try:
-        if fetched.problem: return Answer(entry, None, dict(zip(("code", "problem", "remedy"), fetched.problem)))
-        return Answer(entry, digest, worker.ask(fetched.file) if claim(digest, entry.path) else None)
+        return _answered(fetched, worker, claim)
     finally:
         fetched.release()
 
@@ -295,11 +321,18 @@ def _next_answer(pool):
     except queue.Empty:
         return None
 
-def _run(pool, entries):
-    "Start a thread for each worker, and give what they put until the last has ended"
-    pool.entries = iter(entries)
+# %% ../nbs/api/62_scan_pool.ipynb #96cdcb72
+def _begin(pool):
+    "A thread for each worker"
     threads = [threading.Thread(target=_serve, args=(pool, w), daemon=True, name="aivd-scan") for w in pool.workers]
     for t in threads: t.start()
+    return threads
+
+# %% ../nbs/api/62_scan_pool.ipynb #df5b2840
+def _run(pool, entries):
+    "What the threads put, until the last has ended"
+    pool.entries = iter(entries)
+    threads = _begin(pool)
     busy = len(threads)
     try:
         while busy:

@@ -11,14 +11,13 @@ import logging
 import os
 import signal
 import socket
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 import numpy as np
 from .core import AivdError, ConfigError, require
-from .scan_files import Entry
+from .scan_files import CopyFolder, Entry
 from .scan_pool import Answer, Worker, look_at
 
 # %% ../nbs/api/63_scan_ray.ipynb #3ae0c497
@@ -60,7 +59,7 @@ class RayScanner:
     ):
         self.worker, self.claim = make(), claim
         above = folder if folder and os.path.isdir(folder) else None
-        self.folder = tempfile.TemporaryDirectory(prefix="aivd-scan-", dir=above)
+        self.folder = CopyFolder(above)
         self.worker.start()
     def __call__(self, batch):
         entries = [Entry(*json.loads(e)) for e in batch["entry"]]
@@ -91,7 +90,7 @@ def _init(ray, address, own, tries=3):
         ray.shutdown()
         if tries == 1:
             raise ConfigError(address or "ray", f"did not start ({_first_line(e)})",
-                "Try again when the machine has less to do, or use --engine local") from e
+                "Try again when the machine is less busy, or use --engine local") from e
         _init(ray, address, own, tries - 1)
 
 # %% ../nbs/api/63_scan_ray.ipynb #e6b06d8e
@@ -218,7 +217,7 @@ class RayPool:
     "Workers on a Ray cluster"
     def __init__(self,
         make:Callable[[], Worker], # a new worker; travels by pickle
-        workers:int|None=None, # None: one a processor
+        workers:int|None=None, # None: one per processor
         known:Callable=list, # gives the digests of contents that have rows
         address:str|None=None, # of a cluster
         resources:dict|None=None, # of an actor, such as {"num_gpus": 1}; None: one processor

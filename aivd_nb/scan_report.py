@@ -11,7 +11,7 @@ import heapq
 import html
 import json
 import os
-import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,15 +19,18 @@ from pathlib import Path
 from typing import Any
 import cv2
 import numpy as np
+import aivd_nb
+from .bundle import list_bundles, load_bundle
 from .calibration import AI, INCONCLUSIVE, REAL
 from .core import AivdError, ConfigError, atomic_write, require
 from .detector import REASONS
 from .plots import new_axes
-from .report import _STYLE, html_table, inline_png
+from .report import html_table, inline_png
 from .sandbox import thumbnail
-from .scan_files import Entry, fetch
+from .scan_files import CopyFolder, Entry, fetch
 from .scan_store import scan_schema
-from .show import AI_COLOR, FAINT, REAL_COLOR, passages_in_words, plural, render_page, sheet_cell
+from .show import (
+    AI_COLOR, FAINT, REAL_COLOR, SIGNS, digits_beside, how_often_wrong, passages_in_words, percent, plural, render_page, sheet_cell)
 from .video import probe, read_frames
 
 # %% ../nbs/api/65_scan_report.ipynb #2997a0a7
@@ -44,6 +47,13 @@ def read_rows(
     for batch in table.to_batches(columns=columns, filter=where, batch_size=10_000):
         if batch.num_rows: yield batch.to_pandas()
 
+# %% ../nbs/api/65_scan_report.ipynb #62982257
+def _shared(paths):
+    "The folder that holds all these paths; empty where they have none in common"
+    shared = os.path.commonprefix(paths)
+    folder = shared[:shared.rfind("/") + 1]
+    return "" if folder == "/" or folder.endswith("//") else folder
+
 # %% ../nbs/api/65_scan_report.ipynb #a6a1a479
 @dataclass
 class ScanCounts:
@@ -57,26 +67,48 @@ class ScanCounts:
     telling: dict = field(default_factory=dict) # strength → some (path, sentence)
     near: Counter = field(default_factory=Counter) # clip → copies of it
     top: list = field(default_factory=list) # (called AI, probability, digest, bundle, path, label), most suspicious first
+    versions: Counter = field(default_factory=Counter) # version of this package → rows that it wrote
+    ends: tuple = () # the first path and the last, by their letters
+
     @property
     def rows(self) -> int: return sum(self.verdicts.values())
+
+    @property
+    def root(self) -> str: # "" where there is none
+        "The folder that holds all the videos, with the slash at its end"
+        return _shared(self.ends)
 
 # %% ../nbs/api/65_scan_report.ipynb #ccdd957f
 def _count(self:ScanCounts, df, most):
     "Count a batch"
     good, bad = df[df["code"].isna()], df[df["code"].notna()]
-    for (bundle, label), g in good.groupby(["bundle", "label"]):
-        self.verdicts[bundle, label] += len(g)
-        self.scores[bundle, label] = self.scores.get((bundle, label), 0) + np.histogram(g["probability"], 20, (0, 1))[0]
+    for (bundle, label), g in good.groupby(["bundle", "label"]): _count_verdicts(self, bundle, label, g)
     for (bundle, code), g in bad.groupby(["bundle", "code"]): _count_failures(self, bundle, code, g)
     self.reasons.update(REASONS.get(code, code) for code in good["reason_code"].dropna())
+    _count_places(self, df)
     _note(self, good)
     self.top = _most(self.top, good, most)
 
+# %% ../nbs/api/65_scan_report.ipynb #18546c54
+def _count_verdicts(self:ScanCounts, bundle, label, g):
+    "Count rows with one label, and where their scores lie"
+    key = bundle, label
+    self.verdicts[key] += len(g)
+    self.scores[key] = self.scores.get(key, 0) + np.histogram(g["probability"], 20, (0, 1))[0]
+
+# %% ../nbs/api/65_scan_report.ipynb #306b3104
 def _count_failures(self:ScanCounts, bundle, code, g):
     "Count rows with one code, and keep some as examples"
     self.verdicts[bundle, "not analysed"] += len(g)
     self.errors[code] += len(g)
     self.examples[code] = (self.examples.get(code, []) + list(zip(g["path"], g["problem"], g["remedy"])))[:3]
+
+# %% ../nbs/api/65_scan_report.ipynb #a8b85cd0
+def _count_places(self:ScanCounts, df):
+    "Note the first path and the last, and which versions wrote the rows"
+    paths = [*self.ends, *df["path"]]
+    self.ends = min(paths), max(paths)
+    self.versions.update(df["version"].dropna())
 
 # %% ../nbs/api/65_scan_report.ipynb #042b6009
 def _note(self:ScanCounts, good):
@@ -100,8 +132,10 @@ def _most(top, good, most):
 def _native(x): return x.item() if hasattr(x, "item") else x
 
 # %% ../nbs/api/65_scan_report.ipynb #fbe3c405
-_COUNTED = ["path", "digest", "label", "probability", "reason_code", "bundle", "code", "problem", "remedy", "origin", "says_ai", "near"]
+_COUNTED = [
+    "path", "digest", "label", "probability", "reason_code", "bundle", "version", "code", "problem", "remedy", "origin", "says_ai", "near"]
 
+# %% ../nbs/api/65_scan_report.ipynb #79b7841d
 def count_scan(
     out:str|os.PathLike, # folder of a scan
     most:int=24, # suspicious contents
@@ -130,6 +164,43 @@ def plot_scan_scores(
     if below.any(): ax.legend(frameon=False)
     return ax
 
+# %% ../nbs/api/65_scan_report.ipynb #6d061c9a
+def _at_hand(idents, own=None):
+    "id → bundle, for the models that gave verdicts and whose bundles are here"
+    names = {i.rpartition("@")[0] for i in idents} & set(list_bundles())
+    found = [load_bundle(n) for n in (*sorted(names), *([own] if own else []))]
+    return {b.id: b for b in found if b.id in idents}
+
+# %% ../nbs/api/65_scan_report.ipynb #be881977
+def _digits(p, bundle):
+    "Digits that tell a score apart from the bounds of its model's band"
+    return digits_beside(p, (bundle.band.real, bundle.band.ai)) if bundle else 0
+
+# %% ../nbs/api/65_scan_report.ipynb #fe706c0a
+def _band(bundle, scores):
+    "A model's band in words, with as many digits as its scores on the page have"
+    digits = max((_digits(p, bundle) for p in scores), default=0)
+    real, ai = (percent(p, digits) for p in (bundle.band.real, bundle.band.ai))
+    return f"It says {REAL} up to {real}, {AI} from {ai}, and {INCONCLUSIVE} in between, or where it gives another reason."
+
+# %% ../nbs/api/65_scan_report.ipynb #ad452e82
+def _wrong(bundle):
+    "How often a model was wrong when that was counted"
+    m = bundle.metrics
+    told = (how_often_wrong(label, bundle.band, m.get("on") != "held-out clips", m.get("missed_most", "")) for label in (AI, REAL))
+    return f"{' '.join(told)} The band was chosen on these clips, so expect it to do slightly worse on others."
+
+# %% ../nbs/api/65_scan_report.ipynb #bfa85997
+def _model(ident, bundle, scores):
+    "What is to be said of a model, as (term, value)"
+    name, _, digest = ident.rpartition("@")
+    yield "Model", f"{name}, digest {digest}" if name else ident
+    if bundle is None:
+        yield "Its band and errors", "Not known here: its bundle does not ship with this version. Name it with --bundle to have them told."
+        return
+    yield "Its band", _band(bundle, scores)
+    yield "How often it was wrong", _wrong(bundle)
+
 # %% ../nbs/api/65_scan_report.ipynb #493a3db5
 def _frame_at(file, windows):
     "The middle of the most suspicious window, as a small JPEG"
@@ -153,38 +224,49 @@ def _picture(path, windows, folder):
 
 # %% ../nbs/api/65_scan_report.ipynb #661bde81
 def _details(out, top):
-    "(digest, bundle) → timeline, words on its passages, and number of paths, of the most suspicious"
+    "(digest, bundle) → timeline, remark, and number of paths, of the most suspicious"
     import pyarrow.dataset as ds
     found, wanted = {}, {t[2:4] for t in top}
-    columns = ["digest", "bundle", "timeline", "passages", "duration_s"]
+    columns = ["digest", "bundle", "timeline", "passages", "duration_s", "reason_code"]
     for df in read_rows(out, columns, ds.field("digest").isin([t[2] for t in top])):
         for r in df.itertuples():
             key = r.digest, r.bundle
-            if key in wanted: found[key] = r.timeline, _parts(r), found.get(key, (None, None, 0))[2] + 1
+            if key in wanted: found[key] = r.timeline, _remark(r), found.get(key, (None, None, 0))[2] + 1
     return found
 
 # %% ../nbs/api/65_scan_report.ipynb #3991564a
-def _parts(row):
-    "Which part of a video looks AI-generated, where it is not of one piece"
+def _remark(row):
+    "Why there is no verdict on a video, or which part of it looks AI-generated where it is not of one piece"
+    if isinstance(row.reason_code, str): return REASONS.get(row.reason_code, row.reason_code)
     return "" if row.passages is None else passages_in_words(list(row.passages), row.duration_s or 0.0)
 
 # %% ../nbs/api/65_scan_report.ipynb #6bc6313d
-def _figure(p, path, label, parts, copies, jpeg):
-    "A video as the template shows it"
-    return {
-        "picture": f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" if jpeg else "",
-        "gone": "no picture: it is not there now", "p": f"{p:.2f}", "label": label, "said": f": {parts}" if parts else "",
-        "path": path, "name": Path(path).name, "more": f", and {copies - 1} more of the same content" if copies > 1 else ""}
+def _picture_or_gap(jpeg):
+    "The picture of a video as the template shows it"
+    uri = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" if jpeg else ""
+    return {"picture": uri, "gone": "no picture: the video can't be read now"}
+
+# %% ../nbs/api/65_scan_report.ipynb #2911af8e
+def _caption(p, label, remark, digits):
+    "The verdict on a video as the template shows it"
+    return {"sign": SIGNS.get(label, ""), "label": label, "p": f"{percent(p, digits)} AI", "said": f": {remark}" if remark else ""}
+
+# %% ../nbs/api/65_scan_report.ipynb #9ed851a8
+def _place(path, root, copies):
+    "Where a video lies, as the template shows it"
+    more = f", and {copies - 1} more of the same content" if copies > 1 else ""
+    return {"path": path, "name": path.removeprefix(root), "more": more}
 
 # %% ../nbs/api/65_scan_report.ipynb #a4dac495
-def _gallery(out, top):
+def _gallery(out, counts, bundles):
     "The most suspicious, as the template shows them"
-    details = _details(out, top)
-    with tempfile.TemporaryDirectory() as folder:
-        for _, p, digest, bundle, path, label in top:
-            timeline, parts, copies = details[digest, bundle]
+    details = _details(out, counts.top)
+    with CopyFolder() as folder:
+        for _, p, digest, ident, path, label in counts.top:
+            timeline, remark, copies = details[digest, ident]
             jpeg = _picture(path, timeline, folder) if len(timeline) else None
-            yield _figure(p, path, label, parts, copies, jpeg)
+            caption = _caption(p, label, remark, _digits(p, bundles.get(ident)))
+            yield _picture_or_gap(jpeg) | caption | _place(path, counts.root, copies)
 
 # %% ../nbs/api/65_scan_report.ipynb #678f75b7
 def _verdict_table(counts):
@@ -193,18 +275,24 @@ def _verdict_table(counts):
     columns, bundles = [REAL, INCONCLUSIVE, AI, "not analysed"], sorted({b for b, _ in counts.verdicts})
     return pd.DataFrame([{"bundle": b} | {k: counts.verdicts[b, k] for k in columns} for b in bundles])
 
+# %% ../nbs/api/65_scan_report.ipynb #b2254a97
+def _example(counts, found):
+    "A row as an example: its path below the folder of all videos, and the rest"
+    path, *rest = found
+    return path.removeprefix(counts.root), *rest
+
 # %% ../nbs/api/65_scan_report.ipynb #b5f6271b
 def _error_table(counts):
     "Rows of each failure, with an example"
     import pandas as pd
-    rows = [(code, n, *counts.examples[code][0]) for code, n in counts.errors.most_common()]
+    rows = [(code, n, *_example(counts, counts.examples[code][0])) for code, n in counts.errors.most_common()]
     return pd.DataFrame(rows, columns=["code", "videos", "for example", "problem", "remedy"])
 
 # %% ../nbs/api/65_scan_report.ipynb #49572fe7
 def _said_table(counts):
     "How many files say it how strongly, with an example"
     import pandas as pd
-    rows = [(strength, n, *counts.telling[strength][0]) for strength, n in counts.said.most_common()]
+    rows = [(strength, n, *_example(counts, counts.telling[strength][0])) for strength, n in counts.said.most_common()]
     return pd.DataFrame(rows, columns=["how", "videos", "for example", "what it says"])
 
 # %% ../nbs/api/65_scan_report.ipynb #0ef54a6c
@@ -220,23 +308,38 @@ def _listed(counter, columns, most=None):
     import pandas as pd
     return html_table(pd.DataFrame(counter.most_common(most), columns=columns))
 
+# %% ../nbs/api/65_scan_report.ipynb #a9049c04
+def _tables(counts):
+    "(heading, HTML) of the tables that have rows"
+    if counts.said: yield "Files that say they are generated", html_table(_said_table(counts))
+    if counts.near: yield "Seen before in another form", _listed(counts.near, ["clip", "copies"], 50)
+    if counts.reasons: yield "Why there was no verdict", _listed(counts.reasons, ["reason", "videos"])
+    if counts.errors: yield "Not analysed", html_table(_error_table(counts))
+
 # %% ../nbs/api/65_scan_report.ipynb #0c7463dc
-def _sections(out, counts):
+def _sections(out, counts, bundles):
     "(heading, HTML, figures) of each part that has something to say"
     yield "Verdicts", html_table(_verdict_table(counts)), []
     yield "Scores", "\n".join(_histograms(counts)), []
-    if counts.top: yield "Most suspicious first", "", list(_gallery(out, counts.top))
-    if counts.said: yield "Files that say they are generated", html_table(_said_table(counts)), []
-    if counts.near: yield "Seen before in another form", _listed(counts.near, ["clip", "copies"], 50), []
-    if counts.reasons: yield "Why there was no verdict", _listed(counts.reasons, ["reason", "videos"]), []
-    if counts.errors: yield "Not analysed", html_table(_error_table(counts)), []
+    if counts.top: yield "Most suspicious first", "", list(_gallery(out, counts, bundles))
+    yield from ((heading, content, []) for heading, content in _tables(counts))
 
 # %% ../nbs/api/65_scan_report.ipynb #c44d3c34
-_MORE = """.gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(15rem,1fr));gap:.6rem}
+_MORE = """.card > h2{font-size:1.25rem;margin-bottom:12px}
+.card > figure{margin:0 0 12px}
+.card > figure img{background:#fff;border-radius:8px;max-width:100%;height:auto}
+.gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(13rem,100%),1fr));gap:16px}
 .gallery figure{margin:0;overflow-wrap:anywhere}
-.gone{background:#f2f2f2;color:#666;padding:3rem 1rem;text-align:center;font-size:.85rem}"""
-_NOTE = """A verdict is one signal, not proof. Among many videos of which few are AI-generated,
-most of those called so may be real: look before you act."""
+.gallery img{width:100%;border-radius:8px;display:block}
+.gone{background:var(--unsure-bg);color:var(--soft);border-radius:8px;padding:3rem 1rem;text-align:center;font-size:.88rem}
+th{white-space:nowrap}td{font-variant-numeric:tabular-nums}td:nth-child(n+4){min-width:8rem}"""
+
+# %% ../nbs/api/65_scan_report.ipynb #68a8d970
+_NOTE = """A verdict is one signal, not proof. Where few of many videos are AI-generated,
+most of those called so may be real. Look before you act."""
+
+# %% ../nbs/api/65_scan_report.ipynb #382d2bc9
+def _style(): return (Path(aivd_nb.__file__).parent/"static"/"app.css").read_text(encoding="utf-8") + _MORE
 
 # %% ../nbs/api/65_scan_report.ipynb #9d9ab467
 def _lead(counts):
@@ -246,28 +349,52 @@ def _lead(counts):
     found = f"{called:,} called {AI}, {sum(counts.errors.values()):,} not analysed"
     return f"{rows:,} {plural(rows, 'row')}: {found}. {where} in scan.csv beside this page."
 
+# %% ../nbs/api/65_scan_report.ipynb #6677bcb5
+def _moment(seconds): return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+
+# %% ../nbs/api/65_scan_report.ipynb #a188fa51
+def _made(): return f"Made on {_moment(time.time())} by aivd-nb {aivd_nb.__version__}."
+
+# %% ../nbs/api/65_scan_report.ipynb #e8dbf88a
+def _versions(counts):
+    "The versions of this package that wrote the rows"
+    return ", ".join(f"aivd-nb {v}" for v in sorted(counts.versions)) or "aivd-nb, of a version that did not note it"
+
+# %% ../nbs/api/65_scan_report.ipynb #e44e0150
+def _record(out, counts, bundles):
+    "What makes the page one that can be checked, as (term, value)"
+    yield "Last row written", _moment(max(p.stat().st_mtime for p in Path(out).glob("part-*.parquet")))
+    yield "Analysed by", _versions(counts)
+    if counts.root: yield "Folder of all videos", counts.root
+    for ident in sorted({b for b, _ in counts.verdicts}):
+        yield from _model(ident, bundles.get(ident), [t[1] for t in counts.top if t[3] == ident])
+
 # %% ../nbs/api/65_scan_report.ipynb #7c3b0638
 def scan_html(
     out:str|os.PathLike, # folder of a scan
     title:str="What the scan found",
+    bundle:str|os.PathLike|None=None, # folder of the model that gave the verdicts, where it doesn't ship with the package
 ) -> str: # a whole page
     "A scan as one HTML file"
     counts = count_scan(out)
-    return render_page("scan_report.html", _STYLE + _MORE, title, mark="aivd-nb report on a scan", lead=_lead(counts), note=_NOTE,
-        sections=_sections(out, counts))
+    bundles = _at_hand({b for b, _ in counts.verdicts}, bundle)
+    return render_page(
+        "scan_report.html", _style(), title, "aivd-nb report on a scan", scheme="light dark", made=_made(), lead=_lead(counts), note=_NOTE,
+        sections=_sections(out, counts, bundles), record_title="For the record", record=_record(out, counts, bundles))
 
 # %% ../nbs/api/65_scan_report.ipynb #3c0d9a48
-_JSON = ("timeline", "passages", "timings_ms")
-
 def _plain(v):
     "A list or a dict as JSON; empty where there is none"
     return None if v is None else json.dumps(v.tolist() if isinstance(v, np.ndarray) else v)
 
 # %% ../nbs/api/65_scan_report.ipynb #1a96cd0a
+_JSON = ("timeline", "passages", "timings_ms")
+
 def _for_sheets(df):
     "Rows as a spreadsheet may have them"
     texts = [f.name for f in scan_schema() if f.name in df and str(f.type) == "string"]
-    return df.assign(**{k: df[k].map(_plain, na_action="ignore") for k in _JSON}, **{k: df[k].map(sheet_cell) for k in texts})
+    plain = {k: df[k].map(_plain, na_action="ignore") for k in _JSON}
+    return df.assign(**plain, **{k: df[k].map(sheet_cell) for k in texts})
 
 # %% ../nbs/api/65_scan_report.ipynb #30488ad8
 def export_csv(
@@ -284,11 +411,12 @@ def export_csv(
 # %% ../nbs/api/65_scan_report.ipynb #18ab5ecd
 def write_scan_report(
     out:str|os.PathLike, # folder of a scan
+    bundle:str|os.PathLike|None=None, # as for `scan_html`
 ) -> Path: # the page
     "Write `_report/report.html` and `_report/scan.csv` into a scan"
     require("seaborn") # which brings pandas and matplotlib, too
     page = Path(out)/"_report"/"report.html"
-    content = scan_html(out)
+    content = scan_html(out, bundle=bundle)
     with atomic_write(page) as tmp: tmp.write_text(content, encoding="utf-8")
     export_csv(out, page.with_name("scan.csv"))
     return page

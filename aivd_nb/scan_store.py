@@ -11,7 +11,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,6 +62,13 @@ def _strangers(out):
     return sorted(p.name for p in out.iterdir() if not own(p.name)) if out.is_dir() else []
 
 # %% ../nbs/api/61_scan_store.ipynb #8bdaf2be
+def _check_writable(out):
+    "Refuse a folder that can't be written, or can't be made"
+    above = out if out.is_dir() else next(p for p in out.parents if p.exists())
+    if above.is_dir() and os.access(above, os.W_OK): return
+    raise ConfigError(out, f"can't be written, because {above} can't", "Name a folder that can be written")
+
+# %% ../nbs/api/61_scan_store.ipynb #25e64237
 def check_scan_folder(
     out:str|os.PathLike, # folder of the results
 ) -> Path: # absolute
@@ -71,10 +78,8 @@ def check_scan_folder(
     out = Path(os.path.abspath(out))
     if out.exists() and not out.is_dir(): raise ConfigError(out, "is a file", "Name a folder for the results")
     if other := _strangers(out):
-        raise ConfigError(out, f"holds files that are no results of a scan ({', '.join(other[:3])})", "Name a new folder for the results")
-    above = out if out.is_dir() else next(p for p in out.parents if p.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise ConfigError(out, f"can't be written, because {above} can't", "Name a folder that can be written")
+        raise ConfigError(out, f"holds files that are not results of a scan ({', '.join(other[:3])})", "Name a new folder for the results")
+    _check_writable(out)
     return out
 
 # %% ../nbs/api/61_scan_store.ipynb #514b26ab
@@ -95,20 +100,29 @@ def _code(error):
     return getattr(error, "sqlite_errorcode", 0) & 0xff
 
 # %% ../nbs/api/61_scan_store.ipynb #9e73e769
+_AGAIN = "the same command then goes on"
+
+def _closed(out, code):
+    "Whether a database is one that this user can't write"
+    return code in _CLOSED or code in _NO_ROOM and not os.access(out/"_scan", os.W_OK)
+
+# %% ../nbs/api/61_scan_store.ipynb #95f273b0
+def _of_database(out, e):
+    "What a database says, as an error that helps"
+    if _closed(out, _code(e)): return ConfigError(out, f"can't be written ({e})", "It is read-only for you; name another folder")
+    if _code(e) in _NO_ROOM: return ConfigError(out, f"can't be written ({e})", f"Free some space or name another folder; {_AGAIN}")
+    return ConfigError(out/"_scan", f"is damaged or can't be written ({e})", "Delete it; it is rebuilt from the results")
+
+# %% ../nbs/api/61_scan_store.ipynb #17f7ff1b
 @contextmanager
 def _told(out):
     "What a disk or a database says, as an error that helps"
-    again = "the same command then goes on"
     try:
         yield
     except OSError as e:
-        raise ConfigError(out, f"can't be written ({e.strerror or e})", f"{how_to_write(e)}; {again}") from e
+        raise ConfigError(out, f"can't be written ({e.strerror or e})", f"{how_to_write(e)}; {_AGAIN}") from e
     except sqlite3.Error as e:
-        if _code(e) in _CLOSED or _code(e) in _NO_ROOM and not os.access(out/"_scan", os.W_OK):
-            raise ConfigError(out, f"can't be written ({e})", "It is read-only for you; name another folder") from e
-        if _code(e) in _NO_ROOM:
-            raise ConfigError(out, f"can't be written ({e})", f"Free some space or name another folder; {again}") from e
-        raise ConfigError(out/"_scan", f"is damaged or can't be written ({e})", "Delete it; it is made again from the results") from e
+        raise _of_database(out, e) from e
 
 # %% ../nbs/api/61_scan_store.ipynb #8befa617
 class Known(NamedTuple):
@@ -145,7 +159,7 @@ class _Parts:
     def __enter__(self): return self
     def __exit__(self, *_):
         with self._lock:
-            if hasattr(self, "_db"): self._db.close()
+            if hasattr(self, "_db"): _close(self._db)
             self._guard.close()
 
 # %% ../nbs/api/61_scan_store.ipynb #03b2530e
@@ -205,8 +219,14 @@ def _only(out):
     except sqlite3.OperationalError as e:
         db.close()
         if _code(e) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED): raise # a full disk is no other scan
-        raise ConfigError(out, "is being written by another scan", "Wait until it ends, or name another folder") from e
+        raise ConfigError(out, "is in use by another scan", "Wait until that one ends, or name another folder") from e
     return db
+
+# %% ../nbs/api/61_scan_store.ipynb #2c9ef3e0
+def _close(db):
+    "Close the index; a journal that is kept from one write to the next goes with it"
+    with suppress(sqlite3.Error): db.execute("pragma journal_mode=delete") # a full disk is told by what was written
+    db.close()
 
 # %% ../nbs/api/61_scan_store.ipynb #ed59ec6d
 def _tuned(db):
@@ -234,14 +254,20 @@ def _database(file):
 _ALWAYS = ("path", "digest", "label", "bundle", "code") # columns of every version
 _CALLED = {"error": "code", "message": "problem"} # as versions before 0.2 had them
 
+# %% ../nbs/api/61_scan_store.ipynb #af1cb74b
+def _renamed(table, file):
+    "A part with the names of today"
+    table = table.rename_columns([_CALLED.get(n, n) for n in table.schema.names])
+    if set(_ALWAYS) <= set(table.schema.names) <= set(scan_schema().names): return table
+    raise ConfigError(file, "is not part of a scan", "Move it to another folder")
+
+# %% ../nbs/api/61_scan_store.ipynb #20372522
 def _grown(table, file):
     "A part as this version writes it: columns that an older version did not know are empty"
-    table, schema = table.rename_columns([_CALLED.get(n, n) for n in table.schema.names]), scan_schema()
-    names = table.schema.names
-    if not set(_ALWAYS) <= set(names) <= set(schema.names):
-        raise ConfigError(file, "is not part of a scan", "Move it to another folder")
-    columns = [table[f.name].to_pylist() if f.name in names else [None]*len(table) for f in schema]
-    return table.cast(schema) if names == schema.names else schema.empty_table().from_arrays(columns, schema=schema)
+    table, schema = _renamed(table, file), scan_schema()
+    if table.schema.names == schema.names: return table.cast(schema)
+    columns = [table[n].to_pylist() if n in table.schema.names else [None]*len(table) for n in schema.names]
+    return schema.empty_table().from_arrays(columns, schema=schema)
 
 # %% ../nbs/api/61_scan_store.ipynb #aee688d4
 def _stamp(path):
@@ -283,23 +309,32 @@ def _sync(self:_Parts):
     self._tail = _read(self, self._last) if there else scan_schema().empty_table()
 
 # %% ../nbs/api/61_scan_store.ipynb #8ccc63c5
+_INDEXED = ("path", "bundle", "digest", "label", "code") # columns of the table that the index has, too
+
+# %% ../nbs/api/61_scan_store.ipynb #d519cb81
+def _insert(self:_Parts, name, rows):
+    "Note rows of a part, with the part as it stands now; a row is the indexed columns and the token"
+    self._db.executemany("insert or replace into rows values(?,?,?,?,?,?,?)", ((*r, name) for r in rows))
+    self._db.execute("insert or replace into parts values(?,?,?)", (name, *_stamp(self.out/name)))
+
+# %% ../nbs/api/61_scan_store.ipynb #968a7712
 def _index(self:_Parts, name, table):
     "Note what a part holds; None: nothing any more"
     self._db.execute("begin")
     self._db.execute("delete from rows where part=?", (name,))
     self._db.execute("delete from parts where name=?", (name,))
-    if table is not None:
-        columns = [table[c].to_pylist() for c in ("path", "bundle", "digest", "label", "code")]
-        command = "insert or replace into rows(path, bundle, digest, label, code, part) values(?,?,?,?,?,?)"
-        self._db.executemany(command, zip(*columns, [name]*len(table)))
-        self._db.execute("insert into parts values(?,?,?)", (name, *_stamp(self.out/name)))
+    if table is not None: _insert(self, name, zip(*(table[c].to_pylist() for c in _INDEXED), [None]*len(table)))
     self._db.execute("commit")
 
 # %% ../nbs/api/61_scan_store.ipynb #c0f3e996
+def _keys(table):
+    "(path, bundle) of each row"
+    return list(zip(table["path"].to_pylist(), table["bundle"].to_pylist()))
+
+# %% ../nbs/api/61_scan_store.ipynb #333bd19b
 def _without(table, keys):
     "A table without the rows of these (path, bundle)"
-    if not keys: return table
-    return table.filter([k not in keys for k in zip(table["path"].to_pylist(), table["bundle"].to_pylist())])
+    return table.filter([k not in keys for k in _keys(table)]) if keys else table
 
 # %% ../nbs/api/61_scan_store.ipynb #8460e628
 def _places(self:ScanStore, keys):
@@ -342,10 +377,8 @@ def _next_part(self:ScanStore, gone):
 # %% ../nbs/api/61_scan_store.ipynb #fd552294
 def _note(self:ScanStore, rows, tokens):
     "Index the rows just written to the last part"
-    noted = [(*(r[c] for c in ("path", "bundle", "digest", "label", "code")), tokens.get(r["path"]), self._last) for r in rows]
     self._db.execute("begin")
-    self._db.executemany("insert or replace into rows values(?,?,?,?,?,?,?)", noted)
-    self._db.execute("insert or replace into parts values(?,?,?)", (self._last, *_stamp(self.out/self._last)))
+    _insert(self, self._last, [(*(r[c] for c in _INDEXED), tokens.get(r["path"])) for r in rows])
     self._db.execute("commit")
 
 # %% ../nbs/api/61_scan_store.ipynb #ddb7f2e7
@@ -375,8 +408,7 @@ def _find(self:ScanStore, path, bundle):
 def _taken(self:ScanStore, part, path, bundle):
     "A row out of its part"
     table = _part(self, part)
-    at = next(i for i, k in enumerate(zip(table["path"].to_pylist(), table["bundle"].to_pylist())) if k == (path, bundle))
-    return table.slice(at, 1).to_pylist()[0]
+    return table.slice(_keys(table).index((path, bundle)), 1).to_pylist()[0]
 
 # %% ../nbs/api/61_scan_store.ipynb #4579c5b6
 def _part(self:ScanStore, name, most=4):

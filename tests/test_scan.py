@@ -15,6 +15,7 @@ from aivd_nb import scan as scans
 from aivd_nb.core import ConfigError, shared_data
 from aivd_nb.detector import Detector
 from aivd_nb.scan import scan
+from aivd_nb.scan_files import CopyFolder
 from aivd_nb.synth import make_dataset
 
 SHARED = shared_data()
@@ -92,6 +93,25 @@ def test_stopped(tmp_path, how):
         done = subprocess.run(scanning, capture_output=True, text=True)
         assert f"{160 - n} looked at now, 0 copies of others, {n} known before" in done.stdout, done.stdout + done.stderr
     assert not list((tmp_path/"out").glob(".tmp-*"))
+
+
+def test_what_a_killed_scan_leaves_goes_with_the_next(tmp_path):
+    "Its folder for copies, but not that of a scan that runs; and no journal stays after a scan that ends"
+    made_up(tmp_path/"lib", 3)
+    tmp, out = tmp_path/"tmp", tmp_path/"out"
+    (tmp/"aivd-scan-mine").mkdir(parents=True) # somebody else's, though it is called so
+    env = os.environ | {"TMPDIR": str(tmp)}
+    with CopyFolder(tmp) as other: # of a scan that runs
+        locked = lambda: {str(p.parent) for p in tmp.glob("aivd-scan-*/.aivd-scan-lock")}
+        child = subprocess.Popen(command(tmp_path/"lib", out, 60), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
+        assert until(lambda: len(locked()) == 2)
+        child.kill()
+        child.wait()
+        assert len(locked()) == 2, "nobody could tidy up"
+        done = subprocess.run(command(tmp_path/"lib", out, 0), capture_output=True, text=True, env=env)
+        assert "3 videos" in done.stdout, done.stdout + done.stderr
+        assert locked() == {other}
+    assert [p.name for p in tmp.iterdir()] == ["aivd-scan-mine"] and not list((out/"_scan").glob("*-journal"))
 
 
 def test_stopped_on_ray(tmp_path):
