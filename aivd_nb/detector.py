@@ -16,7 +16,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 import numpy as np
 from .ahead import in_order
-from .bundle import Bundle, load_bundle
+from .bundle import ON_CLIPS, Bundle, load_bundle
 from .cache import FeatureCache
 from .calibration import AI, INCONCLUSIVE, REAL, decide, is_ood, logit, sigmoid
 from .core import AivdError, BundleError, ConfigError, Failure, VideoError, WeightsError, cpu_count, require
@@ -372,7 +372,7 @@ def _wrong(bundle, label, passages):
     if label == AI and passages and r.n_real:
         return (f"Of {r.n_real} long videos put together of real clips of {r.sources} sources that it had not been trained on, "
             f"it called {r.called_ai} AI-generated ({percent(r.called_ai/r.n_real)}).")
-    return how_often_wrong(label, bundle.band, m.get("on") != "held-out clips", m.get("missed_most", ""))
+    return how_often_wrong(label, bundle.band, m.get("on") != ON_CLIPS, m.get("missed_most", ""))
 
 # %% ../nbs/api/43_detector.ipynb #464f2d19
 def _warnings(v, sampling):

@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 import cv2
+from .bundle import ON_CLIPS
 from .confine import PDEATHSIG, SUBREAPER, Held, confine, held_here, kill_family, process_switches
 from .containers import KINDS
 from .core import CODES, AivdError, ConfigError, Failure, VideoError
@@ -118,7 +119,7 @@ def describe(
     if b is None: return {"name": type(detector).__name__, "id": f"{type(detector).__name__}-{aivd_nb.__version__}"}
     band = {k: getattr(b.band, k) for k in ("ai", "real", "n_real", "false_alarms", "n_ai", "missed")}
     rate = round(b.band.false_alarms/b.band.n_real, 4) if b.band.n_real else None
-    wrong = how_often_wrong("AI-Generated", b.band, b.metrics.get("on") != "held-out clips")
+    wrong = how_often_wrong("AI-Generated", b.band, b.metrics.get("on") != ON_CLIPS)
     data = {k: b.data[k] for k in ("real", "ai", "sources") if k in b.data}
     return {"name": b.name, "id": f"{b.id}-{aivd_nb.__version__}", "backbone": b.spec.backbone, "band": band,
         "false_alarm_rate": rate, "how_often_wrong": wrong, "trained_on": data}
