@@ -293,9 +293,9 @@ def _single(
     "One clip, warm: the straightforward way, batched Keras, our path, the floor"
     ours, batches = wanted(clip, detector.bundle.sampling), ready(detector, clip)
     jobs, frames = _keras_jobs(detector, clip, ours)
-    jobs |= {"(c) aivd": partial(detector.predict, clip), "(d) decode": partial(_decode, clip, ours, cpu_count()),
+    own = {"(c) aivd": partial(detector.predict, clip), "(d) decode": partial(_decode, clip, ours, cpu_count()),
         "(d) CNN": partial(_cnn, detector, batches)}
-    table = in_turn(jobs, repeats)
+    table = in_turn({**jobs, **own}, repeats)
     return table.assign(section="single", bundle=detector.bundle.name, frames=[frames.get(r, len(ours)) for r in table.row])
 
 # %% ../nbs/api/53_bench.ipynb #68a3b7f5

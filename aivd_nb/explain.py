@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 import cv2
 import numpy as np
 from .bundle import Bundle
@@ -454,7 +455,7 @@ def _looks(detector, path, closer):
     return detector.verdict(path, seen), _only(seen, seen.whole), _near(detector, path, seen, closer)
 
 # %% ../nbs/api/44_explain.ipynb #914ac261
-def _contributions(detector, v, near, shares):
+def _contributions(detector, v, near, shares) -> dict[str, Any]:
     "All that asking the head tells"
     base = _nothing(detector, v.sequences)
     rows, frames = _timed(_there(v), v.spans, shares)
