@@ -47,6 +47,16 @@ def _timed(name, times):
     wall, cpu = np.median(times, 0)
     return {"row": name, "repeats": len(times), "wall_ms": wall, "low_ms": min(times)[0], "high_ms": max(times)[0], "cpu_ms": cpu}
 
+# %% ../nbs/api/53_bench.ipynb #d51969c2
+def _rounds(jobs, repeats, measure):
+    "What each job measured in the rounds that count; one comes before them to warm up"
+    found = {name: [] for name in jobs}
+    for turn in range(repeats + 1):
+        for name, job in jobs.items():
+            measured = measure(job)
+            if turn: found[name].append(measured)
+    return found
+
 # %% ../nbs/api/53_bench.ipynb #b4d14660
 def in_turn(
     jobs:dict, # name → function without arguments that does the work
@@ -54,12 +64,7 @@ def in_turn(
 ) -> "pandas.DataFrame": # row, repeats, wall_ms (median), low_ms, high_ms, cpu_ms (median, of this process)
     "Time jobs in turn, round after round"
     import pandas as pd
-    found = {name: [] for name in jobs}
-    for turn in range(repeats + 1):
-        for name, job in jobs.items():
-            measured = _clocked(job)
-            if turn: found[name].append(measured)
-    return pd.DataFrame([_timed(name, times) for name, times in found.items()])
+    return pd.DataFrame([_timed(name, times) for name, times in _rounds(jobs, repeats, _clocked).items()])
 
 # %% ../nbs/api/53_bench.ipynb #ca096c25
 _SPAWN = """import resource, subprocess, sys, time
@@ -98,6 +103,22 @@ _CODECS = {"h264": ("-c:v", "libx264", "-preset", "veryfast", "-crf", 23),
     "hevc": ("-c:v", "libx265", "-preset", "ultrafast", "-crf", 26, "-x265-params", "log-level=none"),
     "vp9": ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", 8, "-crf", 33, "-b:v", 0)}
 
+# %% ../nbs/api/53_bench.ipynb #62c4aed5
+_PLAIN = ("-pix_fmt", "yuv420p")
+
+# %% ../nbs/api/53_bench.ipynb #a61f8d09
+def _seed(folder):
+    "The drawn clip that all others are made of, made where it is missing"
+    path = Path(folder)/"seed.mp4"
+    if not path.exists(): encode(path, camera_frames(125, (640, 360)), *_CODECS["h264"][:4], "-crf", 12, *_PLAIN)
+    return path
+
+# %% ../nbs/api/53_bench.ipynb #3c442b03
+def _encode_seed(path, height, seconds, codec):
+    "The seed in a size and a codec, with a sensor's noise"
+    size = f"scale={SIZES[height]}:{height},noise=alls=5:allf=t"
+    _ffmpeg_to(path, "-i", _seed(path.parent), "-t", seconds, "-vf", size, *_CODECS[codec], "-g", 50, *_PLAIN)
+
 # %% ../nbs/api/53_bench.ipynb #a11df82a
 def make_clip(
     folder:str|os.PathLike, # gets the clip; kept there for the next call
@@ -107,15 +128,15 @@ def make_clip(
 ) -> Path:
     "A clip of a size and a length, drawn"
     path = Path(folder)/f"{height}p_{seconds}s_{codec}.mp4"
-    seed = Path(folder)/"seed.mp4"
-    plain = ("-pix_fmt", "yuv420p")
-    if not seed.exists(): encode(seed, camera_frames(125, (640, 360)), *_CODECS["h264"][:4], "-crf", 12, *plain)
     if path.exists(): return path
-    if seconds <= 5:
-        size = f"scale={SIZES[height]}:{height},noise=alls=5:allf=t"
-        _ffmpeg_to(path, "-i", seed, "-t", seconds, "-vf", size, *_CODECS[codec], "-g", 50, *plain)
+    if seconds <= 5: _encode_seed(path, height, seconds, codec)
     else: _ffmpeg_to(path, "-stream_loop", seconds//5 - 1, "-i", make_clip(folder, height, 5, codec), "-c", "copy")
     return path
+
+# %% ../nbs/api/53_bench.ipynb #a7c531eb
+def _evenly(paths, n):
+    "n of these, from the first to the last"
+    return [paths[i] for i in np.linspace(0, len(paths) - 1, n).astype(int)]
 
 # %% ../nbs/api/53_bench.ipynb #d4906bcc
 def collection(
@@ -124,12 +145,10 @@ def collection(
 ) -> list: # of paths
     "Clips of the shared collection, taken evenly from its test part, else drawn ones"
     shared = shared_data()
-    if shared:
-        import pandas as pd
-        df = pd.read_csv(shared/"data"/"labels.csv")
-        df = df[df.split == "test"]
-        return [shared/"data"/f for f in df.file_path.iloc[np.linspace(0, len(df) - 1, n).astype(int)]]
-    return sorted(make_dataset(folder, (n + 1)//2, frames=50, size=(320, 320)).rglob("*.mp4"))[:n]
+    if not shared: return sorted(make_dataset(folder, (n + 1)//2, frames=50, size=(320, 320)).rglob("*.mp4"))[:n]
+    import pandas as pd
+    df = pd.read_csv(shared/"data"/"labels.csv")
+    return [shared/"data"/f for f in _evenly(df.file_path[df.split == "test"].tolist(), n)]
 
 # %% ../nbs/api/53_bench.ipynb #1523e806
 def wanted(
@@ -184,6 +203,11 @@ def _from_jpeg(file):
     picture: Any = cv2.imread(str(file))
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.float32)/255
 
+# %% ../nbs/api/53_bench.ipynb #c79f833a
+def _one_by_one(way, files):
+    "What the CNN makes of pictures, one `predict` each"
+    return np.stack([way.cnn.predict(_from_jpeg(p)[None], verbose=0)[0] for p in files])
+
 # %% ../nbs/api/53_bench.ipynb #1609d35c
 def straightforward(
     way:KerasWay,
@@ -193,8 +217,13 @@ def straightforward(
     "JPEGs on disk, read back, one `predict` a frame"
     with TemporaryDirectory() as folder:
         _to_jpegs(way, clip, indices, folder)
-        rows = [way.cnn.predict(_from_jpeg(p)[None], verbose=0)[0] for p in sorted(Path(folder).iterdir())]
-    return way.score(np.stack(rows).reshape(-1, len(way.spec.views)*rows[0].size))
+        rows = _one_by_one(way, sorted(Path(folder).iterdir()))
+    return way.score(rows.reshape(-1, len(way.spec.views)*rows.shape[1]))
+
+# %% ../nbs/api/53_bench.ipynb #b2c73c62
+def _squares(clip, indices, views):
+    "The squares of some frames, as the CNN wants them: 0 … 1; `views` makes those of a frame"
+    return np.concatenate([views(f.image) for f in read_frames(clip, indices)]).astype(np.float32)/255
 
 # %% ../nbs/api/53_bench.ipynb #043a0b71
 def batched(
@@ -203,8 +232,7 @@ def batched(
     indices:Iterable[int], # of frames
 ) -> float: # the head's score
     "All frames of a clip in memory, one `predict` in batches of 32"
-    squares = np.concatenate([way.views(f.image) for f in read_frames(clip, indices)]).astype(np.float32)/255
-    rows = way.cnn.predict(squares, batch_size=32, verbose=0)
+    rows = way.cnn.predict(_squares(clip, indices, way.views), batch_size=32, verbose=0)
     return way.score(rows.reshape(-1, len(way.spec.views)*rows.shape[1]))
 
 # %% ../nbs/api/53_bench.ipynb #4eb95dde
@@ -244,9 +272,17 @@ def ready(
     "The batches of a clip, ready for the CNN"
     f = detector.featurizer
     indices = wanted(clip, detector.bundle.sampling)
-    views = [make_views(x.image, f.spec.views, f.size) for x in read_frames(clip, indices)]
-    squares = np.concatenate(views).astype(np.float32)/255
+    squares = _squares(clip, indices, lambda image: make_views(image, f.spec.views, f.size))
     return [squares[i:i+f.batch] for i in range(0, len(squares), f.batch)]
+
+# %% ../nbs/api/53_bench.ipynb #6caf20e6
+def _keras_jobs(detector, clip, ours):
+    "The ways through Keras, and how many frames they look at; none where Keras has no such CNN"
+    if not get_backbone(detector.bundle.spec.backbone).application: return {}, {} # exists as ONNX only
+    way, third = KerasWay.load(detector), every_nth(probe(clip).n_frames)
+    jobs = {"(a) every third frame": partial(straightforward, way, clip, third),
+        "(a) our frames": partial(straightforward, way, clip, ours), "(b) batched Keras": partial(batched, way, clip, ours)}
+    return jobs, {"(a) every third frame": len(third)}
 
 # %% ../nbs/api/53_bench.ipynb #175e8e3a
 def _single(
@@ -255,18 +291,18 @@ def _single(
     repeats:int, # rounds
 ): # DataFrame, as all sections
     "One clip, warm: the straightforward way, batched Keras, our path, the floor"
-    s = detector.bundle.sampling
-    ours, batches = wanted(clip, s), ready(detector, clip)
-    jobs, frames = {}, {}
-    if get_backbone(detector.bundle.spec.backbone).application: # others exist as ONNX only
-        way, third = KerasWay.load(detector), every_nth(probe(clip).n_frames)
-        jobs = {"(a) every third frame": partial(straightforward, way, clip, third),
-            "(a) our frames": partial(straightforward, way, clip, ours), "(b) batched Keras": partial(batched, way, clip, ours)}
-        frames = {"(a) every third frame": len(third)}
-    jobs |= {"(c) aivd": partial(detector.predict, clip), "(d) decode": partial(_decode, clip, ours, cpu_count()),
+    ours, batches = wanted(clip, detector.bundle.sampling), ready(detector, clip)
+    jobs, frames = _keras_jobs(detector, clip, ours)
+    own = {"(c) aivd": partial(detector.predict, clip), "(d) decode": partial(_decode, clip, ours, cpu_count()),
         "(d) CNN": partial(_cnn, detector, batches)}
-    table = in_turn(jobs, repeats)
+    table = in_turn({**jobs, **own}, repeats)
     return table.assign(section="single", bundle=detector.bundle.name, frames=[frames.get(r, len(ours)) for r in table.row])
+
+# %% ../nbs/api/53_bench.ipynb #68a3b7f5
+def _as_many(batches, squares):
+    "Batches, repeated until they hold so many squares, about"
+    n = round(squares/np.mean([len(b) for b in batches]))
+    return [batches[i % len(batches)] for i in range(n)]
 
 # %% ../nbs/api/53_bench.ipynb #ec8eeb5b
 def _many(
@@ -278,11 +314,18 @@ def _many(
     work = [(c, wanted(c, detector.bundle.sampling)) for c in clips]
     frames = sum(len(i) for _, i in work)
     some = [b for c in clips[:8] for b in ready(detector, c)]
-    squares = frames*len(detector.bundle.spec.views)
-    batches = [some[i % len(some)] for i in range(round(squares/np.mean([len(b) for b in some])))]
+    batches = _as_many(some, frames*len(detector.bundle.spec.views))
     jobs = {"(c) aivd": lambda: list(detector.predict_many(clips)), "(d) decode": partial(_decode_all, work),
         "(d) CNN": partial(_cnn, detector, batches)}
     return in_turn(jobs, repeats).assign(section="many", bundle=detector.bundle.name, frames=frames, x=len(clips))
+
+# %% ../nbs/api/53_bench.ipynb #5fec500f
+def _whole(name, measured):
+    "A row of a table, from (wall_ms, cpu_ms, peak_mib) of each round: the peak is the highest"
+    return _timed(name, [m[:2] for m in measured]) | {"peak_mib": max(m[2] for m in measured)}
+
+# %% ../nbs/api/53_bench.ipynb #1b2e6c1b
+def _predicting(name, clip): return _aivd("predict", "--no-cache", "--bundle", name, clip)
 
 # %% ../nbs/api/53_bench.ipynb #1647beab
 def _process(
@@ -291,27 +334,18 @@ def _process(
     repeats:int, # rounds
 ):
     "Whole processes, as a person starts them"
+    import pandas as pd
     python = [sys.executable, "-c"]
     commands = {"import click": [*python, "import click"], "aivd --help": _aivd("--help"),
-        "import numpy, cv2, onnxruntime": [*python, "import numpy, cv2, onnxruntime"],
-        "aivd predict": _aivd("predict", "--no-cache", "--bundle", name, clip)}
-    found = {n: [] for n in commands}
-    for turn in range(repeats + 1):
-        for n, c in commands.items():
-            measured = process(*c)
-            if turn: found[n].append(measured)
-    return _processes(found).assign(section="process", bundle=name)
+        "import numpy, cv2, onnxruntime": [*python, "import numpy, cv2, onnxruntime"], "aivd predict": _predicting(name, clip)}
+    found = _rounds(commands, repeats, lambda command: process(*command))
+    return pd.DataFrame([_whole(n, m) for n, m in found.items()]).assign(section="process", bundle=name)
 
-# %% ../nbs/api/53_bench.ipynb #5fec500f
-def _processes(found):
-    "A row a program: medians, the fastest and the slowest, the highest peak"
-    import pandas as pd
-    rows = []
-    for name, measured in found.items():
-        wall, cpu, peak = zip(*measured)
-        rows.append({"row": name, "repeats": len(measured), "wall_ms": np.median(wall), "low_ms": min(wall), "high_ms": max(wall),
-            "cpu_ms": np.median(cpu), "peak_mib": max(peak)})
-    return pd.DataFrame(rows)
+# %% ../nbs/api/53_bench.ipynb #61785e9c
+def _grown(table, peaks):
+    "A table of (row, size) with a column for each, and the peak memory beside our path"
+    rows, sizes = zip(*table.row)
+    return table.assign(row=rows, x=sizes, peak_mib=[peaks.get(pair, np.nan) for pair in table.row])
 
 # %% ../nbs/api/53_bench.ipynb #ee93f4c3
 def _growth(
@@ -326,10 +360,8 @@ def _growth(
     if section == "resolution":
         jobs |= {("(d) decode", x): partial(_decode, c, wanted(c, bundle.sampling), cpu_count()) for x, c in clips.items()}
     table = in_turn(jobs, repeats)
-    peaks = {x: process(*_aivd("predict", "--no-cache", "--bundle", bundle.name, c))[2] for x, c in clips.items()}
-    rows, sizes = zip(*table.row)
-    return table.assign(section=section, bundle=bundle.name, x=sizes, row=rows,
-        peak_mib=[peaks[x] if r == "(c) aivd" else None for r, x in zip(rows, sizes)])
+    peaks = {("(c) aivd", x): process(*_predicting(bundle.name, c))[2] for x, c in clips.items()}
+    return _grown(table, peaks).assign(section=section, bundle=bundle.name)
 
 # %% ../nbs/api/53_bench.ipynb #4815a0bf
 def _read(
@@ -351,6 +383,13 @@ def _readers(
     table = in_turn({(way, x): partial(f, c, taken[c]) for x, c in clips.items() for way, f in ways.items()}, repeats)
     return table.assign(section="reader", bundle=[x for _, x in table.row], row=[way for way, _ in table.row])
 
+# %% ../nbs/api/53_bench.ipynb #e47080ac
+def _jumping(clip, gap, near, jump):
+    "Read frames that lie so far apart, with these limits to what the reader may weigh"
+    with mock.patch.multiple(video, _NEAR=near, _JUMP=jump), VideoReader(clip) as reader:
+        reader.info()
+        for _ in reader.frames(range(0, 5*gap + 1, gap), rgb=False): pass
+
 # %% ../nbs/api/53_bench.ipynb #b3ef9322
 def _gaps(
     clip, # a long video
@@ -358,51 +397,63 @@ def _gaps(
     repeats:int, # rounds
 ):
     "Grabbing forward and jumping, forced"
-    def read(gap, near, jump):
-        with mock.patch.multiple(video, _NEAR=near, _JUMP=jump), VideoReader(clip) as reader:
-            reader.info()
-            for _ in reader.frames(range(0, 5*gap + 1, gap), rgb=False): pass
     ways = {"forward": (10**9, 10**9), "jump": (0, -10**9), "aivd": (video._NEAR, video._JUMP)}
-    table = in_turn({(name, g): partial(read, g, *way) for name, way in ways.items() for g in gaps}, repeats)
-    return table.assign(section="gap", bundle="", x=[g for _, g in table.row], row=[r for r, _ in table.row])
+    jobs = {(name, g): partial(_jumping, clip, g, *way) for name, way in ways.items() for g in gaps}
+    return _grown(in_turn(jobs, repeats), {}).assign(section="gap", bundle="")
 
-# %% ../nbs/api/53_bench.ipynb #c46ea79f
+# %% ../nbs/api/53_bench.ipynb #168a4185
 _FULL = dict(repeats=5, clips=100, lengths=(2, 5, 10, 30, 60, 300, 1800), heights=tuple(SIZES), gaps=(8, 16, 32, 64, 128, 256),
     hours=(600, 7200), kinds=(("h264", 720), ("h264", 1080), ("h264", 2160), ("hevc", 720), ("hevc", 1080), ("vp9", 720), ("vp9", 1080)))
+
+# %% ../nbs/api/53_bench.ipynb #c46ea79f
 _QUICK = dict(repeats=1, clips=4, lengths=(2, 30), heights=(240, 360), gaps=(8, 256), hours=(60, 600), kinds=(("h264", 240), ("vp9", 240)))
+
+# %% ../nbs/api/53_bench.ipynb #41ea6cdc
+def _at_hand(bundle):
+    "A bundle's detector; None where it would need a download"
+    try:
+        if get_backbone(bundle.spec.backbone).application: find_weights(bundle.spec.backbone, download=False)
+        return Detector.load(bundle.folder)
+    except WeightsError:
+        return None
 
 # %% ../nbs/api/53_bench.ipynb #ad7b394a
 def _bundles(names):
     "Detectors of the bundles that can run here without a download"
-    found = []
-    for b in map(load_bundle, names):
-        try:
-            if get_backbone(b.spec.backbone).application: find_weights(b.spec.backbone, download=False)
-            found.append(Detector.load(b.folder))
-        except WeightsError:
-            pass
-    if not found:
-        raise WeightsError(", ".join(names), "can't run here, so there is nothing to time",
-            "Put CNN weights into AIVD_WEIGHTS, or time the bundle efficientnet_lite0")
-    return found
+    found = [d for d in map(_at_hand, map(load_bundle, names)) if d]
+    if found: return found
+    raise WeightsError(", ".join(names), "can't run here, so there is nothing to time",
+        "Put CNN weights into AIVD_WEIGHTS, or time the bundle efficientnet_lite0")
+
+# %% ../nbs/api/53_bench.ipynb #4de589c9
+def _bundle_steps(detector, clip, clips, repeats):
+    "What is timed of each bundle, as (name, function)"
+    n = detector.bundle.name
+    yield f"{n}: one clip", lambda: _single(detector, clip(), repeats)
+    yield f"{n}: {len(clips)} clips", lambda: _many(detector, clips, repeats)
+    yield f"{n}: whole processes", lambda: _process(n, clip(), repeats)
+
+# %% ../nbs/api/53_bench.ipynb #18d30fdc
+def _growth_steps(detector, clip, repeats, lengths, heights, hours):
+    "What is timed on clips that grow, of one bundle; `clip` makes one of a height and a length"
+    made = lambda height, seconds: {s: clip(height, s) for s in seconds}
+    yield "growth with length", lambda: _growth(detector, made(720, lengths), "length", repeats)
+    yield "growth with resolution", lambda: _growth(detector, {h: clip(h) for h in heights}, "resolution", repeats)
+    yield "two hours", lambda: _growth(detector, made(240, hours), "hours", repeats)
+    yield "thirty minutes of 1080p", lambda: _growth(detector, made(1080, (5, max(lengths))), "memory", 1)
 
 # %% ../nbs/api/53_bench.ipynb #a917fec5
 def _steps(folder, detectors, repeats, clips, lengths, heights, gaps, hours, kinds):
     "What is timed, as (name, function)"
-    one = partial(make_clip, folder)
+    clip = partial(make_clip, folder)
     some = collection(clips, folder/"drawn")
-    for d in detectors:
-        n = d.bundle.name
-        yield f"{n}: one clip", lambda d=d: _single(d, one(), repeats)
-        yield f"{n}: {clips} clips", lambda d=d: _many(d, some, repeats)
-        yield f"{n}: whole processes", lambda n=n: _process(n, one(), repeats)
-    d = detectors[0]
-    yield "growth with length", lambda: _growth(d, {s: one(720, s) for s in lengths}, "length", repeats)
-    yield "growth with resolution", lambda: _growth(d, {h: one(h) for h in heights}, "resolution", repeats)
-    yield "two hours", lambda: _growth(d, {s: one(240, s) for s in hours}, "hours", repeats)
-    yield "thirty minutes of 1080p", lambda: _growth(d, {s: one(1080, s) for s in (5, max(lengths))}, "memory", 1)
-    yield "gaps", lambda: _gaps(one(720, 60), gaps, repeats)
-    yield "readers", lambda: _readers({f"{codec} {h}p": make_clip(folder, h, 5, codec) for codec, h in kinds}, repeats)
+    for d in detectors: yield from _bundle_steps(d, clip, some, repeats)
+    yield from _growth_steps(detectors[0], clip, repeats, lengths, heights, hours)
+    yield "gaps", lambda: _gaps(clip(720, 60), gaps, repeats)
+    yield "readers", lambda: _readers({f"{codec} {h}p": clip(h, 5, codec) for codec, h in kinds}, repeats)
+
+# %% ../nbs/api/53_bench.ipynb #034dd5f9
+_COLUMNS = ["section", "bundle", "row", "x", "frames", "repeats", "wall_ms", "low_ms", "high_ms", "cpu_ms", "peak_mib"]
 
 # %% ../nbs/api/53_bench.ipynb #033c0fca
 def bench(
@@ -413,19 +464,22 @@ def bench(
 ) -> "pandas.DataFrame": # section, bundle, row, x, frames, repeats, wall_ms, low_ms, high_ms, cpu_ms, peak_mib
     "Time everything; minutes on two cores"
     pd = require("pandas")
-    k = _QUICK if quick else _FULL
     with TemporaryDirectory() as tmp:
-        steps = _steps(Path(folder or tmp), _bundles(bundles), **k)
+        steps = _steps(Path(folder or tmp), _bundles(bundles), **(_QUICK if quick else _FULL))
         tables = [say(name) or step() for name, step in steps]
-    columns = ["section", "bundle", "row", "x", "frames", "repeats", "wall_ms", "low_ms", "high_ms", "cpu_ms", "peak_mib"]
-    return pd.concat(tables).reindex(columns=columns).round(1).reset_index(drop=True)
+    return pd.concat(tables).reindex(columns=_COLUMNS).round(1).reset_index(drop=True)
+
+# %% ../nbs/api/53_bench.ipynb #ba66e321
+def _row(table, section, row, bundle=None, x=None):
+    "The rows of a table that these name"
+    t = table[(table.section == section) & (table.row == row)]
+    if bundle is not None: t = t[t.bundle == bundle]
+    return t if x is None else t[t.x == x]
 
 # %% ../nbs/api/53_bench.ipynb #1a1bccda
 def _value(table, section, row, bundle=None, x=None, column="wall_ms"):
     "One number of the table; not a number where it lacks the row"
-    t = table[(table.section == section) & (table.row == row)]
-    if bundle is not None: t = t[t.bundle == bundle]
-    if x is not None: t = t[t.x == x]
+    t = _row(table, section, row, bundle, x)
     return float(t[column].iloc[0]) if len(t) else np.nan
 
 # %% ../nbs/api/53_bench.ipynb #fbd8fb70
@@ -443,24 +497,34 @@ def _bundle_goals(v, b):
     helped = v("process", "aivd --help", b)/v("process", "import click", b)
     yield f"aivd --help, in imports of click ({b}'s round)", "<=", 1.5, helped
 
+# %% ../nbs/api/53_bench.ipynb #e19442a6
+def _ends(v, table, section, column):
+    "Smallest and largest size of a section, with a number of each; nothing where it wasn't timed"
+    sizes = sorted(table.x[table.section == section].dropna())
+    return [(x, v(section, "(c) aivd", x=x, column=column)) for x in (sizes[0], sizes[-1])] if sizes else []
+
 # %% ../nbs/api/53_bench.ipynb #6ec3a4e1
 def _long_goals(v, table):
     "The goals of long videos"
-    x = sorted(table.x[table.section == "memory"].dropna())
-    hours = sorted(table.x[table.section == "hours"].dropna())
-    if x:
-        peaks = [v("memory", "(c) aivd", x=i, column="peak_mib") for i in (x[0], x[-1])]
-        yield f"peak memory on {x[-1]/60:.0f} minutes of 1080p, MiB", "<=", 500.0, peaks[1]
-        yield "the same, in that of five seconds", "<=", 1.25, peaks[1]/peaks[0]
-    if hours:
-        times = [v("hours", "(c) aivd", x=i) for i in (hours[0], hours[-1])]
-        yield f"{hours[-1]/3600:.1f} hours, in the time of {hours[0]/60:.0f} minutes", "<=", 1.5, times[1]/times[0]
+    if peaks := _ends(v, table, "memory", "peak_mib"):
+        (_, short), (seconds, long) = peaks
+        yield f"peak memory on {seconds/60:.0f} minutes of 1080p, MiB", "<=", 500.0, long
+        yield "the same, in that of five seconds", "<=", 1.25, long/short
+    if times := _ends(v, table, "hours", "wall_ms"):
+        (minutes, short), (hours, long) = times
+        yield f"{hours/3600:.1f} hours, in the time of {minutes/60:.0f} minutes", "<=", 1.5, long/short
 
 # %% ../nbs/api/53_bench.ipynb #cec94391
 def _goal(goal, how, limit, measured):
     "A row of `targets`"
     reached = measured >= limit if how == ">=" else measured <= limit
     return {"goal": goal, "limit": f"{how} {limit:g}", "measured": round(measured, 3), "reached": bool(reached)}
+
+# %% ../nbs/api/53_bench.ipynb #1d5c681c
+def _reader_goals(v, table):
+    "The goals of the reader, one for each kind of clip"
+    for x in table.bundle[table.section == "reader"].unique():
+        yield f"reading {x}, in OpenCV's time", "<=", 1.1, v("reader", "aivd", x)/v("reader", "OpenCV", x)
 
 # %% ../nbs/api/53_bench.ipynb #9d2ab79b
 def targets(
@@ -472,9 +536,7 @@ def targets(
     default, plain = "efficientnet_lite0", v("single", "(a) every third frame", "mobilenetv2")
     rows = [(f"one clip, {default}, times as fast as (a) every third frame", ">=", 35.0, plain/v("single", "(c) aivd", default))]
     for b in table.bundle[table.section == "single"].unique(): rows += _bundle_goals(v, b)
-    rows += _long_goals(v, table)
-    rows += [(f"reading {x}, in OpenCV's time", "<=", 1.1, v("reader", "aivd", x)/v("reader", "OpenCV", x))
-        for x in table.bundle[table.section == "reader"].unique()]
+    rows += [*_long_goals(v, table), *_reader_goals(v, table)]
     return pd.DataFrame([_goal(*r) for r in rows if r[3] == r[3]])
 
 # %% ../nbs/api/53_bench.ipynb #767f62a7
@@ -484,6 +546,12 @@ def _bound(row, dec, net):
     if row.startswith("(b)"): return "TensorFlow's arithmetic, one step after the other"
     if row.startswith("(c)"): return "decoding" if dec > net else "the CNN's arithmetic"
     return "the decoder" if "decode" in row else "memory and arithmetic of the CNN"
+
+# %% ../nbs/api/53_bench.ipynb #1df2e152
+def _bounded(r, dec, net):
+    "How a row's time compares with that of decoding and of the CNN alone"
+    return {"row": r.row, "wall_ms": r.wall_ms, "frames_s": r.frames/r.wall_ms*1000, "decode_share": dec/r.wall_ms,
+        "cnn_share": net/r.wall_ms, "bound": _bound(r.row, dec, net)}
 
 # %% ../nbs/api/53_bench.ipynb #9ceefc55
 def bounds(
@@ -496,19 +564,23 @@ def bounds(
     for (section, bundle), t in parts:
         v = partial(_value, table, section, bundle=bundle)
         dec, net = v(row="(d) decode"), v(row="(d) CNN")
-        rows += [{"section": section, "bundle": bundle, "row": r.row, "wall_ms": r.wall_ms, "frames_s": r.frames/r.wall_ms*1000,
-            "decode_share": dec/r.wall_ms, "cnn_share": net/r.wall_ms, "bound": _bound(r.row, dec, net)} for r in t.itertuples()]
+        rows += [{"section": section, "bundle": bundle} | _bounded(r, dec, net) for r in t.itertuples()]
     return pd.DataFrame(rows)
+
+# %% ../nbs/api/53_bench.ipynb #9eb906e5
+def _processor():
+    "What the processor is called"
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 # %% ../nbs/api/53_bench.ipynb #49dee2f7
 def machine() -> dict: # name → value
     "What the timings were taken on"
     from datetime import date
-    try:
-        model = next(line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
-    except (OSError, StopIteration):
-        model = platform.processor() or platform.machine()
-    return {"processors": cpu_count(), "processor": model, "system": platform.system(), "date": date.today().isoformat(),
+    return {"processors": cpu_count(), "processor": _processor(), "system": platform.system(), "date": date.today().isoformat(),
         "clips": "collection" if shared_data() else "drawn"} | tool_versions()
 
 # %% ../nbs/api/53_bench.ipynb #ed4d35cb
@@ -522,6 +594,9 @@ def write_bench(
         with atomic_write(Path(folder)/name) as tmp: t.to_csv(tmp, index=False)
     return Path(folder)/"03_speed.csv"
 
+# %% ../nbs/api/53_bench.ipynb #1d265848
+_GROWS = {"length": "length of the clip, s", "resolution": "height of the clip, pixels", "gap": "frames from one read to the next"}
+
 # %% ../nbs/api/53_bench.ipynb #4931ca66
 def plot_growth(
     table:"pandas.DataFrame", # what `bench` gives
@@ -534,9 +609,7 @@ def plot_growth(
     grows: Any = table[table.section == section]
     for row, t in grows.sort_values("x").groupby("row"):
         ax.errorbar(t.x, t.wall_ms, [t.wall_ms - t.low_ms, t.high_ms - t.wall_ms], marker="o", capsize=3, label=row)
-    ax.set(xscale="log", yscale="log", ylabel="milliseconds",
-        xlabel={"length": "length of the clip, s", "resolution": "height of the clip, pixels",
-            "gap": "frames from one read to the next"}[section])
+    ax.set(xscale="log", yscale="log", ylabel="milliseconds", xlabel=_GROWS[section])
     ax.grid(alpha=.3)
     ax.legend()
     return ax

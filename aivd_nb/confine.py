@@ -23,9 +23,10 @@ import aivd_nb
 from .core import ConfigError
 from .trust import trust_file
 
-# %% ../nbs/api/45_confine.ipynb #036397a5
+# %% ../nbs/api/45_confine.ipynb #ed5bc2d1
 PDEATHSIG, DUMPABLE, NO_NEW_PRIVS, SUBREAPER = 1, 4, 38, 36 # numbers of prctl
 
+# %% ../nbs/api/45_confine.ipynb #036397a5
 def process_switches(
     *settings:tuple, # (number of prctl, value)
 ) -> None:
@@ -34,15 +35,27 @@ def process_switches(
     libc = ctypes.CDLL(None)
     for name, value in settings: libc.prctl(name, value, 0, 0, 0)
 
-# %% ../nbs/api/45_confine.ipynb #4e325556
-class _Ruleset(ctypes.Structure): _fields_ = [("fs", ctypes.c_uint64), ("net", ctypes.c_uint64), ("scoped", ctypes.c_uint64)]
+# %% ../nbs/api/45_confine.ipynb #bab165bf
+class _Ruleset(ctypes.Structure):
+    "What a ruleset covers: rights to files, to the network, to other processes"
+    _fields_ = [("fs", ctypes.c_uint64), ("net", ctypes.c_uint64), ("scoped", ctypes.c_uint64)]
 
+# %% ../nbs/api/45_confine.ipynb #362b08b8
 class _Beneath(ctypes.Structure):
+    "A folder or file, and what is allowed beneath it"
     _pack_ = 1
     _fields_ = [("access", ctypes.c_uint64), ("fd", ctypes.c_int32)]
 
+# %% ../nbs/api/45_confine.ipynb #4e325556
 _READ_FILE, _READ_FOLDER = 1 << 2, 1 << 3
 _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15} # version → how many rights it knows; later ones 16
+
+# %% ../nbs/api/45_confine.ipynb #11c2b892
+def _ruleset(libc, abi):
+    "A ruleset that covers all that this version of Landlock knows: its descriptor, below 0 where the kernel makes none"
+    rules = _Ruleset((1 << _RIGHTS.get(abi, 16)) - 1, 3 if abi >= 4 else 0, 3 if abi >= 6 else 0)
+    size = 8*(1 + (abi >= 4) + (abi >= 6)) # bytes of the fields that this version knows
+    return libc.syscall(444, ctypes.byref(rules), size, 0)
 
 # %% ../nbs/api/45_confine.ipynb #5796609b
 def _landlock(readable):
@@ -50,10 +63,7 @@ def _landlock(readable):
     if not sys.platform.startswith("linux"): return 0
     libc = ctypes.CDLL(None, use_errno=True)
     abi = libc.syscall(444, None, 0, 1)
-    if abi < 1: return 0
-    rules = _Ruleset((1 << _RIGHTS.get(abi, 16)) - 1, 3 if abi >= 4 else 0, 3 if abi >= 6 else 0)
-    size = 8*(1 + (abi >= 4) + (abi >= 6)) # bytes of the fields that this version knows
-    fd = libc.syscall(444, ctypes.byref(rules), size, 0)
+    fd = _ruleset(libc, abi) if abi >= 1 else -1
     if fd < 0: return 0
     for path in readable: _allow(libc, fd, path)
     done = libc.syscall(446, fd, 0)
@@ -71,9 +81,10 @@ def _allow(libc, fd, path):
     libc.syscall(445, fd, 1, ctypes.byref(_Beneath(access, at)), 0)
     os.close(at)
 
-# %% ../nbs/api/45_confine.ipynb #da320135
+# %% ../nbs/api/45_confine.ipynb #a3e6b59f
 _SYSTEM = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom", "/proc/self")
 
+# %% ../nbs/api/45_confine.ipynb #48520e1e
 def _trusted():
     "Where lists of signers lie, if there are any"
     try:
@@ -82,6 +93,7 @@ def _trusted():
         return []
     return [p for p in places if p and os.path.exists(p)]
 
+# %% ../nbs/api/45_confine.ipynb #da320135
 def readable_places() -> list[str]:
     "Files and folders that Python, its libraries and the trusted certificates consist of"
     own = [*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix, Path(aivd_nb.__file__).parent, *_trusted()]
@@ -119,14 +131,19 @@ _DENIED = {
         "setfsgid:123:152 setgroups:116:159 capset:126:91",
 }
 
-# %% ../nbs/api/45_confine.ipynb #a5485584
-_ARCH = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7), "arm64": (1, 0xC00000B7)}
+# %% ../nbs/api/45_confine.ipynb #06758d96
+_ARCH = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7), "arm64": (1, 0xC00000B7)} # column above, the kernel's number
 _NEWEST = 450 # later numbers are answered as unknown
+
+# %% ../nbs/api/45_confine.ipynb #194cdec8
 _WRITES = 0o3 | 0o100 | 0o1000 # O_WRONLY, O_RDWR, O_CREAT, O_TRUNC
 _THREAD, _SPACES = 0x10000, 0x7E020000 # CLONE_THREAD; CLONE_NEW…
 _NAMES = (15, 16, 0x53564D41) # of prctl: names of threads and of memory
+
+# %% ../nbs/api/45_confine.ipynb #a5485584
 _LOAD, _EQUAL, _MORE, _ANY, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x06 # instructions of BPF
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+_REFUSE, _UNKNOWN = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
 
 # %% ../nbs/api/45_confine.ipynb #791ea060
 def _numbers(
@@ -139,52 +156,68 @@ def _numbers(
 # %% ../nbs/api/45_confine.ipynb #d5b7b70d
 def _argument(n): return (_LOAD, 0, 0, 16 + 8*n) # its lower half
 
+# %% ../nbs/api/45_confine.ipynb #2521ca82
+def _always(numbers, answer):
+    "Rules for calls that are answered in one way, whatever their arguments"
+    return [step for n in numbers for step in ((_EQUAL, 0, 1, n), (_RETURN, 0, 0, answer))]
+
 # %% ../nbs/api/45_confine.ipynb #3d4484fc
-def _checked(number, argument, test, value, hit, miss):
-    "A rule for a call that depends on an argument"
-    body = [_argument(argument), (test, 0, 1, value), (_RETURN, 0, 0, hit), (_RETURN, 0, 0, miss)]
+def _no_writing(number, argument):
+    "A rule for a call that opens files: the argument that holds its flags may ask for reading alone"
+    body = [_argument(argument), (_ANY, 0, 1, _WRITES), (_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)]
     return [(_EQUAL, 0, len(body), number), *body]
 
 # %% ../nbs/api/45_confine.ipynb #bd97a577
-def _clone(number, refuse):
+def _clone(number):
     "Threads, but no processes and no namespaces"
-    body = [_argument(0), (_ANY, 0, 1, _SPACES), (_RETURN, 0, 0, refuse), (_ANY, 1, 0, _THREAD),
-        (_RETURN, 0, 0, refuse), (_RETURN, 0, 0, _ALLOW)]
+    body = [_argument(0), (_ANY, 0, 1, _SPACES), (_RETURN, 0, 0, _REFUSE), (_ANY, 1, 0, _THREAD),
+        (_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)]
     return [(_EQUAL, 0, len(body), number), *body]
 
 # %% ../nbs/api/45_confine.ipynb #2b015e4a
-def _only(number, argument, values, refuse):
+def _only(number, argument, values):
     "A rule for a call that is allowed with these values only"
     tests = [(_EQUAL, len(values) - i, 0, v) for i, v in enumerate(values)]
-    body = [_argument(argument), *tests, (_RETURN, 0, 0, refuse), (_RETURN, 0, 0, _ALLOW)]
+    body = [_argument(argument), *tests, (_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)]
     return [(_EQUAL, 0, len(body), number), *body]
+
+# %% ../nbs/api/45_confine.ipynb #f86034ea
+def _entry(arch):
+    "The filter's beginning: end a process of another architecture, load the number of the call, answer newer ones as unknown"
+    return [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, arch), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, 0),
+        (_MORE, 0, 1, _NEWEST), (_RETURN, 0, 0, _UNKNOWN)] # x32's numbers are above, too
+
+# %% ../nbs/api/45_confine.ipynb #427b6751
+def _by_argument(which, pid):
+    "Rules for calls that depend on an argument"
+    number = lambda x86, arm: (x86, arm)[which]
+    yield from _clone(number(56, 220))
+    if which == 0: yield from _no_writing(2, 1) # open
+    yield from _no_writing(number(257, 56), 2) # openat
+    yield from _only(number(157, 167), 0, _NAMES) # prctl
+    yield from _only(number(302, 261), 0, (0, pid)) # prlimit64
+    for n in (number(62, 129), number(234, 131)): yield from _only(n, 0, (pid,)) # kill, tgkill
 
 # %% ../nbs/api/45_confine.ipynb #0a6b7bf4
 def _program(which, arch, pid):
     "The filter as BPF instructions (code, jump if true, jump if false, value)"
-    refuse, unknown = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
-    number = lambda x86, arm: (x86, arm)[which]
-    found = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, arch), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, 0)]
-    found += [(_MORE, 0, 1, _NEWEST), (_RETURN, 0, 0, unknown)] # x32's numbers are above, too
-    for n in (435, 437): found += [(_EQUAL, 0, 1, n), (_RETURN, 0, 0, unknown)] # clone3, openat2
-    for n in _numbers(which): found += [(_EQUAL, 0, 1, n), (_RETURN, 0, 0, refuse)]
-    found += _clone(number(56, 220), refuse)
-    if which == 0: found += _checked(2, 1, _ANY, _WRITES, refuse, _ALLOW) # open
-    found += _checked(number(257, 56), 2, _ANY, _WRITES, refuse, _ALLOW) # openat
-    found += _only(number(157, 167), 0, _NAMES, refuse) # prctl
-    found += _only(number(302, 261), 0, (0, pid), refuse) # prlimit64
-    for n in (number(62, 129), number(234, 131)): found += _only(n, 0, (pid,), refuse) # kill, tgkill
-    return [*found, (_RETURN, 0, 0, _ALLOW)]
+    newer = _always((435, 437), _UNKNOWN) # clone3, openat2
+    refused = _always(_numbers(which), _REFUSE)
+    return [*_entry(arch), *newer, *refused, *_by_argument(which, pid), (_RETURN, 0, 0, _ALLOW)]
 
-# %% ../nbs/api/45_confine.ipynb #cbaa1a6a
+# %% ../nbs/api/45_confine.ipynb #88e9e080
 class _Filter(ctypes.Structure): _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_char_p)]
 
+# %% ../nbs/api/45_confine.ipynb #17dc2e12
+def _known_here():
+    "Whether the numbers above are those of this process: a 32-bit Python has others"
+    return sys.platform.startswith("linux") and platform.machine() in _ARCH and sys.maxsize >= 1 << 32
+
+# %% ../nbs/api/45_confine.ipynb #cbaa1a6a
 def _seccomp():
     "Filter the calls of this process from here on; whether the kernel does it"
-    if not sys.platform.startswith("linux") or platform.machine() not in _ARCH: return False
-    which, arch = _ARCH[platform.machine()]
-    if sys.maxsize < 1 << 32: return False # a 32-bit Python has other numbers
-    program = _program(which, arch, os.getpid())
+    if not _known_here(): return False
+    program = _program(*_ARCH[platform.machine()], os.getpid())
     code = b"".join(struct.pack("HBBI", *i) for i in program)
     wanted = _Filter(len(program), code)
     return ctypes.CDLL(None).prctl(22, 2, ctypes.byref(wanted), 0, 0) == 0
@@ -258,20 +291,26 @@ def held_here() -> Held:
     os.waitpid(pid, 0)
     return Held(said[0], bool(said[1])) if len(said) == 2 else Held()
 
-# %% ../nbs/api/45_confine.ipynb #9c6cf553
-def family(
-    pid:int, # a process
-) -> list[int]:
-    "Its living descendants, as Linux lists them; empty elsewhere"
-    parents = {}
+# %% ../nbs/api/45_confine.ipynb #d163a503
+def _children():
+    "Living processes by their parents, as Linux lists them"
+    found = {}
     for p in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, parent = p.read_text().rsplit(")", 1)[1].split()[:2]
         except (OSError, ValueError):
             continue
-        if state != "Z": parents.setdefault(int(parent), []).append(int(p.parent.name))
-    found = parents.get(pid, [])
-    for one in found: found += parents.get(one, []) # grows while it is read
+        if state != "Z": found.setdefault(int(parent), []).append(int(p.parent.name))
+    return found
+
+# %% ../nbs/api/45_confine.ipynb #9c6cf553
+def family(
+    pid:int, # a process
+) -> list[int]:
+    "Its living descendants, as Linux lists them; empty elsewhere"
+    children = _children()
+    found = children.get(pid, [])
+    for one in found: found += children.get(one, []) # grows while it is read
     return found
 
 # %% ../nbs/api/45_confine.ipynb #261e9ea1

@@ -16,7 +16,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 import numpy as np
 from .ahead import in_order
-from .bundle import Bundle, load_bundle
+from .bundle import ON_CLIPS, Bundle, load_bundle
 from .cache import FeatureCache
 from .calibration import AI, INCONCLUSIVE, REAL, decide, is_ood, logit, sigmoid
 from .core import AivdError, BundleError, ConfigError, Failure, VideoError, WeightsError, cpu_count, require
@@ -111,12 +111,13 @@ def bits_per_pixel(
     side = min(info.width, info.height)
     return 8*info.size_bytes/max(info.n_frames, 1)/(info.width*info.height) * max(side/size, 1)**2
 
-# %% ../nbs/api/43_detector.ipynb #3c00cf80
+# %% ../nbs/api/43_detector.ipynb #794af400
 REASONS = {"too_small": "the picture is too small", "too_short": "the clip is too short",
     "too_compressed": "there are too few bits for the picture", "blank": "nothing in it moves",
     "unusual": "its features are unlike those of any training clip", "mixed": "a part of it may be AI-generated",
     "band": "the score lies where too many verdicts were wrong"}
 
+# %% ../nbs/api/43_detector.ipynb #3c00cf80
 class Reason(NamedTuple):
     "Why there is no verdict"
     code: str # a key of REASONS
@@ -219,6 +220,11 @@ def _one(path):
         raise ConfigError(path, "is a link, where the path of a file is wanted",
             "Fetch the clip first, with `aivd predict LINK` or with `predict_link` in Python")
 
+# %% ../nbs/api/43_detector.ipynb #9846fc72
+def _within(keys, part):
+    "Those of a clip's key frames that lie in a part of it, counted from its beginning"
+    return [k - part.first for k in keys if part.first <= k < part.end]
+
 # %% ../nbs/api/43_detector.ipynb #c3b215a6
 def _see(self:_Steps, path, progress, alter, cnn, batch, threads, watch, shot):
     _one(path)
@@ -226,7 +232,7 @@ def _see(self:_Steps, path, progress, alter, cnn, batch, threads, watch, shot):
     with shared as cnn, OpenClip(path, cnn, self.cache, self.limits, alter, threads, watch) as clip:
         part = shot or Shot(0, clip.info.n_frames)
         reading = _Reading(self, clip, progress, part)
-        keys = [k - part.first for k in clip.keys if part.first <= k < part.end]
+        keys = _within(clip.keys, part)
         looked = look_over(part.end - part.first, clip.info.fps, self.bundle.sampling, reading, self.looking, keys)
     if progress: progress(1.0)
     return _seen_by(reading, looked)
@@ -282,14 +288,18 @@ class _Reading:
         *_, kind, score = self.rows.get(w.indices, (None, 0.0))
         return score if kind == "picture" else np.nan
 
+# %% ../nbs/api/43_detector.ipynb #79986571
+def _warned(parts):
+    "What reading a clip's windows gave cause to say, each thing once"
+    return tuple(dict.fromkeys(w for v in parts for w in v.warnings))
+
 # %% ../nbs/api/43_detector.ipynb #2a9f3cd9
 def _put_together(self:_Reading, rows):
     "The features of some windows as those of one clip, and their scores"
     sequences, spans, windows, kinds, scores = zip(*rows)
     timings = {k: sum(v.timings_ms[k] for v in self.parts) for k in ("decode", "cnn")}
-    warnings = dict.fromkeys(w for v in self.parts for w in v.warnings)
     features = VideoFeatures(np.stack(sequences), np.stack(spans), sum(v.frames for v in self.parts), self.clip.info, timings,
-        all(v.cached for v in self.parts), tuple(warnings), windows, kinds)
+        all(v.cached for v in self.parts), _warned(self.parts), windows, kinds)
     return features, np.array(scores)
 
 # %% ../nbs/api/43_detector.ipynb #f443afb6
@@ -373,7 +383,7 @@ def _wrong(bundle, label, passages):
     if label == AI and passages and r.n_real:
         return (f"Of {r.n_real} long videos put together of real clips of {r.sources} sources that it had not been trained on, "
             f"it called {r.called_ai} AI-generated ({percent(r.called_ai/r.n_real)}).")
-    return how_often_wrong(label, bundle.band, m.get("on") != "held-out clips", m.get("missed_most", ""))
+    return how_often_wrong(label, bundle.band, m.get("on") != ON_CLIPS, m.get("missed_most", ""))
 
 # %% ../nbs/api/43_detector.ipynb #464f2d19
 def _warnings(v, sampling):
@@ -383,19 +393,33 @@ def _warnings(v, sampling):
         found.append(f"only {v.frames} of {sampling.length} frames that a sequence holds; the rest is filled by going back in time")
     return (*found, *v.info.notes, *v.warnings)
 
+# %% ../nbs/api/43_detector.ipynb #2f2bb4dc
+def _found(self:_Steps, seen, duration):
+    "The pieces of a whole clip that stand out from it"
+    at = seen.judged
+    return find_passages(seen.features.spans[at], seen.scores[at], duration, self.bundle.band, self.bundle.passages)
+
+# %% ../nbs/api/43_detector.ipynb #706aa162
+def _parts(passages, whole, code):
+    "What a verdict tells of the clip's parts: all of it as one where none stands out, nothing where the picture isn't judged"
+    return _pieces(passages or (whole,)) if code in (None, "band", "mixed") else ()
+
+# %% ../nbs/api/43_detector.ipynb #2e949ea1
+def _remarks(self:_Steps, seen, label, looked, duration):
+    "All that a reader should know beside the verdict"
+    notes = (looked_at(looked, duration), _doubtful(seen, self.bundle, label))
+    return (*_warnings(seen.features, self.bundle.sampling), *filter(None, notes))
+
 # %% ../nbs/api/43_detector.ipynb #3c1f2955
 def _verdict(self:_Steps, path, seen, timings, part):
-    bundle = self.bundle
-    spans, scores = seen.features.spans[seen.judged], seen.scores[seen.judged]
     begin, end = part or (0.0, seen.features.info.duration_s)
     duration = end - begin
-    passages = () if part else find_passages(spans, scores, duration, bundle.band, bundle.passages)
+    passages = () if part else _found(self, seen, duration)
     p, decision, reason = _decided(self, seen, passages, duration)
     code = reason and reason.code
-    whole = Passage(begin, end, decision.label, p)
-    pieces = _pieces(passages or (whole,)) if code in (None, "band", "mixed") else ()
+    pieces = _parts(passages, Passage(begin, end, decision.label, p), code)
+    spans = seen.features.spans[seen.judged]
     looked = _covered(spans)
-    notes = (looked_at(looked, duration), _doubtful(seen, bundle, decision.label))
     return Verdict(
         file=os.fspath(path),
         label=decision.label,
@@ -403,27 +427,34 @@ def _verdict(self:_Steps, path, seen, timings, part):
         probability=round(p, 4),
         confidence=round(max(p, 1 - p), 4),
         reason=reason and reason.words,
-        timeline=_timeline(spans, scores),
-        bundle=bundle.name,
-        warnings=(*_warnings(seen.features, bundle.sampling), *filter(None, notes)),
+        timeline=_timeline(spans, seen.scores[seen.judged]),
+        bundle=self.bundle.name,
+        warnings=_remarks(self, seen, decision.label, looked, duration),
         timings_ms=timings or {},
         reason_code=code,
         duration_s=round(duration, 3),
         looked_at_s=round(looked, 3),
         passages=pieces,
         words=passages_in_words(pieces, duration) or decision.words,
-        how_often_wrong=_wrong(bundle, decision.label, passages),
+        how_often_wrong=_wrong(self.bundle, decision.label, passages),
         what_next=what_next(decision.label, code))
+
+# %% ../nbs/api/43_detector.ipynb #1901523a
+def _refuse(name, given, remedy): raise ConfigError(name, f"can't be of type {type(given).__name__}", remedy)
+
+# %% ../nbs/api/43_detector.ipynb #c2913cbf
+def _check_bundle(bundle):
+    "Refuse what can't name a bundle"
+    remedy = "Give a folder, the name of a bundle, or None for the one that ships"
+    if bundle is not None and not isinstance(bundle, (str, os.PathLike)): _refuse("bundle", bundle, remedy)
+    if bundle == "": raise ConfigError("bundle", "is empty", remedy)
 
 # %% ../nbs/api/43_detector.ipynb #b171461d
 def _check_kinds(bundle, cache, looking):
     "Refuse what would only fail, or be taken for something else, when a clip is looked at"
-    def refuse(name, given, remedy): raise ConfigError(name, f"can't be of type {type(given).__name__}", remedy)
-    if bundle is not None and not isinstance(bundle, (str, os.PathLike)):
-        refuse("bundle", bundle, "Give a folder, the name of a bundle, or None for the one that ships")
-    if bundle == "": raise ConfigError("bundle", "is empty", "Give a folder, the name of a bundle, or None for the one that ships")
-    if cache is not None and not isinstance(cache, FeatureCache): refuse("cache", cache, "Give a FeatureCache, or None to keep no features")
-    if not isinstance(looking, Look): refuse("looking", looking, "Give a Look, such as Look(budget=48)")
+    _check_bundle(bundle)
+    if not isinstance(cache, FeatureCache|None): _refuse("cache", cache, "Give a FeatureCache, or None to keep no features")
+    if not isinstance(looking, Look): _refuse("looking", looking, "Give a Look, such as Look(budget=48)")
 
 # %% ../nbs/api/43_detector.ipynb #689be01d
 def _check_places(weights):
@@ -452,34 +483,48 @@ def _loaded(bundle, weights, engine, threads):
     if get_backbone(b.spec.backbone).network: _check_identity(b, featurizer)
     return b, featurizer
 
-# %% ../nbs/api/43_detector.ipynb #d140fd24
-def _head(bundle, engine):
-    "The head as a function, in the engine asked for"
-    if engine == "keras":
-        from aivd_nb.heads import load_head
-        model: Any = load_head(bundle.folder/"head.h5")
-        return lambda x: model.predict_on_batch(x)[:, 0]
-    if engine != "onnx": raise ConfigError(engine, "is not a known engine", "Choose 'onnx' or 'keras'")
+# %% ../nbs/api/43_detector.ipynb #c717f2c4
+def _keras_head(bundle):
+    "The head as a function that Keras runs"
+    from aivd_nb.heads import load_head
+    model: Any = load_head(bundle.folder/"head.h5")
+    return lambda x: model.predict_on_batch(x)[:, 0]
+
+# %% ../nbs/api/43_detector.ipynb #7e2d8ce5
+def _onnx_head(bundle):
+    "The head as a function that ONNX Runtime runs"
     session = onnx_session(bundle.folder/"head.onnx", threads=1)
     name = session.get_inputs()[0].name
     return lambda x: np.asarray(session.run(None, {name: x})[0])[:, 0]
 
-# %% ../nbs/api/43_detector.ipynb #7dffdf54
-def _predict_shots(self:_Steps, path, least_s):
-    _one(path)
-    with VideoReader(path, self.limits) as video:
+# %% ../nbs/api/43_detector.ipynb #d140fd24
+def _head(bundle, engine):
+    "The head as a function, in the engine asked for"
+    if engine == "onnx": return _onnx_head(bundle)
+    if engine == "keras": return _keras_head(bundle)
+    raise ConfigError(engine, "is not a known engine", "Choose 'onnx' or 'keras'")
+
+# %% ../nbs/api/43_detector.ipynb #3427788a
+def _shots_of(path, limits, least_s):
+    "A video's shots, as five frames of each second show them, and its frame rate"
+    with VideoReader(path, limits) as video:
         info = video.info()
         every = range(0, info.n_frames, max(1, round(info.fps/5)))
         frames = ((f.index, f.image) for f in video.frames(every, rgb=False))
-        shots = find_shots(frames, info.n_frames, max(1, round(least_s*info.fps)))
-    found = []
-    with CnnThreads(self.featurizer) as cnn:
-        for shot in shots:
-            start, end = shot.first/info.fps, shot.end/info.fps
-            seen = self.see(path, cnn=cnn, shot=shot)
-            name = f"{os.fspath(path)}#t={start:.2f},{end:.2f}"
-            found.append(self.verdict(name, seen, seen.features.timings_ms, (start, end)))
-    return found
+        return find_shots(frames, info.n_frames, max(1, round(least_s*info.fps))), info.fps
+
+# %% ../nbs/api/43_detector.ipynb #b58499a1
+def _shot_verdict(self:_Steps, path, cnn, shot, fps):
+    "The verdict on one shot"
+    start, end = shot.first/fps, shot.end/fps
+    seen = self.see(path, cnn=cnn, shot=shot)
+    return self.verdict(f"{os.fspath(path)}#t={start:.2f},{end:.2f}", seen, seen.features.timings_ms, (start, end))
+
+# %% ../nbs/api/43_detector.ipynb #7dffdf54
+def _predict_shots(self:_Steps, path, least_s):
+    _one(path)
+    shots, fps = _shots_of(path, self.limits, least_s)
+    with CnnThreads(self.featurizer) as cnn: return [_shot_verdict(self, path, cnn, shot, fps) for shot in shots]
 
 # %% ../nbs/api/43_detector.ipynb #014f5664
 def _several(paths):

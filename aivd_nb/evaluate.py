@@ -30,17 +30,20 @@ def _row(path, a):
     if not hasattr(a, "label"): return {"error": a.code, "message": f"{a.problem}. {a.remedy}"}
     return {"probability": a.probability, "verdict": a.label, "leans": a.leans, "reason": a.reason, "ms": a.timings_ms.get("total")}
 
-# %% ../nbs/api/50_evaluate.ipynb #3c46d83b
-def _answers(detector, paths, alter):
-    "A `Verdict` or `Failure` for each clip, side by side where the detector can do that"
-    if alter is None and hasattr(detector, "predict_many"):
-        yield from detector.predict_many(paths)
-        return
+# %% ../nbs/api/50_evaluate.ipynb #e9eb1182
+def _one_by_one(detector, paths, alter):
+    "A `Verdict` or `Failure` for each clip, one after the other"
     for path in paths:
         try:
             yield detector.predict(path, alter=alter)
         except AivdError as e:
             yield Failure.of(path, e)
+
+# %% ../nbs/api/50_evaluate.ipynb #3c46d83b
+def _answers(detector, paths, alter):
+    "The same, side by side where the detector can do that"
+    if alter is None and hasattr(detector, "predict_many"): return detector.predict_many(paths)
+    return _one_by_one(detector, paths, alter)
 
 # %% ../nbs/api/50_evaluate.ipynb #603fb82c
 def score_clips(
@@ -82,27 +85,42 @@ def clip_sources(
     own = "clip " + table["file_path"].astype(str)
     return groups.astype(object).where(groups.notna(), own).astype(str).to_numpy()
 
-# %% ../nbs/api/50_evaluate.ipynb #e1a9fea2
-def _verdict_figures(t, groups, n, seed):
-    "Coverage, accuracy of the verdicts given, false alarms and misses, each with interval and number of clips"
-    y = t["label"].to_numpy()
-    said = t["verdict"].map({AI: 1, REAL: 0}).fillna(-1).to_numpy()
-    def of(value, rows):
-        by = None if groups is None else groups[rows]
-        share = lambda _, v: _mean(v[v >= 0])
-        return bootstrap_interval(share, y[rows], value[rows].astype(float), by, n, seed), int(rows.sum())
-    every = np.ones(len(y), bool)
-    right = np.where(said < 0, -1, said == y)
-    found = {"coverage": of(said >= 0, every), "verdict_accuracy": (of(right, every)[0], int((said >= 0).sum()))}
-    for name, label, call in (("called_ai", Label.REAL, 1), ("passed_as_real", Label.AI, 0)):
-        if (y == label).any(): found[name] = of(said == call, y == label)
-    return found
-
 # %% ../nbs/api/50_evaluate.ipynb #e8c21728
 def _mean(v): return float(v.mean()) if len(v) else float("nan")
 
+# %% ../nbs/api/50_evaluate.ipynb #8a7d4784
+def _share_of(said, rows, t, n, seed):
+    "The share of yes (1) among yes and no (0) in some rows, with its interval over sources; −1 is neither"
+    y, groups = t["label"].to_numpy(), clip_sources(t)
+    share = lambda _, v: _mean(v[v >= 0])
+    return bootstrap_interval(share, y[rows], said[rows].astype(float), None if groups is None else groups[rows], n, seed)
+
+# %% ../nbs/api/50_evaluate.ipynb #036b62c6
+def _errors_felt(t, said, n, seed):
+    "Real clips called AI and AI clips called Real, each as a share of its class, where there is one"
+    y = t["label"].to_numpy()
+    for name, label, call in (("called_ai", Label.REAL, 1), ("passed_as_real", Label.AI, 0)):
+        rows = y == label
+        if rows.any(): yield name, (_share_of(said == call, rows, t, n, seed), int(rows.sum()))
+
+# %% ../nbs/api/50_evaluate.ipynb #e1a9fea2
+def _verdict_figures(t, n, seed):
+    "Coverage, accuracy of the verdicts given, false alarms and misses, each with interval and number of clips"
+    said = t["verdict"].map({AI: 1, REAL: 0}).fillna(-1).to_numpy()
+    every, given = np.ones(len(t), bool), said >= 0
+    right = np.where(given, said == t["label"].to_numpy(), -1)
+    return {"coverage": (_share_of(given, every, t, n, seed), len(t)),
+        "verdict_accuracy": (_share_of(right, every, t, n, seed), int(given.sum())), **dict(_errors_felt(t, said, n, seed))}
+
 # %% ../nbs/api/50_evaluate.ipynb #203457da
 _ON = {"recall": Label.AI, "false_alarm": Label.REAL, "tpr_at_5_fpr": Label.AI}
+
+# %% ../nbs/api/50_evaluate.ipynb #5b3ae1d6
+def _forced_figures(t, threshold, draws, seed):
+    "The figures that force an answer out of every clip, each with interval and number of clips"
+    y = t["label"].to_numpy()
+    found = evaluate_intervals(y, t["probability"].to_numpy(), threshold, clip_sources(t), draws, seed)
+    return {k: (i, int((y == _ON[k]).sum()) if k in _ON else len(t)) for k, i in found.items()}
 
 # %% ../nbs/api/50_evaluate.ipynb #c4a32a0e
 def figures(
@@ -114,11 +132,14 @@ def figures(
     "Every figure of a table of scored clips with its interval by source"
     import pandas as pd
     t: Any = table[table["probability"].notna()]
-    y, groups = t["label"].to_numpy(), clip_sources(t)
-    found = {k: (i, int((y == _ON[k]).sum()) if k in _ON else len(t))
-        for k, i in evaluate_intervals(y, t["probability"].to_numpy(), threshold, groups, draws, seed).items()}
-    found |= _verdict_figures(t, groups, draws, seed)
+    found = _forced_figures(t, threshold, draws, seed) | _verdict_figures(t, draws, seed)
     return pd.DataFrame({k: {**i._asdict(), "n": n} for k, (i, n) in found.items()}).T.astype({"n": int}).rename_axis("figure")
+
+# %% ../nbs/api/50_evaluate.ipynb #5b3aa38f
+def _n_sources(t):
+    "How many sources clips are of; each is its own where nothing is known"
+    groups = clip_sources(t)
+    return len(t) if groups is None else len(set(groups))
 
 # %% ../nbs/api/50_evaluate.ipynb #9cd73b0a
 _PART = ["label", "n", "sources", "right", "right_low", "right_high", "auc", "auc_low", "auc_high", "called_ai",
@@ -133,14 +154,17 @@ def _against_others(table, g, label, draws, seed):
     both = pd.concat([g, others])
     return bootstrap_interval(auc, both["label"], both["probability"], clip_sources(both), draws, seed)
 
+# %% ../nbs/api/50_evaluate.ipynb #e51156b9
+def _judged(g, label, threshold):
+    "How many clips, of how many sources, and the share on the correct side with its interval"
+    right = int(((g["probability"] >= threshold) == (label == Label.AI)).sum())
+    return [len(g), _n_sources(g), *wilson_interval(right, len(g))]
+
 # %% ../nbs/api/50_evaluate.ipynb #855240a5
 def _part(table, g, column, value, label, threshold, draws, seed):
     "One row of `figures_by`"
-    groups = clip_sources(g)
-    sources = len(g) if groups is None else len(set(groups))
-    right = int(((g["probability"] >= threshold) == (label == Label.AI)).sum())
     said = [int((g["verdict"] == v).sum()) for v in (AI, REAL, INCONCLUSIVE)]
-    counted = [value, int(label), len(g), sources, *wilson_interval(right, len(g))]
+    counted = [value, int(label), *_judged(g, label, threshold)]
     return dict(zip([column, *_PART], [*counted, *_against_others(table, g, label, draws, seed), *said]))
 
 # %% ../nbs/api/50_evaluate.ipynb #911f5dc8
@@ -191,18 +215,18 @@ class Evaluation:
         parts = {f"by_{k}": _plain(v.rename_axis("row")) for k, v in self.parts.items()}
         return {"about": self.about, "notes": list(self.notes), "figures": _plain(self.figures), "reasons": self.reasons.to_dict(), **parts}
 
-# %% ../nbs/api/50_evaluate.ipynb #0aa6d3b2
-def _n_sources(t):
-    "How many sources clips are of; each is its own where nothing is known"
-    groups = clip_sources(t)
-    return len(t) if groups is None else len(set(groups))
+# %% ../nbs/api/50_evaluate.ipynb #b44d8e28
+def _median_ms(t):
+    "How long a clip took; None where it was not measured"
+    return round(float(t["ms"].median()), 1) if t["ms"].notna().any() else None
 
+# %% ../nbs/api/50_evaluate.ipynb #0aa6d3b2
 def _counts(t):
     "How many clips of each class and how many sources; how long a clip took"
     ok = t[t["probability"].notna()]
+    sources = None if clip_sources(t) is None else _n_sources(t)
     return {"clips": len(t), "scored": len(ok), "real": int((ok["label"] == 0).sum()), "ai": int(ok["label"].sum()),
-        "sources": None if clip_sources(t) is None else _n_sources(t),
-        "median_ms": round(float(ok["ms"].median()), 1) if ok["ms"].notna().any() else None}
+        "sources": sources, "median_ms": _median_ms(ok)}
 
 # %% ../nbs/api/50_evaluate.ipynb #134086b0
 def _missing_class(ok):
@@ -211,16 +235,23 @@ def _missing_class(ok):
         if not (ok["label"] == c).any():
             yield f"There is no {name} clip: nothing can be said about {lost}, and no figure that needs both classes is defined."
 
+# %% ../nbs/api/50_evaluate.ipynb #1ade3118
+def _lost(t, ok):
+    "That some files count in no figure"
+    if bad := len(t) - len(ok):
+        yield f"{bad} of {len(t)} files could not be analysed and count in no figure; their errors stand in the table of clips."
+
+# %% ../nbs/api/50_evaluate.ipynb #bee364a5
+def _resolution(ok):
+    "The false-alarm rate that so many real clips can't tell from none"
+    if real := int((ok["label"] == Label.REAL).sum()):
+        yield f"{real} real clips can't resolve a false-alarm rate under {percent(1/real, 1)}."
+
 # %% ../nbs/api/50_evaluate.ipynb #3b13133e
 def _notes(t):
     "What limits the figures"
-    ok, found = t[t["probability"].notna()], []
-    if bad := len(t) - len(ok):
-        found.append(f"{bad} of {len(t)} files could not be analysed and count in no figure; their errors stand in the table of clips.")
-    found += _missing_class(ok)
-    real = int((ok["label"] == Label.REAL).sum())
-    if real: found.append(f"{real} real clips can't resolve a false-alarm rate under {percent(1/real, 1)}.")
-    return (*found, *_source_notes(t, ok))
+    ok = t[t["probability"].notna()]
+    return (*_lost(t, ok), *_missing_class(ok), *_resolution(ok), *_source_notes(t, ok))
 
 # %% ../nbs/api/50_evaluate.ipynb #0b1df2e1
 def _source_notes(t, ok):
@@ -238,6 +269,17 @@ def _first(table):
     "What is wrong with the first clip, as the end of a sentence"
     return f"; {table['file_path'].iloc[0]}, the first, {table['message'].iloc[0]}" if len(table) else ""
 
+# %% ../nbs/api/50_evaluate.ipynb #3b535390
+def _known(t, *columns):
+    "Those of the columns that say something"
+    return [c for c in columns if c in t and t[c].notna().any()]
+
+# %% ../nbs/api/50_evaluate.ipynb #1c74ceb4
+def _about(t, bundle, threshold, draws, seed):
+    "What was measured on what, and how to get it again"
+    return {"bundle": getattr(bundle, "name", None), "threshold": threshold, "band": bundle.band.to_json() if bundle else None,
+        "draws": draws, "seed": seed, **_counts(t)}
+
 # %% ../nbs/api/50_evaluate.ipynb #7134e608
 def evaluate_table(
     table:"pandas.DataFrame", # from `score_clips`
@@ -248,13 +290,11 @@ def evaluate_table(
 ) -> Evaluation:
     "Work out all figures of clips that were scored"
     t: Any = table
-    bundle = getattr(detector, "bundle", None)
     if not t["probability"].notna().any():
         raise LabelsError("labels", f"none of the {len(t)} clips could be analysed{_first(t)}",
             "Give video files that can be read: `aivd probe FILE` says what is wrong with one")
-    parts = {c: figures_by(t, c, threshold, min(draws, 300), seed) for c in ("generator", "kind") if c in t and t[c].notna().any()}
-    about = {"bundle": getattr(bundle, "name", None), "threshold": threshold, "band": bundle.band.to_json() if bundle else None,
-        "draws": draws, "seed": seed, **_counts(t)}
+    parts = {c: figures_by(t, c, threshold, min(draws, 300), seed) for c in _known(t, "generator", "kind")}
+    about = _about(t, getattr(detector, "bundle", None), threshold, draws, seed)
     return Evaluation(t, figures(t, threshold, draws, seed), parts, reasons(t), about, _notes(t))
 
 # %% ../nbs/api/50_evaluate.ipynb #8cd9a1eb

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 import cv2
 import numpy as np
 from .bundle import Bundle
@@ -25,6 +27,12 @@ from .sampling import Window, neighbours, reflect_indices
 from .video import read_frames
 from .views import VIEWS, make_views
 
+# %% ../nbs/api/44_explain.ipynb #335e5522
+def _in_parts(sequences, most):
+    "Sequences, no more at once than `most` bytes hold"
+    step = max(1, most//max(1, sequences[:1].nbytes))
+    return [sequences[i:i+step] for i in range(0, len(sequences), step)]
+
 # %% ../nbs/api/44_explain.ipynb #9d0ec787
 def log_odds(
     detector:Detector,
@@ -32,9 +40,8 @@ def log_odds(
     at_once:int=64 << 20, # bytes of features in one call of the head
 ) -> np.ndarray: # (n,) calibrated
     "Logarithm of the odds of AI of each sequence"
-    step = max(1, at_once//max(1, sequences[:1].nbytes))
+    logits = [logit(detector.head(part)) for part in _in_parts(sequences, at_once)]
     c = detector.bundle.calibrator
-    logits = [logit(detector.head(sequences[i:i+step])) for i in range(0, len(sequences), step)]
     return c.scale*np.concatenate(logits) + c.bias
 
 # %% ../nbs/api/44_explain.ipynb #e8cfafbb
@@ -57,27 +64,38 @@ def neutral(
             "Train it again: `fit` makes a gate")
     return bundle.gate.mean.astype(np.float32)
 
+# %% ../nbs/api/44_explain.ipynb #46eee436
+def _weights(n):
+    "How much a combination of 0 … n − 1 of the other parts counts"
+    return [math.factorial(s)*math.factorial(n - s - 1)/math.factorial(n) for s in range(n)]
+
+# %% ../nbs/api/44_explain.ipynb #0e790084
+def _joining(i, there, v):
+    "What the i-th part changes where it joins, averaged over the combinations without it"
+    n = there.shape[1]
+    without = np.flatnonzero(~there[:, i])
+    joined = without + 2**(n - 1 - i) # the same with part i
+    weights = np.take(_weights(n), there[without].sum(1))
+    return (weights*(v[joined] - v[without])).sum()
+
 # %% ../nbs/api/44_explain.ipynb #cbc43684
 def _exact(value, n):
     "All 2ⁿ combinations"
     there = np.array(list(itertools.product((False, True), repeat=n)))
-    v, size = np.asarray(value(there), float), there.sum(1)
-    weights = [math.factorial(s)*math.factorial(n - s - 1)/math.factorial(n) for s in range(n)]
-    found = []
-    for i in range(n):
-        without = np.flatnonzero(~there[:, i])
-        joined = without + 2**(n - 1 - i) # the same with part i
-        found.append((np.take(weights, size[without])*(v[joined] - v[without])).sum())
-    return np.array(found)
+    v = np.asarray(value(there), float)
+    return np.array([_joining(i, there, v) for i in range(n)])
+
+# %% ../nbs/api/44_explain.ipynb #dc030bd0
+def _orders(n, orders, seed):
+    "Random orders in which n parts come, each forwards and backwards"
+    rng = np.random.default_rng(seed)
+    drawn = [rng.permutation(n) for _ in range(orders)]
+    return [o for order in drawn for o in (order, order[::-1])]
 
 # %% ../nbs/api/44_explain.ipynb #8e86ddaf
 def _sampled(value, n, orders, seed):
-    "Random orders in which the parts come, each forwards and backwards"
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(orders):
-        order = rng.permutation(n)
-        found += [order, order[::-1]]
+    "What each part changes when it comes, averaged over random orders"
+    found = _orders(n, orders, seed)
     there = np.stack([np.isin(np.arange(n), o[:k]) for o in found for k in range(n + 1)])
     steps = np.diff(np.asarray(value(there), float).reshape(len(found), n + 1))
     total = np.zeros(n)
@@ -115,16 +133,31 @@ def frame_shares(
     build = lambda there: np.where(there[:, at][..., None], sequence, ref)[:, None]
     return shapley(lambda there: _asked(detector, there, build), frames)
 
+# %% ../nbs/api/44_explain.ipynb #2fa91061
+def _numbered(columns):
+    "(view, layer, column numbers) of each part of a frame's features"
+    start = 0
+    for view, layer, n in columns:
+        yield view, layer, np.arange(start, start + n)
+        start += n
+
 # %% ../nbs/api/44_explain.ipynb #37afb129
 def families(
     columns:tuple, # ((view, layer, columns), …) of a bundle
 ) -> dict[str, dict]: # "views" and "taps": {name: column numbers}
     "Which columns of a frame's features belong to which view and to which layer"
-    found, start = {"views": {}, "taps": {}}, 0
-    for view, layer, n in columns:
-        for kind, name in (("views", view), ("taps", layer)): found[kind].setdefault(name, []).append(np.arange(start, start + n))
-        start += n
+    found = {"views": {}, "taps": {}}
+    for view, layer, numbers in _numbered(columns):
+        found["views"].setdefault(view, []).append(numbers)
+        found["taps"].setdefault(layer, []).append(numbers)
     return {kind: {name: np.concatenate(parts) for name, parts in names.items()} for kind, names in found.items()}
+
+# %% ../nbs/api/44_explain.ipynb #48b1a4ec
+def _members(groups, dim):
+    "(groups, dim) bool: which columns are in which group"
+    member = np.zeros((len(groups), dim), bool)
+    for row, columns in zip(member, groups.values()): row[columns] = True
+    return member
 
 # %% ../nbs/api/44_explain.ipynb #e08fcd4d
 def family_shares(
@@ -133,9 +166,7 @@ def family_shares(
     groups:dict, # name → columns
 ) -> dict: # name → contribution; their sum is the clip's log-odds less neutral's
     "What each family of features contributes to a clip's log-odds"
-    ref = neutral(detector.bundle)
-    member = np.zeros((len(groups), sequences.shape[-1]), bool)
-    for row, columns in zip(member, groups.values()): row[columns] = True
+    ref, member = neutral(detector.bundle), _members(groups, sequences.shape[-1])
     build = lambda there: np.where((there.astype(np.float32) @ member > 0)[:, None, None], sequences, ref)
     at_once = max(1, (64 << 20)//sequences.nbytes)
     return dict(zip(groups, shapley(lambda there: _asked(detector, there, build, at_once), len(groups)).tolist()))
@@ -157,6 +188,12 @@ def _pixels(edges, low, high, size):
     start, stop = (int(round(size*min(max((e - low)/(high - low), 0), 1))) for e in edges)
     return slice(start, stop)
 
+# %% ../nbs/api/44_explain.ipynb #e0b95a75
+def _cell_in(box, ys, xs, size):
+    "Where a cell with these edges lies in a view, as slices of its rows and columns"
+    left, top, right, bottom = box
+    return _pixels(ys, top, bottom, size), _pixels(xs, left, right, size)
+
 # %% ../nbs/api/44_explain.ipynb #55797894
 def _places(views, width, height, size, grid):
     "For each cell of a grid over the area, row by row: where it lies in each view, as slices"
@@ -164,8 +201,7 @@ def _places(views, width, height, size, grid):
     xs = np.linspace(left, right, grid + 1)
     ys = np.linspace(top, bottom, grid + 1)
     boxes = [_seen(v, width, height, size) for v in views]
-    return [[(_pixels(ys[r:r+2], b[1], b[3], size), _pixels(xs[c:c+2], b[0], b[2], size)) for b in boxes]
-        for r in range(grid) for c in range(grid)]
+    return [[_cell_in(b, ys[r:r+2], xs[c:c+2], size) for b in boxes] for r in range(grid) for c in range(grid)]
 
 # %% ../nbs/api/44_explain.ipynb #3808aa76
 def _blocks(grid):
@@ -174,11 +210,16 @@ def _blocks(grid):
     corners = [i for i in range(grid*grid - grid) if i % grid < grid - 1]
     return alone + [(i, i + 1, i + grid, i + grid + 1) for i in corners]
 
+# %% ../nbs/api/44_explain.ipynb #98cfeeb3
+def _blurred(squares):
+    "Each square under a heavy blur"
+    return np.stack([[cv2.GaussianBlur(s, (0, 0), s.shape[0]/20) for s in f] for f in squares])
+
 # %% ../nbs/api/44_explain.ipynb #29667018
 def _covers(squares):
     "What covers: each square's mean colour, and each square blurred; like `squares`, (frames, views, size, size, 3) uint8"
-    flat = np.broadcast_to(squares.mean((2, 3), keepdims=True).round().astype(np.uint8), squares.shape)
-    return flat, np.stack([[cv2.GaussianBlur(s, (0, 0), s.shape[0]/20) for s in f] for f in squares])
+    flat = squares.mean((2, 3), keepdims=True).round().astype(np.uint8)
+    return np.broadcast_to(flat, squares.shape), _blurred(squares)
 
 # %% ../nbs/api/44_explain.ipynb #c75bcd30
 def _covered(squares, cover, places, cells):
@@ -188,12 +229,17 @@ def _covered(squares, cover, places, cells):
         for k, (y, x) in enumerate(places[c]): out[:, k, y, x] = cover[:, k, y, x]
     return out
 
+# %% ../nbs/api/44_explain.ipynb #d5541ae0
+def _batch(featurizer, squares, start):
+    "Features of the batch of squares that begins there"
+    return featurizer(np.multiply(squares[start:start+featurizer.batch], np.float32(1/255), dtype=np.float32))
+
 # %% ../nbs/api/44_explain.ipynb #0c4367c8
 def _features(featurizer, squares):
     "Features of frames' squares: (n, views, size, size, 3) uint8 → (n, dim)"
     flat = squares.reshape(-1, *squares.shape[2:])
-    run = lambda i: featurizer(np.multiply(flat[i:i+featurizer.batch], np.float32(1/255), dtype=np.float32))
-    with ThreadPoolExecutor(featurizer.workers) as pool: rows = list(pool.map(run, range(0, len(flat), featurizer.batch)))
+    starts = range(0, len(flat), featurizer.batch)
+    with ThreadPoolExecutor(featurizer.workers) as pool: rows = list(pool.map(partial(_batch, featurizer, flat), starts))
     return np.concatenate(rows).reshape(len(squares), -1)
 
 # %% ../nbs/api/44_explain.ipynb #96c90897
@@ -229,15 +275,18 @@ def _cells(scene, whole, grid):
     blocks = [np.mean([d/4 for s, d in zip(sets[n:], lost[n:]) if i in s]) for i in range(n)]
     return (lost[:n] + blocks)/2
 
+# %% ../nbs/api/44_explain.ipynb #9d601fda
+def _quarters(found, side, seed):
+    "The quarter of the cells that a map names for a side, and four random quarters"
+    some = max(1, found.size//4)
+    rng = np.random.default_rng(seed)
+    return [np.argsort(-side*found)[:some], *(rng.permutation(found.size)[:some] for _ in range(4))]
+
 # %% ../nbs/api/44_explain.ipynb #09592ae5
 def _tried(scene, whole, found, seed):
     "What is lost where the quarter that a map names is covered, and where random quarters are"
     side = np.sign(whole - _nothing(scene.detector, scene.sequence))
-    some = max(1, found.size//4)
-    strongest = np.argsort(-side*found)[:some]
-    rng = np.random.default_rng(seed)
-    drawn = [rng.permutation(found.size)[:some] for _ in range(4)]
-    named, *others = side*(whole - scene.asked([strongest, *drawn]))
+    named, *others = side*(whole - scene.asked(_quarters(found, side, seed)))
     return float(named), float(np.mean(others))
 
 # %% ../nbs/api/44_explain.ipynb #d2e53dac
@@ -272,17 +321,20 @@ class Explanation:
         told = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self).items() if k != "pictures"}
         return told | {"verdict": self.verdict.to_dict()}
 
-# %% ../nbs/api/44_explain.ipynb #70973c1b
+# %% ../nbs/api/44_explain.ipynb #ed8c2c07
 class _Kept(dict):
     "Features kept for the length of one explanation, in place of a cache"
     def put(self, key, **arrays): self[key] = arrays
 
+# %% ../nbs/api/44_explain.ipynb #873938c3
 def _part(log_odds, **more): return more | {"log_odds": round(float(log_odds), 4), "spoke_for": spoke_for(log_odds)}
 
+# %% ../nbs/api/44_explain.ipynb #806b1264
 def _there(v):
     "Frame numbers of each window"
     return [list(w) for w in v.windows]
 
+# %% ../nbs/api/44_explain.ipynb #70973c1b
 def _only(seen, rows):
     "The features of some of the windows that were seen"
     v = seen.features
@@ -294,11 +346,17 @@ def _timed_frames(k, window, span, shares):
     times = np.interp(window, (window[0], window[-1]), span)
     return [_part(x, window=k, frame=i, time_s=round(float(t), 3)) for i, x, t in zip(window, shares, times)]
 
+# %% ../nbs/api/44_explain.ipynb #1b0e63fb
+def _spanned(log_odds, span, **more):
+    "A row for a part of the clip's time"
+    start, end = (round(float(t), 3) for t in span)
+    return _part(log_odds, start_s=start, end_s=end, **more)
+
 # %% ../nbs/api/44_explain.ipynb #73282327
 def _timed(windows, spans, shares):
     "Rows for windows and for their frames"
     n = len(windows)
-    rows = [_part(s.sum()/n, start_s=round(float(a), 3), end_s=round(float(b), 3)) for s, (a, b) in zip(shares, spans)]
+    rows = [_spanned(s.sum()/n, span) for s, span in zip(shares, spans)]
     frames = [row for k in range(n) for row in _timed_frames(k, windows[k], spans[k], shares[k]/n)]
     return tuple(rows), tuple(frames)
 
@@ -313,8 +371,7 @@ def _by_family(detector, sequences):
 def _closer(detector, v, base):
     "The timeline of a closer look"
     z = log_odds(detector, v.sequences)
-    return tuple(_part(x - base, start_s=round(float(a), 3), end_s=round(float(b), 3), probability=round(float(1/(1 + np.exp(-x))), 4))
-        for x, (a, b) in zip(z, v.spans))
+    return tuple(_spanned(x - base, span, probability=round(float(1/(1 + np.exp(-x))), 4)) for x, span in zip(z, v.spans))
 
 # %% ../nbs/api/44_explain.ipynb #e67d3ffe
 def _notes(detector, v):
@@ -325,47 +382,93 @@ def _notes(detector, v):
     if len(v.sequences) == 1: found.append("the clip has a single window")
     return tuple(found)
 
+# %% ../nbs/api/44_explain.ipynb #3e90a79e
+def _partners(detector, info, window):
+    "For each frame of a window the one that it is compared with"
+    return neighbours([Window(tuple(window))], info.n_frames, info.fps, detector.bundle.sampling.apart)
+
 # %% ../nbs/api/44_explain.ipynb #f1fb3545
 def _images(detector, path, info, window, chosen):
     "Frames of a window as they are, and as their views; {number: image}, (frames, views, size, size, 3)"
-    bundle, size = detector.bundle, detector.featurizer.size
-    pairs = neighbours([Window(tuple(window))], info.n_frames, info.fps, bundle.sampling.apart)
+    views, size, pairs = detector.bundle.spec.views, detector.featurizer.size, _partners(detector, info, window)
     images = {f.index: f.image for f in read_frames(path, {j for i in chosen for j in (i, pairs[i])}, detector.limits)}
-    squares = [make_views(images[i], bundle.spec.views, size, images[pairs[i]]) for i in chosen]
+    squares = [make_views(images[i], views, size, images[pairs[i]]) for i in chosen]
     return {i: images[i] for i in chosen}, np.stack(squares)
 
-# %% ../nbs/api/44_explain.ipynb #39e10e0a
-def _regions(detector, path, v, windows, shares, grid, most):
-    "The map of the window that contributed most, and its frames' squares"
+# %% ../nbs/api/44_explain.ipynb #6fe420c7
+def _most_telling(shares, most):
+    "The window that contributed most, and the places in it of the frames that did, in order"
     k = int(np.argmax([abs(s.sum()) for s in shares]))
-    window, places = windows[k], sorted(int(i) for i in np.argsort(-np.abs(shares[k]))[:most])
+    return k, sorted(int(i) for i in np.argsort(-np.abs(shares[k]))[:most])
+
+# %% ../nbs/api/44_explain.ipynb #dc2290fb
+def _shown_by(detector, image):
+    "What `_places` and `_area` must know of a frame: views, width, height, size of the squares"
+    height, width = image.shape[:2]
+    return detector.bundle.spec.views, width, height, detector.featurizer.size
+
+# %% ../nbs/api/44_explain.ipynb #53de06a1
+def _rows_of(places, frames, length):
+    "Where frames of a window stand in its sequence, which goes back and forth over them"
+    at = reflect_indices(frames, length)
+    return [np.flatnonzero(at == i) for i in places]
+
+# %% ../nbs/api/44_explain.ipynb #39e10e0a
+def _regions(detector, path, v, shares, grid, most):
+    "The map of the window that contributed most, and its frames' squares"
+    k, places = _most_telling(shares, most)
+    window, sequence = _there(v)[k], v.sequences[k]
     images, squares = _images(detector, path, v.info, window, [window[i] for i in places])
-    height, width = next(iter(images.values())).shape[:2]
-    seen = detector.bundle.spec.views, width, height, detector.featurizer.size
-    at = reflect_indices(len(window), v.sequences.shape[1])
-    scene = _Scene(detector, v.sequences[k], [np.flatnonzero(at == i) for i in places], squares, _places(*seen, grid))
-    area = _area(*seen)
-    where = {"window": k, "frames": list(images), "area": [round(x, 4) for x in area], "views": list(seen[0])}
+    shape = _shown_by(detector, next(iter(images.values())))
+    scene = _Scene(detector, sequence, _rows_of(places, len(window), len(sequence)), squares, _places(*shape, grid))
+    area = _area(*shape)
+    where = {"window": k, "frames": list(images), "area": [round(x, 4) for x in area], "views": list(shape[0])}
     return where | _map(scene, grid), tuple(_shown(image, area) for image in images.values())
+
+# %% ../nbs/api/44_explain.ipynb #813d4579
+def _cut(image, area):
+    "The part of a frame that the map covers"
+    h, w = image.shape[:2]
+    left, top, right, bottom = (int(round(a*n)) for a, n in zip(area, (w, h, w, h)))
+    return image[top:bottom, left:right]
 
 # %% ../nbs/api/44_explain.ipynb #a2e3ff64
 def _shown(image, area, size=224):
-    "The part of a frame that the map covers, small"
-    h, w = image.shape[:2]
-    left, top, right, bottom = (int(round(a*n)) for a, n in zip(area, (w, h, w, h)))
-    part = image[top:bottom, left:right]
+    "The same, small"
+    part = _cut(image, area)
     scale = size/max(part.shape[:2])
     height, width = (max(1, round(n*scale)) for n in part.shape[:2])
     return cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
 
+# %% ../nbs/api/44_explain.ipynb #e9b5639f
+def _near(detector, path, seen, closer):
+    "The windows of a closer look; those of the verdict itself, where it looked as closely"
+    if len(seen.scores) >= closer: return _only(seen, seen.judged)
+    sampling = detector.bundle.sampling
+    more = replace(sampling, windows=max(closer, sampling.windows))
+    return video_features(path, detector.featurizer, more, detector.cache, detector.limits)
+
 # %% ../nbs/api/44_explain.ipynb #3abda2d5
 def _looks(detector, path, closer):
     "The verdict, the windows that it rests on, and those of a closer look"
-    seen, sampling = detector.see(path), detector.bundle.sampling
-    verdict, v = detector.verdict(path, seen), _only(seen, seen.whole)
-    if len(seen.scores) >= closer: return verdict, v, _only(seen, seen.judged)
-    more = replace(sampling, windows=max(closer, sampling.windows))
-    return verdict, v, video_features(path, detector.featurizer, more, detector.cache, detector.limits)
+    seen = detector.see(path)
+    return detector.verdict(path, seen), _only(seen, seen.whole), _near(detector, path, seen, closer)
+
+# %% ../nbs/api/44_explain.ipynb #914ac261
+def _contributions(detector, v, near, shares) -> dict[str, Any]:
+    "All that asking the head tells"
+    base = _nothing(detector, v.sequences)
+    rows, frames = _timed(_there(v), v.spans, shares)
+    views, taps = _by_family(detector, v.sequences)
+    whole = log_odds(detector, v.sequences).mean()
+    return {"log_odds": round(float(whole), 4), "neutral": round(float(base), 4), "windows": rows, "frames": frames,
+        "views": views, "taps": taps, "timeline": _closer(detector, near, base)}
+
+# %% ../nbs/api/44_explain.ipynb #3a24f305
+def _spent(*clock):
+    "Seconds for features, head and map, and for all of it, from the times at which each began and the last ended"
+    parts = dict(zip(("features", "head", "regions"), np.diff(clock).tolist()))
+    return {k: round(s, 3) for k, s in (parts | {"total": clock[-1] - clock[0]}).items()}
 
 # %% ../nbs/api/44_explain.ipynb #8d76551f
 def explain(
@@ -379,20 +482,13 @@ def explain(
     start = time.perf_counter()
     own = replace(detector, cache=detector.cache or _Kept())
     verdict, v, near = _looks(own, path, closer)
-    base = _nothing(own, v.sequences)
     ready = time.perf_counter()
-    windows = _there(v)
-    shares = [frame_shares(own, x, len(w)) for x, w in zip(v.sequences, windows)]
-    rows, frames = _timed(windows, v.spans, shares)
-    views, taps = _by_family(own, v.sequences)
-    timeline = _closer(own, near, base)
+    shares = [frame_shares(own, x, len(w)) for x, w in zip(v.sequences, v.windows)]
+    found = _contributions(own, v, near, shares)
     asked = time.perf_counter()
-    regions, pictures = _regions(own, path, v, windows, shares, grid, most) if grid else (None, ())
-    end = time.perf_counter()
-    seconds = {"features": ready - start, "head": asked - ready, "regions": end - asked, "total": end - start}
-    whole = log_odds(own, v.sequences).mean()
-    return Explanation(os.fspath(path), verdict, round(float(whole), 4), round(float(base), 4), rows, frames, views, taps, timeline,
-        regions, {k: round(s, 3) for k, s in seconds.items()}, _notes(own, v), pictures)
+    regions, pictures = _regions(own, path, v, shares, grid, most) if grid else (None, ())
+    seconds = _spent(start, ready, asked, time.perf_counter())
+    return Explanation(os.fspath(path), verdict, **found, regions=regions, seconds=seconds, notes=_notes(own, v), pictures=pictures)
 
 # %% ../nbs/api/44_explain.ipynb #97816cd1
 def _missed(e):
@@ -421,19 +517,24 @@ def _oddities(e):
     where = _where(np.array(r["log_odds"]), side)
     return [*_missed(e), f"places: most {'for AI' if side > 0 else 'for real'} at the {where}; {moved}"]
 
+# %% ../nbs/api/44_explain.ipynb #f7647602
+def _for(row): return "for neither" if row["spoke_for"] == "neither" else f"for {row['spoke_for']}"
+
+# %% ../nbs/api/44_explain.ipynb #77dc6ac9
+def _largest(title, rows, of):
+    "The three largest contributions in a line; `of` names a row"
+    top = sorted(rows, key=lambda r: -abs(r["log_odds"]))[:3]
+    return f"{title}: " + ", ".join(f"{of(r)} {r['log_odds']:+.2f} ({_for(r)})" for r in top)
+
 # %% ../nbs/api/44_explain.ipynb #553b0127
 def describe_explanation(
     e:Explanation,
 ) -> list[str]: # lines of text
     "An explanation in plain words, the largest contributions first"
-    lines = [f"log-odds of AI {e.log_odds:+.2f} (probability {e.verdict.probability:.2f}); knowing nothing: {e.neutral:+.2f}"]
+    odds = f"log-odds of AI {e.log_odds:+.2f} (probability {e.verdict.probability:.2f}); knowing nothing: {e.neutral:+.2f}"
     span = lambda r: f"{r['start_s']:.1f}–{r['end_s']:.1f} s"
     moment = lambda r: f"{r['time_s']:.2f} s"
     name = lambda r: r["name"]
     parts = (("window", e.windows, span), ("frame", e.frames, moment), ("view", e.views, name), ("layer", e.taps, name))
-    for title, rows, of in parts:
-        top = sorted(rows, key=lambda r: -abs(r["log_odds"]))[:3]
-        if len(rows) > 1: lines.append(f"{title}: " + ", ".join(f"{of(r)} {r['log_odds']:+.2f} ({_for(r)})" for r in top))
-    return lines + _oddities(e) + [f"note: {n}" for n in e.notes]
-
-def _for(row): return "for neither" if row["spoke_for"] == "neither" else f"for {row['spoke_for']}"
+    lines = [_largest(*part) for part in parts if len(part[1]) > 1]
+    return [odds, *lines, *_oddities(e), *(f"note: {n}" for n in e.notes)]

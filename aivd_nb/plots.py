@@ -21,8 +21,10 @@ from .core import ConfigError, VideoError, atomic_write, require
 from .metrics import as_scores, auc, ece, reliability_table, risk_coverage, wilson_interval
 from .show import AI_COLOR, FAINT, REAL_COLOR, clock, percent
 
-# %% ../nbs/api/52_plots.ipynb #58b2a750
+# %% ../nbs/api/52_plots.ipynb #0d37be88
 _INK = "#222222"
+
+# %% ../nbs/api/52_plots.ipynb #58b2a750
 _CURVE_COLORS = (AI_COLOR, REAL_COLOR, "#000000", "#009E73", "#CC79A7", "#8a6d00")
 _CURVE_LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
 
@@ -35,10 +37,13 @@ def new_axes(
     Figure = require("matplotlib.figure").Figure
     return ax if ax is not None else Figure(figsize=size, layout="constrained").subplots()
 
-# %% ../nbs/api/52_plots.ipynb #a6cc1173
+# %% ../nbs/api/52_plots.ipynb #fb10094d
+def _titled(ax, title): return ax.set_title(title, loc="left", fontsize=11, color=_INK)
+
+# %% ../nbs/api/52_plots.ipynb #b184b8f9
 def _dress(ax, title, xlabel, ylabel, square=False):
     "Title, labels, a light grid, no box; `square` sets both axes to 0 … 1"
-    ax.set_title(title, loc="left", fontsize=11, color=_INK)
+    _titled(ax, title)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(color="#e6e6e6", linewidth=.8)
@@ -46,10 +51,22 @@ def _dress(ax, title, xlabel, ylabel, square=False):
     if square: ax.set(xlim=(-.02, 1.02), ylim=(-.02, 1.02), aspect="equal")
     return ax
 
+# %% ../nbs/api/52_plots.ipynb #5b7c350f
+def _legend(ax, where="best"): return ax.legend(loc=where, frameon=False, fontsize=9)
+
+# %% ../nbs/api/52_plots.ipynb #a6cc1173
+def _row_of_axes(n, width, height):
+    "n axes side by side in a figure of their own, each of this size in inches"
+    Figure = require("matplotlib.figure").Figure
+    return Figure(figsize=(width*n, height), layout="constrained").subplots(1, n, squeeze=False)[0]
+
 # %% ../nbs/api/52_plots.ipynb #836c3ac9
 def _step(ax, i, x, y, label):
     "The i-th stepped curve of a picture: colour and line style both differ from its neighbours'"
     ax.plot(x, y, drawstyle="steps-post", color=_CURVE_COLORS[i % 6], linestyle=_CURVE_LINES[i % 5], linewidth=1.8, label=label)
+
+# %% ../nbs/api/52_plots.ipynb #f5cb9c73
+_DATELESS = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}} # suffix → what is left out
 
 # %% ../nbs/api/52_plots.ipynb #6a5ec034
 def save_figure(
@@ -59,10 +76,9 @@ def save_figure(
 ) -> Path: # the file
     "Write the figure that the axes are part of"
     path = Path(path)
-    dateless = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    if path.suffix not in dateless:
+    if path.suffix not in _DATELESS:
         raise ConfigError(path, f"{path.suffix or 'no suffix'} is not a picture format", "Use .png, .svg or .pdf")
-    with atomic_write(path) as tmp: getattr(ax, "figure", ax).savefig(tmp, dpi=dpi, metadata=dateless[path.suffix])
+    with atomic_write(path) as tmp: getattr(ax, "figure", ax).savefig(tmp, dpi=dpi, metadata=_DATELESS[path.suffix])
     return path
 
 # %% ../nbs/api/52_plots.ipynb #864eb0f0
@@ -77,13 +93,17 @@ def as_png(
     if pyplot := sys.modules.get("matplotlib.pyplot"): pyplot.close(ax.figure) # else it would show it once more
     return Image(buffer.getvalue())
 
-# %% ../nbs/api/52_plots.ipynb #f1c26cea
-def _counts_and_shares(matrix):
-    "(share of the row, what is written) of each of the four cells"
+# %% ../nbs/api/52_plots.ipynb #e1ca195d
+def _shares(matrix):
+    "Counts as shares of their row"
     m = np.asarray(matrix)
     if m.shape != (2, 2): raise ConfigError("confusion matrix", f"has shape {m.shape}", "Pass the 2 × 2 counts of metrics.confusion")
-    share = m/np.maximum(m.sum(1, keepdims=True), 1)
-    return share, np.array([[f"{n}\n{percent(s)}" for n, s in zip(*row)] for row in zip(m, share)])
+    return m/np.maximum(m.sum(1, keepdims=True), 1)
+
+# %% ../nbs/api/52_plots.ipynb #f1c26cea
+def _written(matrix, shares):
+    "What stands in each of the four cells"
+    return np.array([[f"{n}\n{percent(s)}" for n, s in zip(*row)] for row in zip(np.asarray(matrix), shares)])
 
 # %% ../nbs/api/52_plots.ipynb #17a9f7d0
 def plot_confusion(
@@ -93,15 +113,29 @@ def plot_confusion(
 ) -> Any: # axes
     "The confusion matrix as a picture"
     sns = require("seaborn")
-    share, text = _counts_and_shares(matrix)
+    shares, names = _shares(matrix), ["Real", "AI-generated"]
     ax = new_axes(ax, (4.2, 3.6))
-    names = ["Real", "AI-generated"]
-    sns.heatmap(share, annot=text, fmt="", cmap="Greys", vmin=0, vmax=1.3, cbar=False, square=True, linewidths=2,
+    sns.heatmap(shares, annot=_written(matrix, shares), fmt="", cmap="Greys", vmin=0, vmax=1.3, cbar=False, square=True, linewidths=2,
         xticklabels=names, yticklabels=names, annot_kws={"fontsize": 13}, ax=ax)
     ax.set(xlabel="called", ylabel="is")
-    ax.set_title(title, loc="left", fontsize=11, color=_INK)
+    _titled(ax, title)
     ax.tick_params(length=0)
     return ax
+
+# %% ../nbs/api/52_plots.ipynb #613c6361
+def _roc(ax, i, name, labels, scores):
+    "The i-th ROC curve of a picture, with its area"
+    y, p = as_scores(labels, scores, probabilities=False)
+    if not 0 < y.sum() < len(y): raise ConfigError(name, "has clips of one class only", "A ROC curve needs both")
+    fpr, tpr, _ = require("sklearn.metrics").roc_curve(y, p)
+    _step(ax, i, fpr, tpr, f"{name}: AUC {auc(y, p):.3f}")
+
+# %% ../nbs/api/52_plots.ipynb #849ed057
+def _roc_guides(ax, mark):
+    "The diagonal, where a coin would be, and a line at the false-alarm rate that is marked"
+    ax.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":")
+    ax.axvline(mark, color=FAINT, linewidth=1)
+    ax.annotate(percent(mark), (mark, 0), (3, 3), textcoords="offset points", color="#666666", fontsize=8)
 
 # %% ../nbs/api/52_plots.ipynb #63ec2b7b
 def plot_roc(
@@ -111,17 +145,10 @@ def plot_roc(
     ax:Any=None, # where to draw
 ) -> Any: # axes
     "ROC curves with their areas"
-    roc_curve = require("sklearn.metrics").roc_curve
     ax = new_axes(ax, (4.6, 4.6))
-    for i, (name, (y, p)) in enumerate(curves.items()):
-        y, p = as_scores(y, p, probabilities=False)
-        if not 0 < y.sum() < len(y): raise ConfigError(name, "has clips of one class only", "A ROC curve needs both")
-        fpr, tpr, _ = roc_curve(y, p)
-        _step(ax, i, fpr, tpr, f"{name}: AUC {auc(y, p):.3f}")
-    ax.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":")
-    ax.axvline(mark, color=FAINT, linewidth=1)
-    ax.annotate(percent(mark), (mark, 0), (3, 3), textcoords="offset points", color="#666666", fontsize=8)
-    ax.legend(loc="lower right", frameon=False, fontsize=9)
+    for i, (name, (y, p)) in enumerate(curves.items()): _roc(ax, i, name, y, p)
+    _roc_guides(ax, mark)
+    _legend(ax, "lower right")
     return _dress(ax, title, "real clips called AI", "AI clips found", square=True)
 
 # %% ../nbs/api/52_plots.ipynb #ad8c0de8
@@ -130,6 +157,12 @@ def _wilson_gaps(bins):
     found = [wilson_interval(round(o*n), n) for o, n in zip(bins.observed, bins.n)]
     below = [o - i.low for o, i in zip(bins.observed, found)]
     return [below, [i.high - o for o, i in zip(bins.observed, found)]]
+
+# %% ../nbs/api/52_plots.ipynb #1e41e8a9
+def _observed(ax, bins, label):
+    "The share that is AI in each bin that holds clips, with its interval"
+    ax.errorbar(bins.predicted, bins.observed, _wilson_gaps(bins), color=_INK, marker="o", capsize=2, linewidth=1.4, elinewidth=.8,
+        label=label)
 
 # %% ../nbs/api/52_plots.ipynb #0b49be13
 def plot_reliability(
@@ -142,12 +175,16 @@ def plot_reliability(
     "Observed against predicted share of AI clips, with intervals and the clips in each bin"
     ax, t = new_axes(ax, (4.6, 4.6)), reliability_table(y, p, bins)
     ax.bar(t.low, .2*t.n/t.n.max(), 1/bins, align="edge", color="#dddddd", edgecolor="white", label="clips in the bin")
-    t = t[t.n > 0]
     ax.plot([0, 1], [0, 1], color=FAINT, linestyle=":", label="true probabilities")
-    ax.errorbar(t.predicted, t.observed, _wilson_gaps(t), color=_INK, marker="o", capsize=2, linewidth=1.4, elinewidth=.8,
-        label=f"observed, ECE {ece(y, p, bins):.3f}, n={t.n.sum()}")
-    ax.legend(loc="upper left", frameon=False, fontsize=9)
+    _observed(ax, t[t.n > 0], f"observed, ECE {ece(y, p, bins):.3f}, n={t.n.sum()}")
+    _legend(ax, "upper left")
     return _dress(ax, title, "predicted probability of AI", "share that is AI", square=True)
+
+# %% ../nbs/api/52_plots.ipynb #2427ba82
+def _risk(ax, i, name, rc):
+    "The i-th curve of a picture; the highest risk on it that is worth room on the scale"
+    _step(ax, i, rc.coverage, rc.risk, f"{name}: {percent(rc.risk.iloc[-1], 1)} wrong if all are answered")
+    return rc.risk[rc.coverage > .1].max()
 
 # %% ../nbs/api/52_plots.ipynb #ae254777
 def plot_risk_coverage(
@@ -157,14 +194,11 @@ def plot_risk_coverage(
     ax:Any=None, # where to draw
 ) -> Any: # axes
     "Share of wrong answers against share of clips answered, the surest first"
-    ax, top = new_axes(ax, (5, 3.6)), .05
-    for i, (name, (y, p)) in enumerate(curves.items()):
-        rc = risk_coverage(y, p, threshold)
-        _step(ax, i, rc.coverage, rc.risk, f"{name}: {percent(rc.risk.iloc[-1], 1)} wrong if all are answered")
-        top = max(top, rc.risk[rc.coverage > .1].max())
-    ax.set(xlim=(0, 1.01), ylim=(0, 1.5*top))
+    ax = new_axes(ax, (5, 3.6))
+    highest = [_risk(ax, i, name, risk_coverage(y, p, threshold)) for i, (name, (y, p)) in enumerate(curves.items())]
+    ax.set(xlim=(0, 1.01), ylim=(0, 1.5*max([.05, *highest])))
     for axis in (ax.xaxis, ax.yaxis): axis.set_major_formatter(lambda p, _: percent(p))
-    ax.legend(loc="upper left", frameon=False, fontsize=9)
+    _legend(ax, "upper left")
     return _dress(ax, title, "clips answered, the surest first", "wrong among them")
 
 # %% ../nbs/api/52_plots.ipynb #2db7e734
@@ -172,6 +206,16 @@ def _shade_band(span, line, band):
     "The band where no verdict is given, along either axis"
     span(max(band.real, 0), min(band.ai, 1), color="#000000", alpha=.07, linewidth=0, label="inconclusive")
     for at in {band.real, band.ai}: line(at, color="#666666", linewidth=1, linestyle="--")
+
+# %% ../nbs/api/52_plots.ipynb #05520bed
+def _real_bars(ax, p, edges):
+    "Histogram of real clips' probabilities, blue and hatched"
+    if len(p): ax.hist(p, edges, color=REAL_COLOR, alpha=.45, hatch="///", edgecolor=REAL_COLOR, linewidth=.5, label=f"real, n={len(p)}")
+
+# %% ../nbs/api/52_plots.ipynb #2beb3d45
+def _ai_outline(ax, p, edges):
+    "Histogram of AI clips' probabilities, orange and outlined"
+    if len(p): ax.hist(p, edges, histtype="step", color=AI_COLOR, linewidth=2.2, label=f"AI, n={len(p)}")
 
 # %% ../nbs/api/52_plots.ipynb #72d6689c
 def plot_scores(
@@ -184,15 +228,13 @@ def plot_scores(
 ) -> Any: # axes
     "Histograms of the probabilities of real clips (blue, hatched) and AI clips (orange, outlined)"
     labels, scores = as_scores(y, p)
-    real, ai = scores[labels == 0], scores[labels == 1]
     edges = np.linspace(0, 1, bins + 1)
     ax = new_axes(ax, (5.4, 3.4))
-    if len(real):
-        ax.hist(real, edges, color=REAL_COLOR, alpha=.45, hatch="///", edgecolor=REAL_COLOR, linewidth=.5, label=f"real, n={len(real)}")
-    if len(ai): ax.hist(ai, edges, histtype="step", color=AI_COLOR, linewidth=2.2, label=f"AI, n={len(ai)}")
+    _real_bars(ax, scores[labels == 0], edges)
+    _ai_outline(ax, scores[labels == 1], edges)
     if band: _shade_band(ax.axvspan, ax.axvline, band)
     ax.set_xlim(0, 1)
-    ax.legend(loc="upper center", frameon=False, fontsize=9)
+    _legend(ax, "upper center")
     return _dress(ax, title, "probability of AI", "clips")
 
 # %% ../nbs/api/52_plots.ipynb #ed6c42bc
@@ -201,6 +243,21 @@ def _epochs(ax, values, line, color, label):
     dot = "." if len(values) < 30 else None
     ax.plot(range(1, len(values) + 1), values, line, marker=dot, color=color, label=label)
 
+# %% ../nbs/api/52_plots.ipynb #84b61a23
+def _both_epochs(ax, history, m):
+    "A metric of training, and of validation where there is one"
+    _epochs(ax, history[m], "-", _INK, "training")
+    if f"val_{m}" in history: _epochs(ax, history[f"val_{m}"], "--", AI_COLOR, "validation")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+
+# %% ../nbs/api/52_plots.ipynb #9c97ff3a
+def _there(history, metrics):
+    "Those of the metrics that a history has"
+    shown = [m for m in metrics if m in history]
+    if shown: return shown
+    has = ", ".join(history) or "nothing"
+    raise ConfigError("history", f"has none of {', '.join(metrics)} (it has {has})", "Name what it has")
+
 # %% ../nbs/api/52_plots.ipynb #151c09c2
 def plot_history(
     history:dict, # Keras' `History.history`: name → one value an epoch, `val_name` beside it
@@ -208,16 +265,11 @@ def plot_history(
     title:str="Training",
 ) -> np.ndarray: # of axes
     "Curves over epochs, training solid and validation dashed"
-    Figure = require("matplotlib.figure").Figure
-    shown = [m for m in metrics if m in history]
-    there = ", ".join(history) or "nothing"
-    if not shown: raise ConfigError("history", f"has none of {', '.join(metrics)} (it has {there})", "Name what it has")
-    axes = Figure(figsize=(4.4*len(shown), 3.2), layout="constrained").subplots(1, len(shown), squeeze=False)[0]
+    shown = _there(history, metrics)
+    axes = _row_of_axes(len(shown), 4.4, 3.2)
     for ax, m in zip(axes, shown):
-        _epochs(ax, history[m], "-", _INK, "training")
-        if f"val_{m}" in history: _epochs(ax, history[f"val_{m}"], "--", AI_COLOR, "validation")
-        ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.legend(frameon=False, fontsize=9)
+        _both_epochs(ax, history, m)
+        _legend(ax)
         _dress(ax, f"{title}: {m}", "epoch", m)
     return axes
 
@@ -241,15 +293,28 @@ def _span(rows, duration=0.0):
     room = .02*(end - start) or .5
     return start - room, end + room
 
+# %% ../nbs/api/52_plots.ipynb #249faf74
+def _bar(ax, row, band):
+    "A bar for a window, with a mark in its middle"
+    start, end, p = row
+    color, marker = _side(p, band)
+    ax.plot([start, end], [p, p], color=color, linewidth=3, solid_capstyle="butt")
+    ax.plot([(start + end)/2], [p], marker, color=color, markersize=10, markeredgecolor="white")
+
 # %% ../nbs/api/52_plots.ipynb #eda2847f
-def _draw_windows(ax, rows, band):
-    "A bar for each window with a mark in its middle; those that follow one another are joined"
-    for start, end, p in rows:
-        color, marker = _side(p, band)
-        ax.plot([start, end], [p, p], color=color, linewidth=3, solid_capstyle="butt")
-        ax.plot([(start + end)/2], [p], marker, color=color, markersize=10, markeredgecolor="white")
-    for (a, b, p), (c, e, q) in zip(rows, rows[1:]):
-        if c - b <= b - a: ax.plot([(a + b)/2, (c + e)/2], [p, q], color=FAINT, linewidth=1, zorder=1)
+def _join(ax, row, following):
+    "A thin line from the middle of a window to that of the next, unless more than a window's length lies between them"
+    (a, b, p), (c, e, q) = row, following
+    if c - b <= b - a: ax.plot([(a + b)/2, (c + e)/2], [p, q], color=FAINT, linewidth=1, zorder=1)
+
+# %% ../nbs/api/52_plots.ipynb #3f056298
+def _time_axis(ax, rows, duration):
+    "Limits of the time axis, as minutes where it is long; its unit"
+    low, high = _span(rows, duration)
+    ax.set_xlim(low, high)
+    if high <= 60: return "seconds"
+    ax.xaxis.set_major_formatter(lambda t, _: clock(t, high) if t >= 0 else "")
+    return "minutes"
 
 # %% ../nbs/api/52_plots.ipynb #5586be06
 def plot_timeline(
@@ -260,24 +325,30 @@ def plot_timeline(
     duration:float=0.0, # of the clip, seconds; 0: as far as its windows reach
 ) -> Any: # axes
     "The probability of AI of each window that was looked at; between windows that don't follow one another there is a gap"
-    ax = new_axes(ax, (7, 2.6))
-    rows = sorted(_window(w) for w in timeline)
+    ax, rows = new_axes(ax, (7, 2.6)), sorted(_window(w) for w in timeline)
     if not rows: raise VideoError("timeline", "has no window", "Analyse a clip with at least two frames", code="too_few_frames")
     if band: _shade_band(ax.axhspan, ax.axhline, band)
-    _draw_windows(ax, rows, band)
-    low, high = _span(rows, duration)
-    ax.set(ylim=(-.03, 1.03), xlim=(low, high), yticks=[0, .5, 1], yticklabels=["0 Real", "½", "AI 1"])
-    if high > 60: ax.xaxis.set_major_formatter(lambda t, _: clock(t, high) if t >= 0 else "")
-    return _dress(ax, title, "minutes" if high > 60 else "seconds", "probability of AI")
+    for row in rows: _bar(ax, row, band)
+    for row, following in zip(rows, rows[1:]): _join(ax, row, following)
+    ax.set(ylim=(-.03, 1.03), yticks=[0, .5, 1], yticklabels=["0 Real", "½", "AI 1"])
+    return _dress(ax, title, _time_axis(ax, rows, duration), "probability of AI")
 
 # %% ../nbs/api/52_plots.ipynb #43624c97
 _FOR = {"AI": (AI_COLOR, "^"), "real": (REAL_COLOR, "o"), "neither": ("#777777", "s")}
 
 # %% ../nbs/api/52_plots.ipynb #cd0e9704
-def _even(line, limit, most):
-    "A line where odds don't change, and equal room on both sides"
+def _even(line, limit, rows, least):
+    "A line where odds don't change, and equal room on both sides: that of the largest contribution, `least` at least"
     line(0, color=_INK, linewidth=1)
+    most = max([abs(r["log_odds"]) for r in rows] + [least])
     limit(-1.15*most, 1.15*most)
+
+# %% ../nbs/api/52_plots.ipynb #c8ee2204
+def _family(ax, i, row):
+    "The i-th bar, with a mark at its end"
+    color, marker = _FOR[row["spoke_for"]]
+    ax.barh(i, row["log_odds"], height=.62, color=color, alpha=.8)
+    ax.plot([row["log_odds"]], [i], marker, color=color, markeredgecolor="white", markersize=9, clip_on=False)
 
 # %% ../nbs/api/52_plots.ipynb #adb5c63a
 def plot_families(
@@ -287,14 +358,18 @@ def plot_families(
 ) -> Any: # axes
     "Contributions of views or layers as bars to both sides"
     ax = new_axes(ax, (5.4, .6 + .32*len(rows)))
-    for i, r in enumerate(rows):
-        color, marker = _FOR[r["spoke_for"]]
-        ax.barh(i, r["log_odds"], height=.62, color=color, alpha=.8)
-        ax.plot([r["log_odds"]], [i], marker, color=color, markeredgecolor="white", markersize=9, clip_on=False)
-    _even(ax.axvline, ax.set_xlim, max([abs(r["log_odds"]) for r in rows] + [.1]))
+    for i, row in enumerate(rows): _family(ax, i, row)
+    _even(ax.axvline, ax.set_xlim, rows, .1)
     ax.set_yticks(range(len(rows)), [r["name"] for r in rows], fontsize=9)
     ax.invert_yaxis()
     return _dress(ax, title, "← for real     log-odds     for AI →", "")
+
+# %% ../nbs/api/52_plots.ipynb #65b97354
+def _frame(ax, row):
+    "A line up or down at a frame's time, with a mark at its end"
+    color, marker = _FOR[row["spoke_for"]]
+    ax.plot([row["time_s"]]*2, [0, row["log_odds"]], color=color, linewidth=2)
+    ax.plot([row["time_s"]], [row["log_odds"]], marker, color=color, markeredgecolor="white", markersize=9)
 
 # %% ../nbs/api/52_plots.ipynb #8358114d
 def plot_frames(
@@ -304,11 +379,8 @@ def plot_frames(
 ) -> Any: # axes
     "Contributions of the verdict's frames over the clip's time"
     ax = new_axes(ax, (7, 2.2))
-    for r in rows:
-        color, marker = _FOR[r["spoke_for"]]
-        ax.plot([r["time_s"]]*2, [0, r["log_odds"]], color=color, linewidth=2)
-        ax.plot([r["time_s"]], [r["log_odds"]], marker, color=color, markeredgecolor="white", markersize=9)
-    _even(ax.axhline, ax.set_ylim, max([abs(r["log_odds"]) for r in rows] + [.02]))
+    for row in rows: _frame(ax, row)
+    _even(ax.axhline, ax.set_ylim, rows, .02)
     return _dress(ax, title, "seconds", "real ←  log-odds  → AI")
 
 # %% ../nbs/api/52_plots.ipynb #8b99e18b
@@ -321,24 +393,26 @@ def _colours(grid, strength):
     colour = np.where(grid[..., None] > 0, to_rgb(AI_COLOR), to_rgb(REAL_COLOR))
     return np.concatenate([colour, strength[..., None]], 2)
 
+# %% ../nbs/api/52_plots.ipynb #729c6b7f
+def _strength(grid): return np.abs(grid)/max(np.abs(grid).max(), 1e-9)
+
 # %% ../nbs/api/52_plots.ipynb #897b4f4a
 def _overlay(ax, regions, picture, label):
     "A picture in greys under the map's colours; the stronger, the more a place spoke"
     height, width = picture.shape[:2]
     whole = (0, width, height, 0)
-    grid = np.array(regions["log_odds"], float)
-    strength = np.abs(grid)/max(np.abs(grid).max(), 1e-9)
     ax.imshow(np.asarray(picture, float).mean(2), extent=whole, cmap="gray", vmin=0, vmax=255)
     if regions["held"]:
-        ax.imshow(_colours(grid, .65*strength), extent=whole, interpolation="nearest")
-        _signs(ax, grid, strength, width, height)
+        grid = np.array(regions["log_odds"], float)
+        ax.imshow(_colours(grid, .65*_strength(grid)), extent=whole, interpolation="nearest")
+        _signs(ax, grid, width, height)
     ax.set(xticks=[], yticks=[])
     ax.set_xlabel(label, fontsize=9)
 
 # %% ../nbs/api/52_plots.ipynb #6713c6ac
-def _signs(ax, grid, strength, w, h):
+def _signs(ax, grid, w, h):
     "The same without colours: a sign in each cell that matters"
-    rows, columns = grid.shape
+    strength, (rows, columns) = _strength(grid), grid.shape
     for r, c in zip(*(strength > 1/3).nonzero()):
         ax.text((c + .5)*w/columns, (r + .5)*h/rows, "+" if grid[r, c] > 0 else "−", ha="center", va="center", color="white",
             fontsize=6 + 9*strength[r, c], fontweight="bold")
@@ -350,21 +424,28 @@ def plot_regions(
     title:str="Which places spoke for it",
 ) -> np.ndarray: # of axes
     "The map of places over its frames: orange for AI, blue for real"
-    Figure = require("matplotlib.figure").Figure
-    axes = Figure(figsize=(2.5*len(pictures), 2.9), layout="constrained").subplots(1, len(pictures), squeeze=False)[0]
+    axes = _row_of_axes(len(pictures), 2.5, 2.9)
     for ax, picture, number in zip(axes, pictures, regions["frames"]): _overlay(ax, regions, picture, f"frame {number}")
-    axes[0].set_title(_map_title(regions, title), loc="left", fontsize=11, color=_INK)
+    _titled(axes[0], _map_title(regions, title))
     return axes
+
+# %% ../nbs/api/52_plots.ipynb #5d5e08ae
+def _short(name): return name if len(name) <= 60 else f"{name[:40]}…{name[-19:]}"
 
 # %% ../nbs/api/52_plots.ipynb #8db79bd0
 def _headline(fig, e):
     "What the page is about, and what it is not: it must hold where the picture travels alone"
-    said = f"{e.verdict.label}, probability of AI {e.verdict.probability:.2f}"
-    name = os.path.basename(e.verdict.file)
-    shown = name if len(name) <= 60 else f"{name[:40]}…{name[-19:]}"
-    fig.suptitle(f"{shown}: {said}".replace("$", r"\$"), x=.01, ha="left", fontsize=13, color=_INK)
+    said = f"{_short(os.path.basename(e.verdict.file))}: {e.verdict.label}, probability of AI {e.verdict.probability:.2f}"
+    fig.suptitle(said.replace("$", r"\$"), x=.01, ha="left", fontsize=13, color=_INK)
     fig.supxlabel(f"{e.verdict.bundle}. One signal, not proof: what led this detector to its verdict, right or wrong.",
         x=.01, ha="left", fontsize=9, color="#666666")
+
+# %% ../nbs/api/52_plots.ipynb #ffdb0ad5
+def _first_map(ax, e):
+    "The map over the first of its frames; nothing where there is no map"
+    if not e.regions: return ax.set_axis_off()
+    _overlay(ax, e.regions, e.pictures[0], f"frame {e.regions['frames'][0]}")
+    _titled(ax, _map_title(e.regions, "Places"))
 
 # %% ../nbs/api/52_plots.ipynb #c5486bb7
 def plot_explanation(
@@ -382,8 +463,5 @@ def plot_explanation(
     plot_families(e.taps, "CNN layers, from fine detail to whole objects", right)
     left, right = bottom.subplots(1, 2, width_ratios=[2, 1])
     plot_frames(e.frames, "Frames of the verdict", left)
-    if e.regions:
-        _overlay(right, e.regions, e.pictures[0], f"frame {e.regions['frames'][0]}")
-        right.set_title(_map_title(e.regions, "Places"), loc="left", fontsize=11, color=_INK)
-    else: right.set_axis_off()
+    _first_map(right, e)
     return fig

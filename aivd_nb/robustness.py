@@ -10,7 +10,7 @@ __all__ = ['CLEAN', 'DEGRADATIONS', 'Degradation', 'JpegChain', 'CentreCrop', 'G
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 from .augment import Augment, encoded, gif, h264
@@ -31,15 +31,19 @@ class Degradation:
     passes: tuple = () # ((suffix, ffmpeg's output arguments), …), as for `encoded`
     alter: Callable|None = None # RGB uint8 frame → frame; its `repr` tells it whole
 
+# %% ../nbs/api/51_robustness.ipynb #45d8b531
+def _jpeg(image, quality):
+    "A picture as one JPEG compression leaves it"
+    jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+
 # %% ../nbs/api/51_robustness.ipynb #6516673e
 @dataclass(frozen=True)
 class JpegChain:
     "One JPEG compression after the other"
     qualities: tuple = (85, 65, 45)
     def __call__(self, image:np.ndarray) -> np.ndarray: # both RGB uint8, of the same shape
-        for q in self.qualities:
-            jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, q])[1]
-            image = cv2.imdecode(jpeg, cv2.IMREAD_COLOR) # pyright: ignore[reportAssignmentType]
+        for q in self.qualities: image = _jpeg(image, q) # pyright: ignore[reportAssignmentType]
         return image
 
 # %% ../nbs/api/51_robustness.ipynb #458785a7
@@ -62,9 +66,10 @@ class Grey:
 # %% ../nbs/api/51_robustness.ipynb #437947bf
 CLEAN = Degradation("clean", "as it is")
 
-# %% ../nbs/api/51_robustness.ipynb #9c203325
+# %% ../nbs/api/51_robustness.ipynb #be322939
 def _h264(crf, *filters): return ((".mp4", h264(crf, *filters)),)
 
+# %% ../nbs/api/51_robustness.ipynb #9c203325
 _HALF = "scale=trunc(iw/4)*2:trunc(ih/4)*2:flags=area"
 _DROPPED = ("-vf", "select=not(eq(mod(n\\,3)\\,2))", "-fps_mode", "vfr")
 
@@ -93,6 +98,12 @@ def degrade_file(
     "The clip, encoded as the degradation says"
     return encoded(path, degradation.passes, folder) if degradation.passes else Path(path)
 
+# %% ../nbs/api/51_robustness.ipynb #2e9e318f
+def _turns(df):
+    "For each clip, how many of its class and source come before it"
+    groups = clip_sources(df)
+    return df.groupby([df["label"], df.index if groups is None else groups]).cumcount()
+
 # %% ../nbs/api/51_robustness.ipynb #54ce8046
 def sample_sources(
     df:"pandas.DataFrame", # columns label, file_path and, where there are sources, group
@@ -102,9 +113,7 @@ def sample_sources(
     "Clips of each class, one from each source in turn"
     if n_per_class < 1: raise SplitError("labels", f"{n_per_class} clips of each class are none", "Ask for 1 or more")
     mixed = df.sample(frac=1, random_state=seed)
-    groups = clip_sources(mixed)
-    turn = mixed.groupby([mixed["label"], mixed.index if groups is None else groups]).cumcount()
-    order = mixed.assign(_turn=turn).sort_values("_turn", kind="stable").groupby("label").head(n_per_class)
+    order = mixed.assign(_turn=_turns(mixed)).sort_values("_turn", kind="stable").groupby("label").head(n_per_class)
     return df.loc[sorted(order.index)]
 
 # %% ../nbs/api/51_robustness.ipynb #a853c795
@@ -124,8 +133,15 @@ def _degraded(df, degradation, folder):
     tried = [_coded(path, degradation, folder) for path in df["path"]]
     made = np.array([path is not None for path, _ in tried], bool)
     problems = [problem for path, problem in tried if path is None]
-    return (df[made].assign(path=[path for path, _ in tried if path is not None]),
-        df[~made].drop(columns="path").assign(error="encode", message=problems))
+    coded = df.assign(path=[path for path, _ in tried])
+    return coded[made], df[~made].drop(columns="path").assign(error="encode", message=problems)
+
+# %% ../nbs/api/51_robustness.ipynb #fce9b631
+def _asked(detectors, d, files, lost):
+    "The rows of one degradation, detector by detector, with those of the clips that could not be encoded"
+    for name, detector in detectors.items():
+        parts = (score_clips(files, detector, d.alter), lost)
+        yield from (part.assign(bundle=name, degradation=d.name) for part in parts if len(part))
 
 # %% ../nbs/api/51_robustness.ipynb #aec79d7e
 def robustness_rows(
@@ -140,8 +156,7 @@ def robustness_rows(
     found = []
     for d in (CLEAN, *degradations):
         files, lost = _degraded(df, d, folder)
-        found += [part.assign(bundle=name, degradation=d.name) for name, detector in detectors.items()
-            for part in (score_clips(files, detector, d.alter), lost) if len(part)]
+        found += _asked(detectors, d, files, lost)
         if tell: tell(f"{d.name}: {len(files)} clips, {len(detectors)} detectors")
     return pd.concat(found, ignore_index=True)
 
@@ -153,18 +168,37 @@ def _beside(t, clean, draws, seed):
     d = paired_interval(auc, y, p, clean["probability"], groups, draws, seed)
     return {"auc": a.value, "auc_low": a.low, "auc_high": a.high, "delta": d.value, "delta_low": d.low, "delta_high": d.high}
 
+# %% ../nbs/api/51_robustness.ipynb #c951c02c
+def _read_in_both(g, clean):
+    "The clips that could be read, degraded and clean"
+    both = g.index[g["probability"].notna() & clean.loc[g.index, "probability"].notna()]
+    if len(both): return both
+    name = g["degradation"].iloc[0]
+    raise ConfigError("robustness", f"no clip of degradation {name} could be read", "Look at the column message of the rows")
+
+# %% ../nbs/api/51_robustness.ipynb #7aa2f173
+def _felt(t):
+    "What a user feels: calibration, how many clips get a verdict, how many real ones are called AI"
+    real = t[t["label"] == 0]
+    return {"ece": ece(t["label"], t["probability"]), "coverage": float((t["verdict"] != INCONCLUSIVE).mean()),
+        "called_ai": float((real["verdict"] == AI).mean()), "n_real": len(real)}
+
 # %% ../nbs/api/51_robustness.ipynb #08b431f4
 def _line(g, clean, draws, seed):
     "Figures of one cell of the grid, on the clips that could be read in both"
-    both = g.index[g["probability"].notna() & clean.loc[g.index, "probability"].notna()]
-    if not len(both):
-        raise ConfigError("robustness", f"no clip of degradation {g['degradation'].iloc[0]} could be read",
-            "Look at the column message of the rows")
+    both = _read_in_both(g, clean)
     t = g.loc[both]
-    real = t[t["label"] == 0]
-    return {"n": len(t), "errors": int(g["error"].notna().sum()), **_beside(t, clean.loc[both], draws, seed),
-        "ece": ece(t["label"], t["probability"]), "coverage": float((t["verdict"] != INCONCLUSIVE).mean()),
-        "called_ai": float((real["verdict"] == AI).mean()), "n_real": len(real)}
+    return {"n": len(t), "errors": int(g["error"].notna().sum()), **_beside(t, clean.loc[both], draws, seed), **_felt(t)}
+
+# %% ../nbs/api/51_robustness.ipynb #7f706c8d
+def _by_clip(rows): return rows.set_index("file_path")
+
+# %% ../nbs/api/51_robustness.ipynb #557923ea
+def _lines(rows, draws, seed):
+    "(bundle, degradation) and its figures, for each cell of the grid"
+    for bundle, own in rows.groupby("bundle", sort=False):
+        clean = _by_clip(own[own["degradation"] == CLEAN.name])
+        for name, g in own.groupby("degradation", sort=False): yield (bundle, name), _line(_by_clip(g), clean, draws, seed)
 
 # %% ../nbs/api/51_robustness.ipynb #6009c636
 def robustness_table(
@@ -174,9 +208,5 @@ def robustness_table(
 ) -> "pandas.DataFrame": # index: bundle, degradation
     "One line a bundle and degradation"
     import pandas as pd
-    found = {}
-    cells: Any = rows.groupby(["bundle", "degradation"], sort=False)
-    for (bundle, name), g in cells:
-        clean = rows[(rows["bundle"] == bundle) & (rows["degradation"] == CLEAN.name)].set_index("file_path")
-        found[bundle, name] = _line(g.set_index("file_path"), clean, draws, seed)
-    return pd.DataFrame(found).T.rename_axis(["bundle", "degradation"]).astype({"n": int, "errors": int, "n_real": int})
+    found = pd.DataFrame(dict(_lines(rows, draws, seed))).T.rename_axis(["bundle", "degradation"])
+    return found.astype({"n": int, "errors": int, "n_real": int})

@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 import cv2
+from .bundle import ON_CLIPS
 from .confine import PDEATHSIG, SUBREAPER, Held, confine, held_here, kill_family, process_switches
 from .containers import KINDS
 from .core import CODES, AivdError, ConfigError, Failure, VideoError
@@ -60,16 +61,28 @@ def clip_limits(
     "What a clip may ask for, in the words of the reader"
     return Limits(max_pixels=limits.pixels, max_seconds=limits.seconds, max_frames=limits.frames, codecs=CODECS)
 
+# %% ../nbs/api/46_sandbox.ipynb #d0cf6c66
+def _fitted(image, width, height):
+    "(width, height) of an image that is made small enough for a box"
+    h, w = image.shape[:2]
+    scale = min(1, width/w, height/h)
+    return max(1, round(w*scale)), max(1, round(h*scale))
+
 # %% ../nbs/api/46_sandbox.ipynb #95a193a3
 def thumbnail(
     image:Any, # uint8 (height, width, 3), blue first
     width:int=480, height:int=320, # box to fit in
 ) -> bytes: # JPEG
     "A small JPEG of a frame"
-    scale = min(1, width/image.shape[1], height/image.shape[0])
-    size = max(1, round(image.shape[1]*scale)), max(1, round(image.shape[0]*scale))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    size = _fitted(image, width, height)
+    small = image if size == image.shape[1::-1] else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 78])[1].tobytes()
+
+# %% ../nbs/api/46_sandbox.ipynb #7b9b0d53
+def _nearest(kept, window):
+    "Of kept frames (seconds, JPEG) the one that is nearest to the middle of a window"
+    middle = (window["start_s"] + window["end_s"])/2
+    return min(kept, key=lambda k: abs(k[0] - middle))
 
 # %% ../nbs/api/46_sandbox.ipynb #c5c6dd7d
 class Watch:
@@ -104,9 +117,17 @@ class Watch:
     ) -> list[dict]: # for each of its windows the nearest frame: {"time_s", "jpeg" (base64)}
         "The frame in the middle of each window that was judged"
         kept = list(self.kept.values())
-        if not kept: return []
-        nearest = [min(kept, key=lambda k: abs(k[0] - (w["start_s"] + w["end_s"])/2)) for w in timeline]
-        return [{"time_s": round(t, 3), "jpeg": base64.b64encode(jpeg).decode()} for t, jpeg in nearest]
+        found = [_nearest(kept, w) for w in timeline] if kept else []
+        return [{"time_s": round(t, 3), "jpeg": base64.b64encode(jpeg).decode()} for t, jpeg in found]
+
+# %% ../nbs/api/46_sandbox.ipynb #aad6d57f
+def _error_rates(bundle):
+    "How often a detector was wrong on the clips that its band was fitted on, in numbers and in words"
+    band = bundle.band
+    counts = {k: getattr(band, k) for k in ("ai", "real", "n_real", "false_alarms", "n_ai", "missed")}
+    rate = round(band.false_alarms/band.n_real, 4) if band.n_real else None
+    words = how_often_wrong("AI-Generated", band, bundle.metrics.get("on") != ON_CLIPS)
+    return {"band": counts, "false_alarm_rate": rate, "how_often_wrong": words}
 
 # %% ../nbs/api/46_sandbox.ipynb #6a1f101d
 def describe(
@@ -116,12 +137,17 @@ def describe(
     import aivd_nb
     b = getattr(detector, "bundle", None)
     if b is None: return {"name": type(detector).__name__, "id": f"{type(detector).__name__}-{aivd_nb.__version__}"}
-    band = {k: getattr(b.band, k) for k in ("ai", "real", "n_real", "false_alarms", "n_ai", "missed")}
-    rate = round(b.band.false_alarms/b.band.n_real, 4) if b.band.n_real else None
-    wrong = how_often_wrong("AI-Generated", b.band, b.metrics.get("on") != "held-out clips")
     data = {k: b.data[k] for k in ("real", "ai", "sources") if k in b.data}
-    return {"name": b.name, "id": f"{b.id}-{aivd_nb.__version__}", "backbone": b.spec.backbone, "band": band,
-        "false_alarm_rate": rate, "how_often_wrong": wrong, "trained_on": data}
+    return {"name": b.name, "id": f"{b.id}-{aivd_nb.__version__}", "backbone": b.spec.backbone, **_error_rates(b), "trained_on": data}
+
+# %% ../nbs/api/46_sandbox.ipynb #ed1edf14
+def _warm_up(detector):
+    "Have it see one drawn clip, and give back what that took"
+    with tempfile.TemporaryDirectory() as folder:
+        clip = write_clip(Path(folder)/"warm-up.mp4", generated_frames(16, (256, 256)))
+        detector.predict(clip)
+    preload()
+    detector.featurizer.release()
 
 # %% ../nbs/api/46_sandbox.ipynb #48b47824
 def load_detector(
@@ -131,13 +157,17 @@ def load_detector(
 ) -> Detector:
     "A detector with one thread, warmed up"
     detector = Detector.load(bundle, weights, threads=1)
-    if warm:
-        with tempfile.TemporaryDirectory() as folder:
-            clip = write_clip(Path(folder)/"warm-up.mp4", generated_frames(16, (256, 256)))
-            detector.predict(clip)
-        preload()
-        detector.featurizer.release()
+    if warm: _warm_up(detector)
     return detector
+
+# %% ../nbs/api/46_sandbox.ipynb #7d7dbba3
+def _judged(detector, path, limits, watch):
+    "The verdict on a clip, and what the file is"
+    if isinstance(detector, Detector):
+        verdict = replace(detector, limits=limits).predict(path, watch.progress, watch=watch, threads=1)
+        return verdict, watch.info
+    info = probe(path, limits=limits)
+    return detector.predict(path, progress=watch.progress), info
 
 # %% ../nbs/api/46_sandbox.ipynb #72927404
 def analyse(
@@ -148,16 +178,11 @@ def analyse(
 ) -> dict: # verdict, facts, provenance, frames
     "What the fork does with one file"
     say(stage="probing")
-    watch, asked = Watch(say), clip_limits(limits)
-    if isinstance(detector, Detector):
-        info = None # the watch gets it
-        verdict = replace(detector, limits=asked).predict(path, watch.progress, watch=watch, threads=1)
-    else:
-        info = probe(path, limits=asked)
-        verdict = detector.predict(path, progress=watch.progress)
+    watch = Watch(say)
+    verdict, info = _judged(detector, path, clip_limits(limits), watch)
     say(stage="verdict")
     answer = verdict.to_dict()
-    facts = {k: v for k, v in asdict(info or watch.info).items() if k != "path"}
+    facts = {k: v for k, v in asdict(info).items() if k != "path"}
     told = getattr(verdict, "origin", None) or origin(path)
     return {"verdict": answer, "facts": facts, "provenance": told, "frames": watch.frames(answer["timeline"])}
 
@@ -254,6 +279,11 @@ def _own_output():
     os.dup2(null, 2)
     return out
 
+# %% ../nbs/api/46_sandbox.ipynb #fb47d161
+def _tidy_after(held):
+    "Where seccomp keeps no fork from starting processes, end at once what one leaves behind, which would hold its pipe open"
+    if not held.seccomp: signal.signal(signal.SIGCHLD, lambda *_: kill_family(os.getpid(), 0.1))
+
 # %% ../nbs/api/46_sandbox.ipynb #48e33700
 def keeper_main() -> None:
     "A keeper's life: load, then one fork after the other until its parent is gone"
@@ -266,15 +296,16 @@ def keeper_main() -> None:
     if "tensorflow" in sys.modules: return say(again=True)
     _slim()
     held = held_here()
-    if not held.seccomp: # what a fork left behind would hold its pipe open
-        signal.signal(signal.SIGCHLD, lambda *_: kill_family(os.getpid(), 0.1))
+    _tidy_after(held)
     say(ready=describe(detector), held=held.to_dict())
     for line in sys.stdin.buffer: _fork(detector, json.loads(line)["path"], limits, out)
 
-# %% ../nbs/api/46_sandbox.ipynb #014823b1
+# %% ../nbs/api/46_sandbox.ipynb #80120bee
 _KEEP = ("PATH", "HOME", "LANG", "LC_ALL", "AIVD_WEIGHTS", "AIVD_BUNDLE", "AIVD_CACHE", "AIVD_C2PA_TRUST", "KERAS_HOME",
     "XDG_CACHE_HOME", "LD_LIBRARY_PATH")
 _PATHS = ("AIVD_WEIGHTS", "AIVD_C2PA_TRUST", "AIVD_CACHE", "KERAS_HOME", "XDG_CACHE_HOME") # the keeper runs in a folder of its own
+
+# %% ../nbs/api/46_sandbox.ipynb #014823b1
 _SET = {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "1", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "TF_CPP_MIN_LOG_LEVEL": "3",
     "OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "SILENT"}
@@ -286,13 +317,15 @@ def child_environment() -> dict: # name → value
     placed = {k: os.path.abspath(kept[k]) for k in _PATHS if kept.get(k)}
     return kept | placed | _SET | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 
-# %% ../nbs/api/46_sandbox.ipynb #d6fefdee
+# %% ../nbs/api/46_sandbox.ipynb #da0025a2
 _LOSSES = ("timeout", "memory", "crash", "cancelled")
 
+# %% ../nbs/api/46_sandbox.ipynb #1453f733
 class SandboxError(AivdError):
     "A clip over which a process was lost: codes timeout, memory, crash, cancelled"
     code = "crash"
 
+# %% ../nbs/api/46_sandbox.ipynb #d6fefdee
 def _lost(code): return SandboxError("the clip", CODES[code].problem, CODES[code].remedy, code)
 
 # %% ../nbs/api/46_sandbox.ipynb #2129353d
@@ -307,32 +340,36 @@ def _number(x, low=0.0, high=1e12):
     if isinstance(x, bool) or not isinstance(x, (int, float)) or not low <= x <= high: raise ValueError("no number in its range")
     return x
 
-# %% ../nbs/api/46_sandbox.ipynb #2cd49c9f
+# %% ../nbs/api/46_sandbox.ipynb #5d51ec24
 def _stretch(row):
     "A part of a clip and its probability"
     return {"start_s": _number(row["start_s"]), "end_s": _number(row["end_s"]), "probability": _number(row["probability"], 0, 1)}
 
+# %% ../nbs/api/46_sandbox.ipynb #2cd49c9f
 def _windows(rows):
     "A timeline"
     if not isinstance(rows, list) or not 0 < len(rows) <= 1000: raise ValueError("no timeline")
     return [_stretch(w) for w in rows]
 
-# %% ../nbs/api/46_sandbox.ipynb #50af5bc3
+# %% ../nbs/api/46_sandbox.ipynb #90d2532a
 _SIDES = ("Real", "AI-Generated")
 _LABELS = (*_SIDES, "Inconclusive")
 
+# %% ../nbs/api/46_sandbox.ipynb #50af5bc3
 def _passages(rows):
     "Pieces of a clip whose windows agree"
     if not isinstance(rows, list) or len(rows) > 1000 or any(r["label"] not in _LABELS for r in rows): raise ValueError("no passages")
     return [_stretch(r) | {"label": r["label"]} for r in rows]
 
-# %% ../nbs/api/46_sandbox.ipynb #12b02d05
+# %% ../nbs/api/46_sandbox.ipynb #731954f9
 def _optional(x, most=400):
     "A text, or None"
     return None if x is None else _text(x, most)
 
+# %% ../nbs/api/46_sandbox.ipynb #771327a9
 def _texts(rows): return [_text(x) for x in rows[:20]]
 
+# %% ../nbs/api/46_sandbox.ipynb #12b02d05
 def _timings(times): return {_text(k, 40): _number(t) for k, t in list(times.items())[:20]}
 
 # %% ../nbs/api/46_sandbox.ipynb #3f65a64e
@@ -406,19 +443,34 @@ def _has_news(file, seconds):
         wait.register(file, selectors.EVENT_READ)
         return bool(wait.select(seconds))
 
+# %% ../nbs/api/46_sandbox.ipynb #66bbd210
+def _read_more(box, left):
+    "Wait a moment for what the keeper says; whether it still speaks, and within bounds"
+    if not _has_news(box.proc.stdout, min(left, 0.2)): return True
+    data = os.read(box.proc.stdout.fileno(), 1 << 18)
+    box._buffer += data
+    return bool(data) and len(box._buffer) <= 33 << 20
+
 # %% ../nbs/api/46_sandbox.ipynb #8c4af002
-def _line(box, deadline, cancelled, most=33 << 20):
+def _line(box, deadline, cancelled):
     "The keeper's next line; the code of a loss where none came"
     while b"\n" not in box._buffer:
         if cancelled and cancelled(): return "cancelled"
         left = deadline - time.monotonic()
         if left <= 0: return "timeout"
-        if not _has_news(box.proc.stdout, min(left, 0.2)): continue
-        data = os.read(box.proc.stdout.fileno(), 1 << 18)
-        box._buffer += data
-        if not data or len(box._buffer) > most: return "crash"
+        if not _read_more(box, left): return "crash"
     line, box._buffer = box._buffer.split(b"\n", 1)
     return line
+
+# %% ../nbs/api/46_sandbox.ipynb #bf0edbe5
+def _parsed(line):
+    "The object that a line holds; an empty one where it is no line of ours"
+    message: Any = {}
+    try:
+        message = json.loads(line)
+    except ValueError:
+        pass
+    return message if isinstance(message, dict) else {}
 
 # %% ../nbs/api/46_sandbox.ipynb #c3fa4e8b
 def _receive(box, deadline, cancelled=None) -> tuple[bool, dict[str, Any]]:
@@ -426,12 +478,7 @@ def _receive(box, deadline, cancelled=None) -> tuple[bool, dict[str, Any]]:
     line = _line(box, deadline, cancelled)
     if isinstance(line, str): return False, {"lost": line}
     forked = line.startswith(b"|")
-    message: Any = {}
-    try:
-        message = json.loads(line[forked:])
-    except ValueError:
-        pass # no line of ours
-    return forked, message if isinstance(message, dict) else {}
+    return forked, _parsed(line[forked:])
 
 # %% ../nbs/api/46_sandbox.ipynb #b53027fe
 def _started(box):
@@ -439,6 +486,12 @@ def _started(box):
     code = "from aivd_nb.sandbox import keeper_main; keeper_main()"
     return subprocess.Popen([sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         env=child_environment(), cwd=box.folder, start_new_session=True)
+
+# %% ../nbs/api/46_sandbox.ipynb #a3560390
+def _not_ready(message):
+    "Why a keeper's first answer is no detector"
+    if "failed" in message: return AivdError(**message["failed"])
+    return ConfigError("the detector's process", "ended while it loaded", "Try the bundle with aivd predict")
 
 # %% ../nbs/api/46_sandbox.ipynb #c84ffe9c
 def _start(box, again):
@@ -452,8 +505,7 @@ def _start(box, again):
         return box.about
     box.kill()
     if "again" in message and not again: return box.start(again=True)
-    if "failed" in message: raise AivdError(**message["failed"])
-    raise ConfigError("the detector's process", "ended while it loaded", "Try the bundle with aivd predict")
+    raise _not_ready(message)
 
 # %% ../nbs/api/46_sandbox.ipynb #7a535944
 def _end(proc):
@@ -466,7 +518,7 @@ def _end(proc):
     proc.wait()
     for pipe in (proc.stdin, proc.stdout): pipe.close()
 
-# %% ../nbs/api/46_sandbox.ipynb #1f29c1d8
+# %% ../nbs/api/46_sandbox.ipynb #793bd1e7
 def _cost(pixels, rate=1e8):
     "Processor seconds that so many pixels of frames take, about; whatever a fork says of them"
     try:
@@ -474,7 +526,8 @@ def _cost(pixels, rate=1e8):
     except ValueError:
         return 0.0
 
-_ENDED = {-signal.SIGXCPU: "timeout", -signal.SIGKILL: "memory"}
+# %% ../nbs/api/46_sandbox.ipynb #1f29c1d8
+_ENDED = {-signal.SIGXCPU: "timeout", -signal.SIGKILL: "memory"} # what a fork ended with, and the loss that it means
 
 # %% ../nbs/api/46_sandbox.ipynb #6b2c153d
 def _stage(message):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from .ahead import in_order
 from .augment import draw_augment, draw_encoding, encoded
-from .bundle import Bundle, load_bundle, save_bundle, tool_versions
+from .bundle import ON_CLIPS, Bundle, load_bundle, save_bundle, tool_versions
 from .cache import FeatureCache
 from .calibration import Band, Calibrator, fit_band, fit_calibrator, fit_ood, group_weights, logit, verdicts_by_kind
 from .core import ConfigError, TrainError, VideoError, cpu_count, import_keras
@@ -446,7 +446,7 @@ def _counts(df):
 def _judged_on(all_rows, groups):
     "What the figures were read on"
     if all_rows: return "grouped folds"
-    return "held-out clips" if groups is None else "held-out sources"
+    return ON_CLIPS if groups is None else "held-out sources"
 
 # %% ../nbs/api/36_train.ipynb #22e952a1
 def _gate(seq, rows, all_rows):
