@@ -158,7 +158,7 @@ def _check_files(folder, digests):
             raise BundleError(folder/name, "is not the file that the bundle was saved with", "Copy the whole folder again")
 
 # %% ../nbs/api/35_bundle.ipynb #0a9fba36
-def _fields_of(d):
+def _fields_of(d) -> dict[str, Any]:
     "The fields of a bundle, from a JSON object"
     parts = {k: cls(**d[k]) for k, cls in _PARTS.items()}
     parts |= {k: cls.from_json(d[k]) if d[k] is not None else None for k, cls in _CALIBRATION.items()}

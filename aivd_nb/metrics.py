@@ -78,7 +78,8 @@ def average_precision(
 def _roc(y, p):
     "False-alarm and detection rates at every threshold"
     roc_curve = require("sklearn.metrics").roc_curve
-    return roc_curve(y, p, drop_intermediate=False)[:2]
+    false_alarms, found, _ = roc_curve(y, p, drop_intermediate=False)
+    return false_alarms, found
 
 # %% ../nbs/api/32_metrics.ipynb #a958cd80
 def _eer(fpr, tpr):

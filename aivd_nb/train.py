@@ -275,7 +275,7 @@ def _unseen_shares(fit, seq, df, rows, seed, progress, k=5):
     return found[seq.of(rows)]
 
 # %% ../nbs/api/36_train.ipynb #84d61aea
-def _sequence_weights(w, clip, weight=1.0):
+def _sequence_weights(w, clip, weight:float|np.ndarray=1.0):
     "Weights of sequences of these clips: each clip's own, shared among its sequences, 1 on average"
     found = weight*w[clip]/np.bincount(clip, minlength=len(w))[clip]
     return found/found.mean()
