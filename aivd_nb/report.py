@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from .calibration import AI, INCONCLUSIVE, REAL, Band
-from .core import ConfigError
+from .core import ConfigError, require
 from .evaluate import Evaluation
 from .metrics import confusion, risk_coverage
 from .plots import plot_confusion, plot_reliability, plot_risk_coverage, plot_roc, plot_scores
@@ -120,7 +120,7 @@ def _figures_table(e):
 # %% ../nbs/api/54_report.ipynb #1e91c7b4
 def _verdicts(t):
     "Clips by what they are and what they were called"
-    import pandas as pd
+    pd = require("pandas")
     t = t[t["probability"].notna()]
     c = pd.crosstab(t["label"].map({0: "real", 1: "AI-generated"}).rename("is"), t["verdict"])
     return c.reindex(columns=[REAL, INCONCLUSIVE, AI], fill_value=0).reset_index()

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from .augment import Augment, encoded, gif, h264
 from .calibration import AI, INCONCLUSIVE
-from .core import ConfigError, SplitError
+from .core import ConfigError, SplitError, require
 from .evaluate import clip_sources, score_clips
 from .metrics import auc, bootstrap_interval, ece, paired_interval
 
@@ -152,7 +152,7 @@ def robustness_rows(
     tell:Callable|None=None, # called with a line of text after each degradation
 ) -> "pandas.DataFrame": # as from `score_clips`, with bundle and degradation
     "Score every clip, clean and degraded in every way, with every detector"
-    import pandas as pd
+    pd = require("pandas")
     found = []
     for d in (CLEAN, *degradations):
         files, lost = _degraded(df, d, folder)
@@ -207,6 +207,6 @@ def robustness_table(
     seed:int=0, # same seed, same intervals
 ) -> "pandas.DataFrame": # index: bundle, degradation
     "One line a bundle and degradation"
-    import pandas as pd
+    pd = require("pandas")
     found = pd.DataFrame(dict(_lines(rows, draws, seed))).T.rename_axis(["bundle", "degradation"])
     return found.astype({"n": int, "errors": int, "n_real": int})

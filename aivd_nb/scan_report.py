@@ -271,7 +271,7 @@ def _gallery(out, counts, bundles):
 # %% ../nbs/api/65_scan_report.ipynb #678f75b7
 def _verdict_table(counts):
     "Rows of each verdict, by bundle"
-    import pandas as pd
+    pd = require("pandas")
     columns, bundles = [REAL, INCONCLUSIVE, AI, "not analysed"], sorted({b for b, _ in counts.verdicts})
     return pd.DataFrame([{"bundle": b} | {k: counts.verdicts[b, k] for k in columns} for b in bundles])
 
@@ -284,14 +284,14 @@ def _example(counts, found):
 # %% ../nbs/api/65_scan_report.ipynb #b5f6271b
 def _error_table(counts):
     "Rows of each failure, with an example"
-    import pandas as pd
+    pd = require("pandas")
     rows = [(code, n, *_example(counts, counts.examples[code][0])) for code, n in counts.errors.most_common()]
     return pd.DataFrame(rows, columns=["code", "videos", "for example", "problem", "remedy"])
 
 # %% ../nbs/api/65_scan_report.ipynb #49572fe7
 def _said_table(counts):
     "How many files say it how strongly, with an example"
-    import pandas as pd
+    pd = require("pandas")
     rows = [(strength, n, *_example(counts, counts.telling[strength][0])) for strength, n in counts.said.most_common()]
     return pd.DataFrame(rows, columns=["how", "videos", "for example", "what it says"])
 
@@ -305,7 +305,7 @@ def _histograms(counts):
 # %% ../nbs/api/65_scan_report.ipynb #51713cc2
 def _listed(counter, columns, most=None):
     "A counter as a table, the most frequent first"
-    import pandas as pd
+    pd = require("pandas")
     return html_table(pd.DataFrame(counter.most_common(most), columns=columns))
 
 # %% ../nbs/api/65_scan_report.ipynb #a9049c04

@@ -69,7 +69,7 @@ LEAK_COLUMNS = ("group", "pair")
 def _components(columns):
     "Connected components of rows that share a value in one of the columns; blanks link nothing"
     import numpy as np
-    import pandas as pd
+    pd = require("pandas")
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
     n, rows, nodes, at = len(columns[0]), [], [], len(columns[0])
@@ -88,7 +88,7 @@ def sources(
     group:str="group", # the column that names the source
 ) -> "pandas.Series": # a number for each clip, equal where clips hang together
     "Number the sets of clips that hang together by group or pair"
-    import pandas as pd
+    pd = require("pandas")
     _need_columns(df, group)
     links = [c for c in (group, "pair") if c in df]
     return pd.Series(_components([df[c].tolist() for c in links]), index=df.index, name="source_id")
