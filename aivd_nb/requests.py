@@ -47,7 +47,7 @@ class Service:
     streams: threading.BoundedSemaphore|None
     rate: Rate
     fetching: threading.Semaphore # of links: one at a time
-    bundle: str|None # folder or name; None: the detector does not come from a bundle
+    bundle: str|os.PathLike|None # folder or name; None: the detector does not come from a bundle
 
     def close(self) -> None:
         "Stop the workers, remove uploads; results stay"
