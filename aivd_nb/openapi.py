@@ -10,7 +10,7 @@ import re
 from typing import Any
 from .core import CODES
 from .detector import REASONS
-from .jobs import FINISHED
+from .job_store import FINISHED
 from .origin import STRENGTHS
 from .provenance import STATES
 from .show import percent

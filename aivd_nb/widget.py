@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 import cv2
 import numpy as np
-from .app import shown_name
+from .requests import shown_name
 from .bundle import Bundle
 from .core import AivdError, Failure, VideoError
 from .detector import Detector, Verdict

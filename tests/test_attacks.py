@@ -433,7 +433,7 @@ def test_a_manifest_connects_to_nothing_but_what_it_may(tmp_path, clip):
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
     "Photographs in `uploads`, another program's database, a damaged one, links: refused in a sentence, nothing deleted"
     import sqlite3
-    from aivd_nb.jobs import DataFolder, JobStore
+    from aivd_nb.job_store import DataFolder, JobStore
     photo = tmp_path/"a"/"uploads"/"family"/"photo.jpg"
     photo.parent.mkdir(parents=True)
     photo.write_text("dear")
@@ -462,7 +462,7 @@ def test_nobody_else_reads_the_store(tmp_path):
 
 def test_an_older_store_keeps_its_results(tmp_path):
     import sqlite3
-    from aivd_nb.jobs import JobStore
+    from aivd_nb.job_store import JobStore
     db = sqlite3.connect(tmp_path/"jobs.sqlite")
     db.executescript("""create table jobs(id text primary key, digest text not null, model text not null, name text not null, size integer not null, state text not null,
       created real not null, started real, finished real, result text, error text, message text, remedy text, cached integer not null default 0);
@@ -476,7 +476,7 @@ def result(size=130_000): return {"verdict": {"label": "Real"}, "facts": {}, "pr
 
 
 def test_the_same_content_costs_its_frames_once(tmp_path):
-    from aivd_nb.jobs import JobStore
+    from aivd_nb.job_store import JobStore
     store = JobStore(tmp_path/"jobs.sqlite")
     first = store.create("d", "m", "a", 1)
     store.begin(first)
@@ -488,7 +488,7 @@ def test_the_same_content_costs_its_frames_once(tmp_path):
 
 def test_the_store_has_a_bound(tmp_path, clip):
     "The oldest leave, and the numbers say so"
-    from aivd_nb.jobs import JobStore
+    from aivd_nb.job_store import JobStore
     store = JobStore(tmp_path/"jobs.sqlite", 1 << 20)
     jobs = [store.create(f"d{i}", "m", "a", 1) for i in range(40)]
     for j in jobs:

@@ -49,7 +49,7 @@ def test_a_message_is_made_of_the_fields(failures):
 
 
 def test_server_and_scan_agree_on_what_passes():
-    from aivd_nb.jobs import _PASSING
+    from aivd_nb.job_store import _PASSING
     from aivd_nb.scan_store import PASSING
     assert set(PASSING) == set(_PASSING) == {c for c, code in CODES.items() if code.passes} and "stalled" in PASSING
 
@@ -83,14 +83,14 @@ def test_a_table_of_an_older_version_goes_on(tmp_path):
 
 
 def test_a_store_of_an_older_version_goes_on(tmp_path):
-    from aivd_nb import jobs
-    old = jobs._SCHEMA.replace("code text, problem text", "error text, message text")
+    from aivd_nb import job_store
+    old = job_store._SCHEMA.replace("code text, problem text", "error text, message text")
     db = sqlite3.connect(tmp_path/"jobs.sqlite")
-    db.executescript(f"{old} pragma application_id={jobs._MAKE}; pragma user_version=2;")
+    db.executescript(f"{old} pragma application_id={job_store._MAKE}; pragma user_version=2;")
     db.execute("insert into jobs(id, digest, model, name, size, state, created, error, message, remedy) values('j', 'd', 'm', 'a.mp4', 1, 'failed', 1.0, 'empty', 'is empty', 'Copy it')")
     db.commit()
     db.close()
-    store = jobs.JobStore(tmp_path/"jobs.sqlite")
+    store = job_store.JobStore(tmp_path/"jobs.sqlite")
     assert [store.get("j")[k] for k in FIELDS] == ["empty", "is empty", "Copy it"]
-    assert store.create("d", "m", "b.mp4", 1, known=True) and not jobs.CODES["empty"].passes
+    assert store.create("d", "m", "b.mp4", 1, known=True) and not job_store.CODES["empty"].passes
     store.close()

@@ -8,7 +8,7 @@ from conftest import BIN, ROOT
 
 from aivd_nb.app import create_app, make_server
 from aivd_nb.app_config import AppConfig, config_table
-from aivd_nb.jobs import FINISHED
+from aivd_nb.job_store import FINISHED
 from aivd_nb.synth import camera_frames, generated_frames, write_clip
 from faulty import OnDemand, Slow
 from fuzz_clips import fuzz
