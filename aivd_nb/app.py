@@ -36,12 +36,12 @@ from .containers import HEAD, sniff
 from .core import FULL, AivdError, ConfigError, VideoError
 from .detector import Detector, default_bundle
 from .intake import Hooks, Intake, Rate, Refused, Rules, Ticket, allow_descriptors, client_of, quiet_waitress
+from .keeper import CONTAINERS, load_detector
 from .link import LinkLimits, fetched
 from .jobs import FINISHED, Busy, DataFolder, Jobs, Stored
 from .observe import JsonLog, Metrics
 from .prefix import below
 from .openapi import REMEDIES, job_view, openapi, problem
-from .sandbox import CONTAINERS, load_detector
 from .words import languages, phrase, words
 
 # %% ../nbs/api/78_app.ipynb #1b15fbe9

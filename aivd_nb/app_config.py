@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 import aivd_nb
 from .core import ConfigError
+from .keeper import SandboxLimits
 from .prefix import is_prefix
-from .sandbox import SandboxLimits
 
 # %% ../nbs/api/71_app_config.ipynb #d59550c2
 def _s(default, doc): return field(default=default, metadata={"doc": doc})

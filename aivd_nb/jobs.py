@@ -25,7 +25,8 @@ from typing import Any
 from .confine import Held
 from .core import CODES, AivdError, ConfigError, Failure, cpu_count
 from .intake import Ticket
-from .sandbox import Sandbox, SandboxError, SandboxLimits
+from .keeper import SandboxLimits
+from .sandbox import Sandbox, SandboxError
 
 # %% ../nbs/api/73_jobs.ipynb #307d37cf
 FINISHED = ("done", "failed", "interrupted")
