@@ -9,10 +9,10 @@ if TYPE_CHECKING: # for type checkers and editors; whoever runs this waits for a
     from .core import Failure as Failure
     from .core import VideoError as VideoError
     from .detector import Detector as Detector
-    from .detector import Verdict as Verdict
+    from .verdict import Verdict as Verdict
     from .widget import DetectorWidget as DetectorWidget
 
-_PLACES = {"AivdError": "core", "Failure": "core", "VideoError": "core", "Detector": "detector", "Verdict": "detector", "DetectorWidget": "widget"}
+_PLACES = {"AivdError": "core", "Failure": "core", "VideoError": "core", "Detector": "detector", "Verdict": "verdict", "DetectorWidget": "widget"}
 
 
 def __getattr__(name: str):

@@ -28,10 +28,10 @@ from .detector import Detector
 from .intake import Hooks, Intake, Refused, Rules, Ticket, allow_descriptors, client_of, quiet_waitress
 from .job_store import FINISHED
 from .jobs import Busy
+from .keeper import CONTAINERS
 from .link import LinkLimits, fetched
 from .openapi import REMEDIES, job_view, openapi
 from .requests import Upload, printable, refuse, refuse_unread, shown_name, start_service, upload_request, wire
-from .sandbox import CONTAINERS
 from .words import languages, phrase, words
 
 # %% ../nbs/api/79_app.ipynb #cb43f4da

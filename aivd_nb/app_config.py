@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 import aivd_nb
 from .core import ConfigError
-from .sandbox import SandboxLimits
+from .keeper import SandboxLimits
 
 # %% ../nbs/api/70_app_config.ipynb #d59550c2
 def _s(default, doc): return field(default=default, metadata={"doc": doc})

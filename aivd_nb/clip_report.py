@@ -18,11 +18,12 @@ from pathlib import Path
 import aivd_nb
 from .calibration import Band
 from .core import AivdError, ConfigError, Failure, atomic_write, check_writable, file_digest
-from .detector import Detector, Verdict
+from .detector import Detector
+from .keeper import describe, thumbnail
 from .link import describe_link
 from .openapi import model_of
-from .sandbox import describe, thumbnail
 from .show import SIGNS, clock, digits_for, percent, render_page, score, stretch, timeline_svg
+from .verdict import Verdict
 from .video import Limits, VideoReader
 from .words import figures, phrase, retold, said
 

@@ -20,7 +20,8 @@ from .confine import Held
 from .core import AivdError, ConfigError, Failure, cpu_count
 from .intake import Ticket
 from .job_store import FINISHED, DataFolder, JobStore
-from .sandbox import Sandbox, SandboxError, SandboxLimits
+from .keeper import SandboxLimits
+from .sandbox import Sandbox, SandboxError
 
 # %% ../nbs/api/73_jobs.ipynb #b328d5ce
 class Busy(AivdError):

@@ -9,11 +9,11 @@ __all__ = ['PROBLEMS', 'REMEDIES', 'problem', 'status_message', 'status_share', 
 import re
 from typing import Any
 from .core import CODES
-from .detector import REASONS
 from .job_store import FINISHED
 from .origin import STRENGTHS
 from .provenance import STATES
 from .show import percent
+from .verdict import REASONS
 
 # %% ../nbs/api/74_openapi.ipynb #00888307
 PROBLEMS = {

@@ -31,9 +31,9 @@ from .detector import Detector, default_bundle
 from .intake import Rate, Refused
 from .job_store import DataFolder
 from .jobs import Busy, Jobs, Stored
+from .keeper import load_detector
 from .observe import JsonLog, Metrics
 from .openapi import problem
-from .sandbox import load_detector
 
 # %% ../nbs/api/78_requests.ipynb #1b15fbe9
 @dataclass

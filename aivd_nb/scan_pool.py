@@ -21,10 +21,11 @@ from itertools import chain
 from typing import Any, NamedTuple
 import cv2
 from .core import AivdError, BundleError, ConfigError, Failure
-from .detector import Detector, Detects, not_loaded
+from .detector import Detector
 from .ahead import prefetch
 from .hashes import hash_clip
 from .scan_files import Entry, fetch
+from .verdict import Detects, not_loaded
 
 # %% ../nbs/api/62_scan_pool.ipynb #83007217
 def load_for_scan(

@@ -23,12 +23,12 @@ import aivd_nb
 from .bundle import list_bundles, load_bundle
 from .calibration import AI, INCONCLUSIVE, REAL
 from .core import AivdError, ConfigError, atomic_write, require
-from .detector import REASONS
+from .keeper import thumbnail
 from .plots import new_axes
 from .report import html_table, inline_png
-from .sandbox import thumbnail
 from .scan_files import CopyFolder, Entry, fetch
 from .scan_store import scan_schema
+from .verdict import REASONS
 from .show import (
     AI_COLOR, FAINT, REAL_COLOR, SIGNS, digits_beside, how_often_wrong, passages_in_words, percent, plural, render_page, sheet_cell)
 from .video import probe, read_frames

@@ -24,12 +24,13 @@ import numpy as np
 from .requests import shown_name
 from .bundle import Bundle
 from .core import AivdError, Failure, VideoError
-from .detector import Detector, Verdict
+from .detector import Detector
+from .keeper import Watch, thumbnail
 from .labels import VIDEO_SUFFIXES
 from .link import describe_link, fetched, is_link
 from .openapi import status_message, status_share
-from .sandbox import Watch, thumbnail
 from .show import COLORS, SIGNS, score, side, stretch, timeline_svg
+from .verdict import Verdict
 
 # %% ../nbs/api/81_widget.ipynb #91b0df0e
 def uploads(

@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from aivd_nb.core import VideoError
-from aivd_nb.detector import Verdict
+from aivd_nb.verdict import Verdict
 
 
 class Stub:

@@ -558,7 +558,8 @@ def test_a_client_has_a_budget_where_others_want_some(tmp_path, clip):
 def test_what_a_clip_will_cost_is_known_from_its_head(tmp_path):
     "A small file of large frames"
     from aivd_nb.detector import default_bundle
-    from aivd_nb.sandbox import Sandbox, load_detector
+    from aivd_nb.keeper import load_detector
+    from aivd_nb.sandbox import Sandbox
     (tmp_path/"box").mkdir()
     large = write_clip(tmp_path/"box"/"large.mp4", camera_frames(8, (2048, 1152)))
     with Sandbox(partial(load_detector, default_bundle()), tmp_path/"box") as box:

@@ -8,8 +8,9 @@ import pytest
 
 from aivd_nb import video
 from aivd_nb.core import shared_data
-from aivd_nb.detector import Detector, Verdict
+from aivd_nb.detector import Detector
 from aivd_nb.synth import camera_frames, encode, ffmpeg, make_dataset
+from aivd_nb.verdict import Verdict
 
 SHARED = shared_data()
 
@@ -49,7 +50,7 @@ def test_predict_leaves_tensorflow_alone(tmp_path):
     code = ("import sys, aivd_nb.cli\n"
             "try: aivd_nb.cli.main(['predict', '--no-cache', '--bundle', 'efficientnet_lite0', sys.argv[1]])\n"
             "except SystemExit as e: print('exit', e.code)\n"
-            "print('heavy', [m for m in ('tensorflow', 'keras', 'pandas', 'sklearn', 'matplotlib', 'flask', 'aivd_nb.jobs', 'aivd_nb.sandbox') if m in sys.modules])")
+            "print('heavy', [m for m in ('tensorflow', 'keras', 'pandas', 'sklearn', 'matplotlib', 'flask', 'aivd_nb.jobs', 'aivd_nb.keeper', 'aivd_nb.sandbox') if m in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code, str(clip)], capture_output=True, text=True)
     assert "exit 0" in done.stdout and "heavy []" in done.stdout, done.stdout + done.stderr
 

@@ -133,7 +133,8 @@ def test_widget_shows_it(clips, quiet_home):
 
 def test_the_confined_process_says_it_with_a_list(clips, quiet_home, tmp_path):
     import shutil
-    from aivd_nb.sandbox import Sandbox, load_detector
+    from aivd_nb.keeper import load_detector
+    from aivd_nb.sandbox import Sandbox
     from aivd_nb.trust import trust_file
     trust_file().parent.mkdir(parents=True)
     shutil.copy(clips.anchors, trust_file())

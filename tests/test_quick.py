@@ -17,7 +17,7 @@ SEEN = {
     "test_a_verdict_and_why": ["detector", "explain", "clip_report", "widget", "words"],
     "test_a_folder_is_scanned": ["scan", "scan_store", "scan_pool", "scan_report", "hashes"],
     "test_what_a_file_says": ["provenance", "origin", "link"],
-    "test_an_upload_is_answered": ["app", "requests", "jobs", "job_store", "sandbox", "observe", "openapi"],
+    "test_an_upload_is_answered": ["app", "requests", "jobs", "job_store", "keeper", "sandbox", "observe", "openapi"],
     "test_faces_answer": ["cli", "cli_page", "answers", "terminal", "doctor", "agents"],
     "test_clips_are_made_worse_and_timed": ["robustness", "bench", "efficientnet", "protocols", "refit", "scan_ray"],
 }

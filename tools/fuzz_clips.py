@@ -5,7 +5,8 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]/"tests")] # decoders that misbehave lie there
 from aivd_nb.core import AivdError
-from aivd_nb.sandbox import Sandbox, SandboxError, SandboxLimits
+from aivd_nb.keeper import SandboxLimits
+from aivd_nb.sandbox import Sandbox, SandboxError
 from aivd_nb.synth import camera_frames, encode
 from faulty import Decoder
 
