@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SIZES', 'in_turn', 'process', 'make_clip', 'collection', 'wanted', 'KerasWay', 'straightforward', 'batched', 'ready',
-           'bench', 'targets', 'bounds', 'machine', 'write_bench', 'plot_growth']
+           'bench', 'machine', 'write_bench']
 
 # %% ../nbs/api/53_bench.ipynb #2bd623da
 import os
@@ -469,104 +469,6 @@ def bench(
         tables = [say(name) or step() for name, step in steps]
     return pd.concat(tables).reindex(columns=_COLUMNS).round(1).reset_index(drop=True)
 
-# %% ../nbs/api/53_bench.ipynb #ba66e321
-def _row(table, section, row, bundle=None, x=None):
-    "The rows of a table that these name"
-    t = table[(table.section == section) & (table.row == row)]
-    if bundle is not None: t = t[t.bundle == bundle]
-    return t if x is None else t[t.x == x]
-
-# %% ../nbs/api/53_bench.ipynb #1a1bccda
-def _value(table, section, row, bundle=None, x=None, column="wall_ms"):
-    "One number of the table; not a number where it lacks the row"
-    t = _row(table, section, row, bundle, x)
-    return float(t[column].iloc[0]) if len(t) else np.nan
-
-# %% ../nbs/api/53_bench.ipynb #fbd8fb70
-def _floor(v, section, bundle): return v(section, "(d) decode", bundle) + v(section, "(d) CNN", bundle)
-
-# %% ../nbs/api/53_bench.ipynb #006e0a78
-def _bundle_goals(v, b):
-    "The goals of one bundle: (goal, >= or <=, limit, measured)"
-    start = v("process", "import numpy, cv2, onnxruntime", b)
-    warm = v("single", "(c) aivd", b)
-    yield f"one clip, {b}: share of the floor's time", "<=", 1.3, warm/_floor(v, "single", b)
-    yield f"many clips, {b}: share of the floor's throughput", ">=", 0.85, _floor(v, "many", b)/v("many", "(c) aivd", b)
-    beyond = (v("process", "aivd predict", b) - warm)/start
-    yield f"process, {b}: beyond the warm prediction, in imports of numpy, cv2, onnxruntime", "<=", 2.5, beyond
-    helped = v("process", "aivd --help", b)/v("process", "import click", b)
-    yield f"aivd --help, in imports of click ({b}'s round)", "<=", 1.5, helped
-
-# %% ../nbs/api/53_bench.ipynb #e19442a6
-def _ends(v, table, section, column):
-    "Smallest and largest size of a section, with a number of each; nothing where it wasn't timed"
-    sizes = sorted(table.x[table.section == section].dropna())
-    return [(x, v(section, "(c) aivd", x=x, column=column)) for x in (sizes[0], sizes[-1])] if sizes else []
-
-# %% ../nbs/api/53_bench.ipynb #6ec3a4e1
-def _long_goals(v, table):
-    "The goals of long videos"
-    if peaks := _ends(v, table, "memory", "peak_mib"):
-        (_, short), (seconds, long) = peaks
-        yield f"peak memory on {seconds/60:.0f} minutes of 1080p, MiB", "<=", 500.0, long
-        yield "the same, in that of five seconds", "<=", 1.25, long/short
-    if times := _ends(v, table, "hours", "wall_ms"):
-        (minutes, short), (hours, long) = times
-        yield f"{hours/3600:.1f} hours, in the time of {minutes/60:.0f} minutes", "<=", 1.5, long/short
-
-# %% ../nbs/api/53_bench.ipynb #cec94391
-def _goal(goal, how, limit, measured):
-    "A row of `targets`"
-    reached = measured >= limit if how == ">=" else measured <= limit
-    return {"goal": goal, "limit": f"{how} {limit:g}", "measured": round(measured, 3), "reached": bool(reached)}
-
-# %% ../nbs/api/53_bench.ipynb #1d5c681c
-def _reader_goals(v, table):
-    "The goals of the reader, one for each kind of clip"
-    for x in table.bundle[table.section == "reader"].unique():
-        yield f"reading {x}, in OpenCV's time", "<=", 1.1, v("reader", "aivd", x)/v("reader", "OpenCV", x)
-
-# %% ../nbs/api/53_bench.ipynb #9d2ab79b
-def targets(
-    table:"pandas.DataFrame", # what `bench` gives
-) -> "pandas.DataFrame": # goal, limit, measured, reached
-    "The goals and what was measured"
-    pd = require("pandas")
-    v = partial(_value, table)
-    default, plain = "efficientnet_lite0", v("single", "(a) every third frame", "mobilenetv2")
-    rows = [(f"one clip, {default}, times as fast as (a) every third frame", ">=", 35.0, plain/v("single", "(c) aivd", default))]
-    for b in table.bundle[table.section == "single"].unique(): rows += _bundle_goals(v, b)
-    rows += [*_long_goals(v, table), *_reader_goals(v, table)]
-    return pd.DataFrame([_goal(*r) for r in rows if r[3] == r[3]])
-
-# %% ../nbs/api/53_bench.ipynb #767f62a7
-def _bound(row, dec, net):
-    "What bounds a row, in words"
-    if row.startswith("(a)"): return "one call of Keras a frame: its overhead, then the arithmetic"
-    if row.startswith("(b)"): return "TensorFlow's arithmetic, one step after the other"
-    if row.startswith("(c)"): return "decoding" if dec > net else "the CNN's arithmetic"
-    return "the decoder" if "decode" in row else "memory and arithmetic of the CNN"
-
-# %% ../nbs/api/53_bench.ipynb #1df2e152
-def _bounded(r, dec, net):
-    "How a row's time compares with that of decoding and of the CNN alone"
-    return {"row": r.row, "wall_ms": r.wall_ms, "frames_s": r.frames/r.wall_ms*1000, "decode_share": dec/r.wall_ms,
-        "cnn_share": net/r.wall_ms, "bound": _bound(r.row, dec, net)}
-
-# %% ../nbs/api/53_bench.ipynb #9ceefc55
-def bounds(
-    table:"pandas.DataFrame", # what `bench` gives
-) -> "pandas.DataFrame": # bundle, row, and what bounds it
-    "What each row's time is made of, from the parts measured alone"
-    pd = require("pandas")
-    rows = []
-    parts: Any = table[table.section.isin(("single", "many"))].groupby(["section", "bundle"])
-    for (section, bundle), t in parts:
-        v = partial(_value, table, section, bundle=bundle)
-        dec, net = v(row="(d) decode"), v(row="(d) CNN")
-        rows += [{"section": section, "bundle": bundle} | _bounded(r, dec, net) for r in t.itertuples()]
-    return pd.DataFrame(rows)
-
 # %% ../nbs/api/53_bench.ipynb #9eb906e5
 def _processor():
     "What the processor is called"
@@ -593,23 +495,3 @@ def write_bench(
     for name, t in (("03_speed.csv", table), ("03_machine.csv", pd.DataFrame(machine().items(), columns=["name", "value"]))):
         with atomic_write(Path(folder)/name) as tmp: t.to_csv(tmp, index=False)
     return Path(folder)/"03_speed.csv"
-
-# %% ../nbs/api/53_bench.ipynb #1d265848
-_GROWS = {"length": "length of the clip, s", "resolution": "height of the clip, pixels", "gap": "frames from one read to the next"}
-
-# %% ../nbs/api/53_bench.ipynb #4931ca66
-def plot_growth(
-    table:"pandas.DataFrame", # what `bench` gives
-    section:str, # "length", "resolution" or "gap"
-    ax:Any=None, # matplotlib axes; None: new ones
-) -> Any: # the axes
-    "Time against what grows, medians with the fastest and the slowest round"
-    plt = require("matplotlib.pyplot")
-    if ax is None: ax = plt.subplots(figsize=(6, 3.5))[1]
-    grows: Any = table[table.section == section]
-    for row, t in grows.sort_values("x").groupby("row"):
-        ax.errorbar(t.x, t.wall_ms, [t.wall_ms - t.low_ms, t.high_ms - t.wall_ms], marker="o", capsize=3, label=row)
-    ax.set(xscale="log", yscale="log", ylabel="milliseconds", xlabel=_GROWS[section])
-    ax.grid(alpha=.3)
-    ax.legend()
-    return ax

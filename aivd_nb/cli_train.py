@@ -321,7 +321,8 @@ _bundles_option = click.option("--bundle", "-b", "bundles", multiple=True, defau
 # %% ../nbs/api/85_cli_train.ipynb #ee971002
 def _bench(quick, bundles, out, clips):
     "The `bench` command's work"
-    from aivd_nb.bench import bench as run, targets, write_bench
+    from aivd_nb.bench import bench as run, write_bench
+    from aivd_nb.timings import targets
     for folder in filter(None, (out, clips)): check_writable(folder, folder=True)
     table = run(quick, bundles, clips, lambda text: say(text, err=True))
     write_bench(table, out)

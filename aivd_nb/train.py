@@ -20,7 +20,7 @@ from .augment import draw_augment, draw_encoding, encoded
 from .bundle import ON_CLIPS, Bundle, load_bundle, save_bundle, tool_versions
 from .cache import FeatureCache
 from .calibration import Band, Calibrator, fit_band, fit_calibrator, fit_ood, group_weights, logit, verdicts_by_kind
-from .core import ConfigError, TrainError, VideoError, cpu_count, import_keras
+from .core import ConfigError, TrainError, VideoError, check_writable, cpu_count, import_keras
 from .featurizers import Featurizer
 from .heads import HeadConfig, average_heads, build_head, build_reader, build_stack, fit_projection
 from .metrics import evaluate_intervals
@@ -502,22 +502,12 @@ def _check_settings(train):
         if getattr(train, n) < 1:
             raise ConfigError(f"TrainConfig.{n}", f"{getattr(train, n)!r} has no meaning here", "Give a whole number of at least 1")
 
-# %% ../nbs/api/36_train.ipynb #14b6716c
-def _check_writable(folder):
-    "Refuse a folder that can't be made"
-    new = not Path(folder).exists()
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise TrainError(folder, f"can't be made ({e.strerror})", "Name a folder that can be written") from e
-    if new: Path(folder).rmdir()
-
 # %% ../nbs/api/36_train.ipynb #27ed3a66
 def _check_out(out, overwrite=False):
     "Refuse a folder that can't be made, or whose bundle would be lost, now and not after an hour of training"
     if (Path(out)/"bundle.json").exists() and not overwrite:
         raise TrainError(out, "already holds a bundle", "Name another folder, or allow to overwrite it (--overwrite)")
-    _check_writable(out)
+    check_writable(out, folder=True)
 
 # %% ../nbs/api/36_train.ipynb #4b733dc2
 @dataclass

@@ -11,7 +11,7 @@ NOTEBOOKS = sorted(p for p in NBS.rglob("*.ipynb") if not {".ipynb_checkpoints",
 # These take a few seconds each; what they leave out, test_quick.py looks at once
 QUICK = """
 00_core 01_synth 02_show 10_containers 13_sampling 12_packets 03_labels 20_augment 16_shots 21_views 23_cache 24_ahead 25_pipeline
-30_shares 32_metrics 33_calibration 34_passages 37_card 40_trust 60_scan_files 43_verdict 46_confine 71_intake 70_app_config 72_job_store 74_openapi 75_observe 84_doctor 82_terminal 90_checks
+30_shares 32_metrics 33_calibration 34_passages 37_card 40_trust 60_scan_files 43_verdict 46_confine 71_intake 70_app_config 72_job_store 74_openapi 75_observe 84_doctor 55_timings 82_terminal 90_checks
 """.split()
 SLOW = {p.name for p in NOTEBOOKS if p.stem not in QUICK}
 
