@@ -120,7 +120,8 @@ def predict(**options:Any) -> None:
 
     CLIPS are files, http(s) links, folders (all videos below them), or - to read a list from standard input, one path per line.
     A clip that can't be analysed is reported, all others are still answered, and the exit code is 1.
-    With --json, it has an object with file, code, problem and remedy; otherwise a line on standard error.
+    With --json, it has an object with file, code, problem and remedy, with --csv a row; otherwise a line on
+    standard error.
     """
     sys.exit(_predict(**options))
 

@@ -263,6 +263,7 @@ def how_to_write(
 ) -> str: # a remedy
     "What to do about a place that can't be written"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS): return "Its folder is read-only for you; name another place"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR): return "No file can be made there; name another place"
     if error.errno == errno.EFBIG: return "It is larger than a file may be there; name another place"
     return "Free some space, or name another place"
 

@@ -330,6 +330,7 @@ def _check_workers(workers, engine):
 def _check(paths, manifest, watch, sample, timeout_s, workers, engine):
     "Refuse what can't work, before anything is looked at"
     check_sources(paths, manifest, watch)
+    if watch and sample: raise ConfigError("sample", "asks for some of all videos, and watch never has all of them", "Omit one of the two")
     _check_numbers(sample, timeout_s)
     _check_workers(workers, engine)
 
