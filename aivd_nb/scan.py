@@ -31,7 +31,8 @@ def _results_in_words(s):
     "How many there are of each verdict, and of each failure"
     found = ", ".join(f"{n} {k}" for k, n in sorted(s.labels.items())) or "no verdict"
     if not s.errors: return found
-    return f"{found}, {s.failed} not analysed ({', '.join(f'{n} {k}' for k, n in s.errors.most_common())})"
+    why = ", ".join(f"{n} {code.replace('_', ' ')}" for code, n in s.errors.most_common())
+    return f"{found}, {s.failed} not analysed ({why})"
 
 # %% ../nbs/api/64_scan.ipynb #252219a2
 def _in_words(s):
