@@ -11,9 +11,16 @@ BIN = Path(sys.executable).parent # not resolved: the virtual environment's fold
 SLOW = "attacks browser cases fast jupyter light noise origin predict quiet reach readme scan seen serve site style trouble wheel whole".split()
 
 
+# Files whose cases share no server, environment or folder, so that each may go to whichever process is free; a file's cases stay together otherwise
+SPREAD = "notebooks attacks fast".split()
+
+
+@pytest.hookimpl(tryfirst=True) # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.path.stem.removeprefix("test_") in SLOW: item.add_marker(pytest.mark.slow)
+        name = item.path.stem.removeprefix("test_")
+        if name in SLOW: item.add_marker(pytest.mark.slow)
+        if name not in SPREAD: item.add_marker(pytest.mark.xdist_group(name))
 
 
 def repo_files() -> list[Path]:
