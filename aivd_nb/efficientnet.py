@@ -246,10 +246,15 @@ class _Squares:
         return None if square is None else {"frames": square[None].astype(np.float32)/255}
 
 # %% ../nbs/api/26_efficientnet.ipynb #47847d1a
-def _taps_in(path):
-    "Nodes of the pooling"
+def _pooling_in(path):
+    "Nodes of the pooling and of all that follows it"
     import onnx
-    return [n.name for n in onnx.load(path).graph.node if n.name.startswith("tap_")]
+    pooled, names = set(), []
+    for n in onnx.load(path).graph.node:
+        if n.op_type not in ("GlobalAveragePool", "ReduceMean") and pooled.isdisjoint(n.input): continue
+        pooled.update(n.output)
+        names.append(n.name)
+    return names
 
 # %% ../nbs/api/26_efficientnet.ipynb #7b06bd84
 def _quantised(source, target, squares):
@@ -260,7 +265,7 @@ def _quantised(source, target, squares):
     quant_pre_process(source, prepared, skip_symbolic_shape=True)
     quantize_static(prepared, target, _Squares(squares), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8, # pyright: ignore[reportArgumentType]
         weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
-        op_types_to_quantize=["Conv", "Add", "Clip"], nodes_to_exclude=_taps_in(prepared))
+        op_types_to_quantize=["Conv", "Add", "Clip"], nodes_to_exclude=_pooling_in(prepared))
 
 # %% ../nbs/api/26_efficientnet.ipynb #3feff98e
 def _quantised_model(model, squares):
@@ -273,8 +278,8 @@ def _quantised_model(model, squares):
 
 # %% ../nbs/api/26_efficientnet.ipynb #30300732
 def quantise(
-    model:Any, # from `feature_graph`
-    widths:Sequence, # from `feature_graph`: kept in the file, so that columns are known by their layer
+    model:Any, # onnx.ModelProto of a CNN that ends in its pooling, as from `feature_graph`
+    widths:Sequence, # ((tap, columns), …), as from `feature_graph`: kept in the file, so that columns are known by their layer
     squares:np.ndarray, # (n, size, size, 3) uint8, as the CNN will see them
     path:str|os.PathLike, # .onnx file to write
 ) -> Path:
