@@ -402,11 +402,11 @@ def _gaps(
     return _grown(in_turn(jobs, repeats), {}).assign(section="gap", bundle="")
 
 # %% ../nbs/api/53_bench.ipynb #168a4185
-_FULL = dict(repeats=5, clips=100, lengths=(2, 5, 10, 30, 60, 300, 1800), heights=tuple(SIZES), gaps=(8, 16, 32, 64, 128, 256),
+_FULL = dict(repeats=5, clips=100, height=720, tall=1080, lengths=(2, 5, 10, 30, 60, 300, 1800), heights=tuple(SIZES), gaps=(8, 16, 32, 64, 128, 256),
     hours=(600, 7200), kinds=(("h264", 720), ("h264", 1080), ("h264", 2160), ("hevc", 720), ("hevc", 1080), ("vp9", 720), ("vp9", 1080)))
 
 # %% ../nbs/api/53_bench.ipynb #c46ea79f
-_QUICK = dict(repeats=1, clips=4, lengths=(2, 30), heights=(240, 360), gaps=(8, 256), hours=(60, 600), kinds=(("h264", 240), ("vp9", 240)))
+_QUICK = dict(repeats=1, clips=4, height=240, tall=360, lengths=(2, 10), heights=(240, 360), gaps=(8, 256), hours=(60, 600), kinds=(("h264", 240), ("vp9", 240)))
 
 # %% ../nbs/api/53_bench.ipynb #41ea6cdc
 def _at_hand(bundle):
@@ -427,29 +427,29 @@ def _bundles(names):
 
 # %% ../nbs/api/53_bench.ipynb #4de589c9
 def _bundle_steps(detector, clip, clips, repeats):
-    "What is timed of each bundle, as (name, function)"
+    "What is timed of each bundle, as (name, function); `clip` makes the one"
     n = detector.bundle.name
     yield f"{n}: one clip", lambda: _single(detector, clip(), repeats)
     yield f"{n}: {len(clips)} clips", lambda: _many(detector, clips, repeats)
     yield f"{n}: whole processes", lambda: _process(n, clip(), repeats)
 
 # %% ../nbs/api/53_bench.ipynb #18d30fdc
-def _growth_steps(detector, clip, repeats, lengths, heights, hours):
+def _growth_steps(detector, clip, repeats, height, tall, lengths, heights, hours):
     "What is timed on clips that grow, of one bundle; `clip` makes one of a height and a length"
     made = lambda height, seconds: {s: clip(height, s) for s in seconds}
-    yield "growth with length", lambda: _growth(detector, made(720, lengths), "length", repeats)
+    yield "growth with length", lambda: _growth(detector, made(height, lengths), "length", repeats)
     yield "growth with resolution", lambda: _growth(detector, {h: clip(h) for h in heights}, "resolution", repeats)
     yield "two hours", lambda: _growth(detector, made(240, hours), "hours", repeats)
-    yield "thirty minutes of 1080p", lambda: _growth(detector, made(1080, (5, max(lengths))), "memory", 1)
+    yield f"memory, {max(lengths)} s of {tall}p", lambda: _growth(detector, made(tall, (5, max(lengths))), "memory", 1)
 
 # %% ../nbs/api/53_bench.ipynb #a917fec5
-def _steps(folder, detectors, repeats, clips, lengths, heights, gaps, hours, kinds):
+def _steps(folder, detectors, repeats, clips, height, tall, lengths, heights, gaps, hours, kinds):
     "What is timed, as (name, function)"
     clip = partial(make_clip, folder)
     some = collection(clips, folder/"drawn")
-    for d in detectors: yield from _bundle_steps(d, clip, some, repeats)
-    yield from _growth_steps(detectors[0], clip, repeats, lengths, heights, hours)
-    yield "gaps", lambda: _gaps(clip(720, 60), gaps, repeats)
+    for d in detectors: yield from _bundle_steps(d, partial(clip, height), some, repeats)
+    yield from _growth_steps(detectors[0], clip, repeats, height, tall, lengths, heights, hours)
+    yield "gaps", lambda: _gaps(clip(height, 60), gaps, repeats)
     yield "readers", lambda: _readers({f"{codec} {h}p": clip(h, 5, codec) for codec, h in kinds}, repeats)
 
 # %% ../nbs/api/53_bench.ipynb #034dd5f9

@@ -20,10 +20,10 @@ def predict(*args, **env):
 
 @pytest.fixture(scope="module")
 def long_videos(tmp_path_factory):
-    "One and thirty minutes of 1080p, the same ten seconds again and again"
+    "One and thirty minutes of 1080p, the same two seconds again and again"
     folder = tmp_path_factory.mktemp("long")
-    seed = encode(folder/"seed.mp4", camera_frames(250, (1920, 1080)), "-c:v", "libx264", "-preset", "ultrafast", "-crf", "30", "-g", "50", "-pix_fmt", "yuv420p", fps=25)
-    for minutes in (1, 30): ffmpeg("-stream_loop", 6*minutes - 1, "-i", seed, "-c", "copy", folder/f"{minutes}.mp4")
+    seed = encode(folder/"seed.mp4", camera_frames(50, (1920, 1080)), "-c:v", "libx264", "-preset", "ultrafast", "-crf", "30", "-g", "50", "-pix_fmt", "yuv420p", fps=25)
+    for minutes in (1, 30): ffmpeg("-stream_loop", 30*minutes - 1, "-i", seed, "-c", "copy", folder/f"{minutes}.mp4")
     return folder
 
 
@@ -43,12 +43,12 @@ def test_memory_with_tensorflow(long_videos):
 
 
 @pytest.mark.skipif(SHARED is None, reason="the collection of real clips is not at hand")
-@pytest.mark.parametrize("bundle", ["efficientnet_lite0", "mobilenetv2"])
-def test_real_clips(bundle):
-    "Every original (five containers) and every test clip gets an answer, and most lean the right way"
+@pytest.mark.parametrize(("bundle", "every"), [("efficientnet_lite0", 3), ("mobilenetv2", 9)])
+def test_real_clips(bundle, every):
+    "Every original (five containers) and every third or ninth test clip gets an answer, and most lean the right way"
     data = SHARED/"data"
     wanted = {str(data/r["file_path"]): int(r["label"]) for r in csv.DictReader(open(data/"originals.csv", encoding="utf-8"))}
-    tests = [r for r in csv.DictReader(open(data/"labels.csv", encoding="utf-8")) if r["split"] == "test"]
+    tests = [r for r in csv.DictReader(open(data/"labels.csv", encoding="utf-8")) if r["split"] == "test"][::every]
     wanted |= {str(data/r["file_path"]): int(r["label"]) for r in tests}
     rows, code, _ = predict("--bundle", bundle, *wanted, AIVD_WEIGHTS=str(SHARED/"weights"))
     assert code == 0 and [r["file"] for r in rows] == list(wanted)

@@ -208,7 +208,7 @@ def test_watch(tmp_path):
 
 def test_two_nodes_one_lost(tmp_path):
     "Ray on two nodes with the real detector: the rows of the local engine to the bit, though a node is killed on the way"
-    lib = library(tmp_path/"lib", sorted(make_dataset(tmp_path/"clips", 25, frames=40, size=(256, 256)).rglob("*.mp4")), 70, broken=.1, repeats=.25)
+    lib = library(tmp_path/"lib", sorted(make_dataset(tmp_path/"clips", 12, frames=40, size=(256, 256)).rglob("*.mp4")), 30, broken=.1, repeats=.25)
     here = scan([lib], tmp_path/"local", bundle="efficientnet_lite0", workers=2)
     files, lost = sorted(lib.rglob("*.mp4")), []
     cluster, node = two_nodes()
@@ -217,9 +217,9 @@ def test_two_nodes_one_lost(tmp_path):
         there = scan([lib], tmp_path/"ray", bundle="efficientnet_lite0", engine="ray", address=cluster.address)
         assert until(lambda: lost), "no node was lost"
         same(rows(tmp_path/"local"), rows(tmp_path/"ray"), files)
-        assert (there.videos, there.failed) == (here.videos, here.failed) == (70, 7)
+        assert (there.videos, there.failed) == (here.videos, here.failed) == (30, 3)
         again = scan([lib], tmp_path/"ray", bundle="efficientnet_lite0", engine="ray", address=cluster.address)
-        assert again.kept == 70 and not again.analysed
+        assert again.kept == 30 and not again.analysed
     finally: cluster.shutdown()
 
 
