@@ -17,7 +17,7 @@ from dataclasses import asdict
 from typing import Any
 import click
 from .core import AivdError, ConfigError, Failure, VideoError
-from .show import clock, digits_for, sheet_cell, stretch
+from .show import clock, decimal, plural, sheet_cell, stretch
 from .terminal import say, spell
 
 # %% ../nbs/api/83_answers.ipynb #35c4fb89
@@ -33,12 +33,10 @@ def _from_stdin():
 # %% ../nbs/api/83_answers.ipynb #b1ef6bd5
 def _below(folder):
     "The videos below a folder, as its user would name them"
-    from aivd_nb.scan_files import check_sources, list_videos
-    try: check_sources([folder])
-    except ConfigError as e: return (yield VideoError(e.file, e.problem, e.remedy, "folder"))
+    from aivd_nb.scan_files import list_videos
     top = os.path.abspath(folder)
     for e in list_videos([folder]):
-        if e.problem: yield VideoError(e.path, *e.problem[1:], e.problem[0]) # pyright: ignore[reportCallIssue]
+        if e.problem: yield VideoError(folder if e.path == top else e.path, *e.problem[1:], e.problem[0]) # pyright: ignore[reportCallIssue]
         else: yield os.path.join(folder, os.path.relpath(e.path, top))
 
 # %% ../nbs/api/83_answers.ipynb #24297dd0
@@ -72,7 +70,7 @@ def find_clips(
     for n in named:
         for name in _from_stdin() if n == "-" else [n]: found += _below(name) if os.path.isdir(name) else [_checked(name, links)]
     n = sum(not isinstance(c, VideoError) for c in found)
-    if "-" in named or any(map(os.path.isdir, named)): say(f"{n} video{'s'[:n != 1]} found", err=True)
+    if "-" in named or any(map(os.path.isdir, named)): say(f"{n:,} {plural(n, 'clip')} to look at", err=True)
     return found
 
 # %% ../nbs/api/83_answers.ipynb #b6af7aec
@@ -114,16 +112,12 @@ def _bar(p, width=20):
     "A probability as a bar"
     return "█"*round(p*width) + "░"*(width - round(p*width))
 
-def _decimal(p, band):
-    "A probability that never looks as if it had reached a bound that it has not"
-    return f"{p:.{2 + digits_for(p, band)}f}"
-
 # %% ../nbs/api/83_answers.ipynb #e7913d57
 def _pieces(r, band):
     "What was looked at, or of a clip that is not of one piece, its pieces"
     label = lambda w: f" {w['label']}" if "label" in w else ""
     rows = r.passages if len(r.passages) > 1 else r.timeline
-    return [f"{stretch(w['start_s'], w['end_s'], r.duration_s)} {_decimal(w['probability'], band)}{label(w)}" for w in rows]
+    return [f"{stretch(w['start_s'], w['end_s'], r.duration_s)} {decimal(w['probability'], band)}{label(w)}" for w in rows]
 
 # %% ../nbs/api/83_answers.ipynb #0e8fb751
 def _said_of_itself(origin):
@@ -149,7 +143,7 @@ def verdict_lines(
     band:Any=None, # of the bundle that gave it; None: bounds need not be told apart
 ) -> list: # of lines as `say` takes them
     "A verdict in lines"
-    first = ["  ", (r.label, r.label), f"   probability of AI {_decimal(r.probability, band)}  {_bar(r.probability)}   {r.words}"]
+    first = ["  ", (r.label, r.label), f"   probability of AI {decimal(r.probability, band)}  {_bar(r.probability)}   {r.words}"]
     return [r.file, first, *(f"  {d}" for d in _details(r, band))]
 
 # %% ../nbs/api/83_answers.ipynb #e7ced7b9
@@ -159,7 +153,7 @@ def tally(
     "How many there are of each label"
     labels = Counter(getattr(r, "label", "not analysed") for r in results)
     known = ("Real", "AI-Generated", "Inconclusive", "not analysed")
-    return f"{sum(labels.values())} in all: " + ", ".join(f"{labels[k]} {k}" for k in known if labels[k])
+    return f"{sum(labels.values()):,} in all: " + ", ".join(f"{labels[k]:,} {k}" for k in known if labels[k])
 
 # %% ../nbs/api/83_answers.ipynb #53dff0c6
 CSV_COLUMNS = ("file", "label", "probability", "leans", "confidence", "reason", "duration_s", "origin", "bundle",

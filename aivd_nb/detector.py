@@ -324,7 +324,8 @@ def _verdict(self:_Steps, path, seen, timings, part):
         passages=pieces,
         words=passages_in_words(pieces, duration) or decision.words,
         how_often_wrong=_wrong(self.bundle, decision.label, passages),
-        what_next=what_next(decision.label, code))
+        what_next=what_next(decision.label, code),
+        band=self.bundle.band)
 
 # %% ../nbs/api/44_detector.ipynb #1901523a
 def _refuse(name, given, remedy): raise ConfigError(name, f"can't be of type {type(given).__name__}", remedy)

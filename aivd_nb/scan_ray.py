@@ -136,7 +136,7 @@ def _rounds(entries, size):
 # %% ../nbs/api/63_scan_ray.ipynb #f7216fd5
 def _here(ray):
     "Where the driver is: with it, the ledger stands and falls"
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+    NodeAffinitySchedulingStrategy = require("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
     return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 # %% ../nbs/api/63_scan_ray.ipynb #7f827c8a

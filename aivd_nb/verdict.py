@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import NamedTuple, Protocol
+from .calibration import Band
 from .core import AivdError, Failure
-from .show import percent, timeline_svg
+from .show import decimal, score, timeline_svg
 from .video import VideoInfo
 
 # %% ../nbs/api/43_verdict.ipynb #2f18302d
@@ -23,9 +24,9 @@ def _verdict_html(v):
     lines = [v.words, v.how_often_wrong, why, *v.what_next, *v.warnings, (v.origin or {}).get("sentence")]
     text = "".join(f"<div>{escape(line)}</div>" for line in lines if line)
     name = escape(os.path.basename(v.file))
-    head = f"<div><b>{escape(v.label)}</b>, {percent(v.probability)} probability of AI: {name}</div>"
+    head = f"<div><b>{escape(v.label)}</b>, {score(v.probability, v.band)} probability of AI: {name}</div>"
     foot = f"<div><small>{escape(v.bundle)}. One signal, not proof.</small></div>"
-    return f"<div>{head}{timeline_svg(v.timeline, duration=v.duration_s)}{text}{foot}</div>"
+    return f"<div>{head}{timeline_svg(v.timeline, v.band, v.duration_s)}{text}{foot}</div>"
 
 # %% ../nbs/api/43_verdict.ipynb #d33237b3
 @dataclass(frozen=True, repr=False)
@@ -49,15 +50,17 @@ class Verdict:
     how_often_wrong: str = "" # of verdicts like this one
     what_next: tuple = () # what to do where there is no verdict
     origin: dict|None = None # what the file says of its own making, as `origin` gives it; never part of the score
+    band: Band|None = None # of the bundle, by which its numbers are rounded; None: not known. Not in JSON
 
     def to_dict(self) -> dict:
         "The verdict as JSON has it"
-        return asdict(self) | {k: list(getattr(self, k)) for k in ("timeline", "warnings", "passages", "what_next")}
+        told = asdict(self) | {k: list(getattr(self, k)) for k in ("timeline", "warnings", "passages", "what_next")}
+        return {k: v for k, v in told.items() if k != "band"}
 
     def __repr__(self) -> str:
         "The answer in a line; `to_dict` has all of it"
         why = f", {self.reason_code}" if self.reason_code else ""
-        return f"Verdict({self.file!r}: {self.label}, probability of AI {self.probability:.2f}{why})"
+        return f"Verdict({self.file!r}: {self.label}, probability of AI {decimal(self.probability, self.band)}{why})"
 
     def _repr_html_(self) -> str: return _verdict_html(self)
 

@@ -70,13 +70,13 @@ def test_a_folder(library):
     done = aivd("predict", library.name, "--json", cwd=library.parent)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [r["file"] for r in rows] == [f"{library.name}/{n}" for n in ("broken.mp4", "good.mp4", f"deep/{BITES}")]
-    assert done.returncode == 1 and done.stderr.decode() == "3 videos found\n"
+    assert done.returncode == 1 and done.stderr.decode() == "3 clips to look at\n"
 
 
 def test_a_list_on_standard_input(library):
     done = aivd("predict", "-", "--csv", stdin=f"{library}/good.mp4\r\n\n{library}/none.mp4\n".encode(), PYTHONIOENCODING="ascii")
     head, good, none = csv.reader(io.StringIO(done.stdout.decode()))
-    assert done.returncode == 1 and b"2 videos found" in done.stderr
+    assert done.returncode == 1 and b"2 clips to look at" in done.stderr
     assert (good[0], good[head.index("problem")]) == (f"{library}/good.mp4", "") and 0 <= float(good[head.index("probability")]) <= 1
     assert none[head.index("label")] == "" and "can't be found" in none[head.index("problem")]
 
@@ -105,7 +105,7 @@ def test_a_folder_without_videos_costs_itself(library, tmp_path):
 def test_others_take_folders_too(library, tmp_path):
     for command in (["probe"], ["provenance"], ["frames", "--out", tmp_path/"frames"], ["hash", "--out", tmp_path/"hashes.csv"]):
         done = aivd(command[0], library, *command[1:])
-        assert done.returncode == 1 and b"3 videos found" in done.stderr and done.stderr.decode().count("✗") == 1, (command, done.stderr)
+        assert done.returncode == 1 and b"3 clips to look at" in done.stderr and done.stderr.decode().count("✗") == 1, (command, done.stderr)
 
 
 @pytest.mark.parametrize("command", [["predict"], ["probe"], ["provenance"], ["hash", "--out", "h.csv"], ["frames"], ["scan", "--workers", "1"]])
@@ -128,7 +128,7 @@ def test_a_file_that_may_not_be_read_costs_itself(library, tmp_path, command):
     (["predict", "{good}", "--fail-on", "inconclusive", "--fail-on", "ai"], 3), (["predict", "{broken}", "--fail-on", "error"], 3), (["predict", "{broken}", "--fail-on", "ai"], 1),
     (["explain", "{broken}"], 1), (["explain", "{good}", "--out", "x.txt"], 2), (["probe", "{broken}"], 1), (["probe", "{good}"], 0), (["provenance", "{missing}"], 1),
     (["provenance", "{good}", "--trust", "{broken}"], 2), (["hash", "{broken}", "--out", "{tmp}/h.csv"], 1), (["hash", "{good}"], 2), (["hash", "{good}", "--out", "{tmp}"], 2), (["hash", "{good}", "--out", "{good}/h.csv"], 2), (["scan", "{good}", "--out", "{good}"], 2), (["scan", "{good}", "--workers", "0"], 2), (["labels", "{tmp}"], 2), (["frames", "{broken}", "--out", "{tmp}/f"], 1),
-    (["frames", "{good}", "--every", "0"], 2), (["scan", "{broken}", "--out", "{tmp}/r", "--workers", "1"], 1), (["scan", "{good}", "{missing}", "--out", "{tmp}/r2", "--workers", "1"], 1), (["scan", "{missing}/*.mp4", "--out", "{tmp}/r2"], 2), (["predict", "{good}", "{missing}"], 1),
+    (["frames", "{good}", "--every", "0"], 2), (["scan", "{broken}", "--out", "{tmp}/r", "--workers", "1"], 1), (["scan", "{good}", "{missing}", "--out", "{tmp}/r2", "--workers", "1"], 1), (["scan", "{missing}/*.mp4", "--out", "{tmp}/r2", "--workers", "1"], 1), (["predict", "{good}", "{missing}"], 1),
     (["serve", "--port", "99999"], 2), (["serve", "--port", "http"], 2), (["evaluate", "{missing}", "--out", "{tmp}/e"], 2), (["train", "{missing}", "--out", "{tmp}/t"], 2), (["card", "nobody"], 2)])
 def test_exit_codes(library, tmp_path, args, code):
     places = {"good": library/"good.mp4", "broken": library/"broken.mp4", "missing": library/"missing.mp4", "tmp": tmp_path}

@@ -163,14 +163,27 @@ def test_a_missing_path_costs_its_row(tmp_path, monkeypatch):
     "As in `aivd predict`: the others are analysed, and the exit code is 1; only what can't have been meant is wrong use"
     files, gone, out = made_up(tmp_path/"lib", 3), tmp_path/"gone.mp4", ("--out", tmp_path/"out")
     done = commanded(monkeypatch, files[0], gone, *out)
-    assert done.exit_code == 1 and f"{gone} is not there" in done.stderr and f"✗ {gone}: can't be found. Check the path" in done.stderr, done.output
+    assert done.exit_code == 1 and f"{gone} can't be found; a row will say so" in done.stderr and f"✗ {gone}: can't be found. Check the path" in done.stderr, done.output
     table = pd.read_parquet(tmp_path/"out").set_index("path")
     assert table.code[str(gone)] == "missing" and table.label[str(files[0])]
     gone.write_bytes(b"clip")
     done = commanded(monkeypatch, gone, *out)
-    assert done.exit_code == 0 and "1 video: 1 " in done.stdout and not done.stderr, "it came back"
-    alone = [commanded(monkeypatch, tmp_path/n, "--out", tmp_path/"alone").exit_code for n in ("never.mp4", "never", "never/*.mp4")]
-    assert alone == [1, 1, 2] and commanded(monkeypatch, tmp_path/"never", "--watch", *out).exit_code == 2
+    assert done.exit_code == 0 and "1 in all: 1 " in done.stdout and not done.stderr, "it came back"
+    (tmp_path/"bare").mkdir()
+    alone = [commanded(monkeypatch, tmp_path/n, "--out", tmp_path/"alone").exit_code for n in ("never.mp4", "never", "never/*.mp4", "bare")]
+    assert alone == [1, 1, 1, 1] and commanded(monkeypatch, tmp_path/"never", "--watch", *out).exit_code == 2
+
+
+def test_an_empty_folder_costs_its_row(tmp_path, monkeypatch):
+    "As in `aivd predict`: it is told by its name, the others are analysed; a watch waits for what comes into it"
+    files, bare = made_up(tmp_path/"lib", 2), tmp_path/"bare"
+    bare.mkdir()
+    done = commanded(monkeypatch, tmp_path/"lib", bare, "--out", tmp_path/"out")
+    assert done.exit_code == 1 and f"✗ {bare}: holds no video. Videos end in one of" in done.stderr and "3 in all: " in done.stdout, done.output
+    table = pd.read_parquet(tmp_path/"out").set_index("path")
+    assert table.code[str(bare)] == "folder" and table.label.notna().sum() == 2
+    from aivd_nb.answers import find_clips
+    assert [(c.file, c.problem) for c in find_clips([str(bare)])] == [(str(bare), "holds no video")]
 
 
 def test_bundles_side_by_side(tmp_path):
