@@ -171,10 +171,10 @@ def explain(clip:str, bundle:str|None, weights:str|None, out:str|None, places:bo
 
     Measures how much each moment, frame, view, layer and place in the picture adds to the score, by leaving it out.
     """
-    from aivd_nb.answers import check_address, verdict_lines
+    from aivd_nb.answers import check_one, verdict_lines
     from aivd_nb.detector import Detector
     from aivd_nb.explain import describe_explanation, explain as why
-    check_address(clip)
+    check_one(clip)
     _check_out(out)
     detector = Detector.load(bundle, weights)
     e = why(detector, clip, grid=4 if places else 0)
@@ -304,7 +304,7 @@ def _name_failures(summary):
 def _name_idle(paths):
     "Say what stands for no video before hours of scanning"
     from aivd_nb.scan_files import idle_paths
-    for e in idle_paths(paths): say(f"{e.path} {e.problem[1]}; a row will say so, and all others are analysed", err=True)
+    for path, problem in idle_paths(paths).items(): say(f"{path} {problem}; a row will say so, and all others are analysed", err=True)
 
 # %% ../nbs/api/86_cli.ipynb #27b568eb
 def _stoppable(work):
@@ -354,7 +354,7 @@ def _hash(clips, out):
     check_hashes_file(out)
     found = []
     code = each(clips, lambda clip: found.append(hash_clip(clip)))
-    if found: say(f"{out}: {write_hashes(found, out)} clip{'s'[:len(found) != 1]}")
+    if found: say(f"{out}: {write_hashes(found, out):,} clip{'s'[:len(found) != 1]}")
     else: say(f"{out} is not written: there is no clip to put into it", err=True)
     return code
 

@@ -151,7 +151,7 @@ def _facts(language, f):
     turned = f", {t('facts.turned', degrees=f['rotation'])}" if f.get("rotation") else ""
     yield t("facts.length"), local(clock(f["duration_s"]))
     yield t("facts.picture"), f"{f['width']} × {f['height']}{turned}"
-    yield t("facts.frames"), t("facts.rate", n=f["n_frames"], fps=local(f"{f['fps']:g}"[:6]))
+    yield t("facts.frames"), t("facts.rate", n=local(f"{f['n_frames']:,}"), fps=local(f"{f['fps']:g}"[:6]))
     yield t("facts.container"), f"{f['container']}, {f['codec']}"
     yield t("facts.size"), local(_bytes(f["size_bytes"]))
 
@@ -173,7 +173,8 @@ def error_figures(
     "How often a model is wrong"
     t = partial(phrase, language)
     rows = (("false_alarms", "n_real"), ("missed", "n_ai"))
-    of = lambda k, n: t("report.of", k=band[k], n=band[n], p=percent(band[k]/band[n]))
+    local = lambda n: figures(language, f"{n:,}")
+    of = lambda k, n: t("report.of", k=local(band[k]), n=local(band[n]), p=percent(band[k]/band[n]))
     return [(t(f"report.{k}"), of(k, n)) for k, n in rows if band.get(n)]
 
 # %% ../nbs/api/77_clip_report.ipynb #c4e1ce4f

@@ -18,10 +18,10 @@ from pathlib import Path
 import aivd_nb
 from .bundle import load_bundle
 from .calibration import AI, INCONCLUSIVE
-from .core import AivdError, ConfigError, Failure, cpu_count
+from .core import AivdError, ConfigError, Failure, ScratchFolder, cpu_count
 from .detector import default_bundle
 from .hashes import ClipHash, HashIndex, read_hashes
-from .scan_files import CopyFolder, check_sources, list_videos, sample_videos, watch_videos
+from .scan_files import check_sources, list_videos, sample_videos, watch_videos
 from .scan_pool import Answer, Pool, Worker, load_for_scan
 from .scan_store import Known, ScanStore, scan_schema
 from .show import plural
@@ -362,7 +362,7 @@ def scan(
     clips = None if known is None else read_hashes(known)
     make = partial(Worker, loader, timeout_s, hashes=known is not None)
     begun, summary = time.monotonic(), ScanSummary(Path(out), name)
-    with CopyFolder() as folder, ScanStore(out) as store, _Bar(progress, watch) as bar:
+    with ScratchFolder("scan") as folder, ScanStore(out) as store, _Bar(progress, watch) as bar:
         run = _Run(store, name, summary, bar, _seen(store, clips), told)
         work = _engine(engine, make, workers, run.claim, folder, lambda: store.digests(name), address, resources)
         with _carried(summary): _drive(run, work, _source(paths, manifest, sample, watch, stop, bar))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Entry', 'local_entry', 'is_video', 'list_videos', 'idle_paths', 'check_sources', 'sample_videos', 'watch_videos',
-           'CopyFolder', 'Fetched', 'fetch']
+           'Fetched', 'fetch']
 
 # %% ../nbs/api/60_scan_files.ipynb #97f485f7
 import csv
@@ -13,13 +13,12 @@ import hashlib
 import os
 import random
 import re
-import shutil
 import stat
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -279,12 +278,10 @@ def list_videos(
 # %% ../nbs/api/60_scan_files.ipynb #aa2ab305
 def idle_paths(
     paths:Iterable, # as for `list_videos`
-) -> list[Entry]: # as their rows will have them
+) -> dict[str, str]: # path, as its row will have it → what is wrong with it
     "What stands for no video on this machine, or begins with one that can't be opened; addresses are asked when they are listed"
     found = [next(_or_idle(p)) for p in paths if not _is_address(os.fspath(p))]
-    return [_with_problem(e) for e in found if e.problem or not os.path.lexists(e.path)]
-
-def _with_problem(e): return e if e.problem else e._replace(problem=_MISSING)
+    return {e.path: (e.problem or _MISSING)[1] for e in found if e.problem or not os.path.lexists(e.path)}
 
 # %% ../nbs/api/60_scan_files.ipynb #c55e0b6d
 def _check_source(path, watched):
@@ -364,48 +361,6 @@ def watch_videos(
             yield None
             time.sleep(min(.1, every_s))
 
-# %% ../nbs/api/60_scan_files.ipynb #cd64513f
-_COPIES, _LOCK = "aivd-scan-", ".aivd-scan-lock" # how the names of the folders begin; the file in each that is locked
-
-def _lock(file):
-    "Lock a file for as long as this process has it open; an error where somebody else holds it"
-    import fcntl
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-# %% ../nbs/api/60_scan_files.ipynb #6916b732
-def _held(folder):
-    "The lock of a folder; the file has no name by which it is found before it is locked"
-    unnamed = Path(folder)/"new"
-    file = open(unnamed, "wb")
-    with suppress(ImportError, OSError): # no locks on this system, or on this drive
-        _lock(file)
-        unnamed.rename(Path(folder)/_LOCK)
-    return file
-
-# %% ../nbs/api/60_scan_files.ipynb #b863abd2
-def _remove_dead(above):
-    "Remove what scans that were killed have left in a folder"
-    for file in Path(above).glob(f"{_COPIES}*/{_LOCK}"):
-        with suppress(ImportError, OSError), open(file, "rb+") as f: # held by a scan that runs, or another user's
-            _lock(f)
-            shutil.rmtree(file.parent, ignore_errors=True)
-
-# %% ../nbs/api/60_scan_files.ipynb #39cef516
-class CopyFolder(tempfile.TemporaryDirectory):
-    "A folder for copies, which the next one removes if this process is killed; a context manager that gives its path"
-    def __init__(self,
-        above:str|os.PathLike|None=None, # folder to make it in; None: the system's for temporary files
-    ):
-        above = above or tempfile.gettempdir()
-        _remove_dead(above)
-        super().__init__(prefix=_COPIES, dir=above, ignore_cleanup_errors=True)
-        self._held = _held(self.name)
-
-    def cleanup(self) -> None:
-        "Remove the folder"
-        self._held.close()
-        super().cleanup()
-
 # %% ../nbs/api/60_scan_files.ipynb #2f67f0f9
 class Fetched(NamedTuple):
     "A video at hand"
@@ -442,7 +397,7 @@ def fetch(
     try:
         file = _download(entry, folder) if _is_address(entry.path) else entry.path
         if not stat.S_ISREG(os.stat(file).st_mode):
-            return Fetched(entry, None, None, ("unreadable", "is not a regular file", "Give a video file"))
+            return Fetched(entry, None, None, ("unreadable", "is not a regular file", "Copy the video to a file first"))
         return Fetched(entry, file, content_digest(file))
     except FileNotFoundError:
         return Fetched(entry, None, None, _MISSING)

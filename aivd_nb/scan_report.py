@@ -22,11 +22,11 @@ import numpy as np
 import aivd_nb
 from .bundle import list_bundles, load_bundle
 from .calibration import AI, INCONCLUSIVE, REAL
-from .core import AivdError, ConfigError, atomic_write, require
+from .core import AivdError, ConfigError, ScratchFolder, atomic_write, require
 from .keeper import thumbnail
 from .plots import new_axes
 from .report import html_table, inline_png
-from .scan_files import CopyFolder, Entry, fetch
+from .scan_files import Entry, fetch
 from .scan_store import scan_schema
 from .verdict import REASONS
 from .show import (
@@ -237,8 +237,9 @@ def _details(out, top):
 # %% ../nbs/api/65_scan_report.ipynb #3991564a
 def _remark(row):
     "Why there is no verdict on a video, or which part of it looks AI-generated where it is not of one piece"
-    if isinstance(row.reason_code, str): return REASONS.get(row.reason_code, row.reason_code)
-    return "" if row.passages is None else passages_in_words(list(row.passages), row.duration_s or 0.0)
+    parts = "" if row.passages is None else passages_in_words(list(row.passages), row.duration_s or 0.0)
+    why = REASONS.get(row.reason_code, row.reason_code) if isinstance(row.reason_code, str) else ""
+    return ": ".join(filter(None, (why, parts)))
 
 # %% ../nbs/api/65_scan_report.ipynb #6bc6313d
 def _picture_or_gap(jpeg):
@@ -261,7 +262,7 @@ def _place(path, root, copies):
 def _gallery(out, counts, bundles):
     "The most suspicious, as the template shows them"
     details = _details(out, counts.top)
-    with CopyFolder() as folder:
+    with ScratchFolder("scan") as folder:
         for _, p, digest, ident, path, label in counts.top:
             timeline, remark, copies = details[digest, ident]
             jpeg = _picture(path, timeline, folder) if len(timeline) else None

@@ -171,7 +171,7 @@ def how_often_wrong(
     else: return ""
     if not n: return f"How often it calls {what} {said} is not known."
     worst = f" Most often called Real: {missed_most}." if missed_most and label == "Real" else ""
-    return f"Of {n} {what} {unseen}, it called {wrong} {said} ({percent(wrong/n)}).{worst}"
+    return f"Of {n:,} {what} {unseen}, it called {wrong:,} {said} ({percent(wrong/n)}).{worst}"
 
 # %% ../nbs/api/02_show.ipynb #44aed965
 _STEPS = ("Find where the clip was published first, and by whom.", "Search the web for these frames.",

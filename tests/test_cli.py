@@ -7,6 +7,7 @@ import pty
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -361,3 +362,25 @@ def test_what_was_written_is_told_beside_the_answers(library, tmp_path):
 def test_fewer_windows_are_fewer(tmp_path):
     said = [json.loads(subprocess.run([BIN/"aivd", "predict", "--no-cache", "--json", "--windows", n, ROOT/"nbs/samples/animated_photograph.mp4"], capture_output=True, text=True).stdout) for n in "123"]
     assert [len(v["timeline"]) for v in said] == [1, 2, 2]
+
+
+# ---- one clip, a port that is taken
+
+def test_explain_takes_one_clip(library):
+    done = aivd("explain", library)
+    assert done.returncode == 1 and done.stderr.decode() == f"aivd: {library}: is a folder, where one clip is wanted. Name a file in it\n"
+
+
+@pytest.mark.parametrize("command", ["predict", "probe", "provenance"])
+def test_what_is_no_video_is_answered_with_what_is_read(library, command):
+    done = aivd(command, library/"broken.mp4")
+    assert done.returncode == 1 and b"is not a video, whatever its name says. Give an mp4, mov, avi, mkv, webm, " in done.stderr
+
+
+def test_a_port_that_is_taken_is_told_by_its_address(tmp_path):
+    "Before a data folder is taken, which another server may hold, and before a detector is loaded"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = aivd("serve", "--port", port, "--data", tmp_path/"data")
+    assert done.returncode == 2 and done.stderr.decode().startswith(f"aivd: 127.0.0.1:{port}: can't be listened on (Address already in use). Choose another port with --port"), done.stderr
+    assert not (tmp_path/"data").exists()

@@ -12,10 +12,9 @@ from scan_stub import stub
 
 from aivd_nb import cli
 from aivd_nb import scan as scans
-from aivd_nb.core import ConfigError, shared_data
+from aivd_nb.core import ConfigError, ScratchFolder, shared_data
 from aivd_nb.detector import Detector
 from aivd_nb.scan import scan
-from aivd_nb.scan_files import CopyFolder
 from aivd_nb.synth import make_dataset
 
 SHARED = shared_data()
@@ -101,15 +100,15 @@ def test_what_a_killed_scan_leaves_goes_with_the_next(tmp_path):
     tmp, out = tmp_path/"tmp", tmp_path/"out"
     (tmp/"aivd-scan-mine").mkdir(parents=True) # somebody else's, though it is called so
     env = os.environ | {"TMPDIR": str(tmp)}
-    with CopyFolder(tmp) as other: # of a scan that runs
-        locked = lambda: {str(p.parent) for p in tmp.glob("aivd-scan-*/.aivd-scan-lock")}
+    with ScratchFolder("scan", tmp) as other: # of a scan that runs
+        locked = lambda: {str(p.parent) for p in tmp.glob("aivd-scan-*/.aivd-lock")}
         child = subprocess.Popen(command(tmp_path/"lib", out, 60), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
         assert until(lambda: len(locked()) == 2)
         child.kill()
         child.wait()
         assert len(locked()) == 2, "nobody could tidy up"
         done = subprocess.run(command(tmp_path/"lib", out, 0), capture_output=True, text=True, env=env)
-        assert "3 videos" in done.stdout, done.stdout + done.stderr
+        assert "3 in all" in done.stdout, done.stdout + done.stderr
         assert locked() == {other}
     assert [p.name for p in tmp.iterdir()] == ["aivd-scan-mine"] and not list((out/"_scan").glob("*-journal"))
 
