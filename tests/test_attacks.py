@@ -386,7 +386,7 @@ def test_a_glob_tells_of_the_folders_that_it_cannot_list(tmp_path, clip, monkeyp
     assert found("**/*.mp4") == ["a.mp4", "! closed", "deep/b.mp4", "! deep/closed"]
     assert found("*/*.mp4") == ["! closed", "deep/b.mp4", "link/b.mp4"]
     assert found("*.mp4") == ["a.mp4"] and found("d*/*.mp4") == ["deep/b.mp4"] and found("[no]*/**/*") == ["other/e.mov"]
-    assert found("nothing/**/*.mp4") == []
+    assert found("nothing/**/*.mp4") == ["! nothing/**/*.mp4"] # a row that says so
     with pytest.raises(ConfigError, match=r"\*\*"): found("a**b/*.mp4")
 
 
