@@ -392,6 +392,16 @@ def _not_listening(c, e):
         return ConfigError(where, "may not be listened on by this user", "Choose a port from 1024 on with --port")
     return ConfigError(where, f"can't be listened on ({e.strerror or e})", _NO_PORT)
 
+# %% ../nbs/api/79_app.ipynb #360a8831
+def _check_address(c):
+    "Refuse an address that can't be listened on before a data folder is taken and a detector is loaded"
+    try:
+        family, kind, number, _, place = socket.getaddrinfo(c.host, c.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, number) as tried:
+            if os.name == "posix": tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1) # as the server will
+            tried.bind(place)
+    except (OSError, ValueError) as e: raise _not_listening(c, e) from e
+
 # %% ../nbs/api/79_app.ipynb #e2c458c9
 def _rules(c):
     "What connections may take, by the settings"
@@ -432,6 +442,7 @@ def serve(
     "Serve until interrupted"
     config = config or load_config()
     if dev and not is_loopback(config.host): raise ConfigError("--dev", "would show the debugger to others", "Leave out --host")
+    _check_address(config)
     app = create_app(config=config)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

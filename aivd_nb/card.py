@@ -69,17 +69,19 @@ def _figures(b):
     folds = b.metrics
     test = (b.metrics.get("test") or {}).get("figures", {})
     rows = [f"| {label} | {_number(folds.get(k))} | {_number(test.get(k))} |" for k, label in _NAMES.items() if k in folds or k in test]
-    trained = f"{folds.get('on', 'held out in training')}, n = {folds.get('n', '–')}"
+    trained = f"{folds.get('on', 'held out in training')}, n = {_count(folds.get('n'))}"
     head = f"| figure (95 % interval over sources) | {trained} | test, by the recipe trained without it, n = {_test_n(b)} |"
     return "\n".join([head, "|:--|:--|:--|", *rows])
 
-def _test_n(b): return (b.metrics.get("test") or {}).get("about", {}).get("scored", "–")
+def _test_n(b): return _count((b.metrics.get("test") or {}).get("about", {}).get("scored"))
+
+def _count(n, unknown="–"): return unknown if n is None else f"{n:,}"
 
 # %% ../nbs/api/37_card.ipynb #fce4ec4a
 def _kinds(b):
     "What is found and missed by kind of AI clip"
     kinds = b.metrics.get("kinds", {})
-    rows = [f"| {kind_name(k)} | {n} | {percent(found)} | {percent(missed)} |" for k, (n, found, missed) in kinds.items()]
+    rows = [f"| {kind_name(k)} | {n:,} | {percent(found)} | {percent(missed)} |" for k, (n, found, missed) in kinds.items()]
     if not rows: return ""
     head = ["| held-out AI clips, by kind | clips | called AI-Generated | called Real |", "|:--|:--|:--|:--|"]
     return "\n".join(["\n\nThe kinds that are called Real most often stand first.\n", *head, *rows])
@@ -88,7 +90,7 @@ def _kinds(b):
 def _fitted(b):
     "False alarms where the band was fitted"
     k, n = b.band.false_alarms, b.band.n_real
-    return (f"Of {n} real clips, each scored by a head that saw neither it nor its source, **{k} were called AI-Generated** "
+    return (f"Of {n:,} real clips, each scored by a head that saw neither it nor its source, **{k:,} were called AI-Generated** "
         f"({_percent(wilson_interval(k, n))}); the band was chosen on these clips, at most 5 % with every source counting alike, "
         f"so new clips do somewhat worse. {percent(b.band.coverage)} of all held-out clips got a verdict.")
 
@@ -102,7 +104,7 @@ def _false_alarms(b):
     if not called: return f"{fitted} No test has been recorded."
     value, low, high, n = called
     interval = f" (95 % interval over sources {percent(low, 1)} – {percent(high, 1)})" if None not in (low, high) else ""
-    return (f"{fitted} Of the {n} real clips of the test, which chose nothing, "
+    return (f"{fitted} Of the {n:,} real clips of the test, which chose nothing, "
         f"the recipe trained without them called **{percent(value, 1)}** AI-Generated{interval}; "
         f"a rate under {percent(1/n, 1)} can't be seen on so few.")
 
@@ -111,7 +113,7 @@ def _cnn(b):
     "What the features come from"
     ships = "which ship with the package, in 8-bit integers" if get_backbone(b.spec.backbone).network else "which do not ship with it"
     read = "; read at " + ", ".join(f"`{t}`" for t in b.spec.taps) if b.spec.taps else ""
-    return f"{b.dim} a frame, from {b.spec.backbone} with ImageNet weights, frozen, {ships}{read}"
+    return f"{b.dim:,} a frame, from {b.spec.backbone} with ImageNet weights, frozen, {ships}{read}"
 
 def _head(h):
     "The head's settings"
@@ -137,9 +139,9 @@ def _data(b):
     "What it was trained on"
     d = b.data
     makers = [g for g in d.get("generators", []) if g != "real"]
-    sources = f" of {d['sources']} sources" if d.get("sources") else ""
+    sources = f" of {d['sources']:,} sources" if d.get("sources") else ""
     many = f" and {len(makers)} generators or editing methods" if makers else ""
-    lines = f"{d.get('real', '?')} real and {d.get('ai', '?')} AI-generated clips{sources}{many}."
+    lines = f"{_count(d.get('real'), '?')} real and {_count(d.get('ai'), '?')} AI-generated clips{sources}{many}."
     train = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in d.get("training", {}).items())
     if train: lines += f"\n\nTraining: {train}."
     if d.get("folds"): lines += _FOLDS.format(d["folds"])

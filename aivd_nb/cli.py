@@ -119,9 +119,9 @@ def predict(**options:Any) -> None:
     """Say whether clips are real or AI-generated.
 
     CLIPS are files, http(s) links, folders (all videos below them), or - to read a list from standard input, one path per line.
-    A clip that can't be analysed is reported, all others are still answered, and the exit code is 1.
-    With --json, it has an object with file, code, problem and remedy, with --csv a row; otherwise a line on
-    standard error.
+    A path that doesn't exist, a folder without videos, and a clip that can't be analysed are reported, all others are still
+    answered, and the exit code is 1. With --json, each has an object with file, code, problem and remedy, with --csv a row;
+    otherwise a line on standard error.
     """
     sys.exit(_predict(**options))
 
@@ -171,10 +171,10 @@ def explain(clip:str, bundle:str|None, weights:str|None, out:str|None, places:bo
 
     Measures how much each moment, frame, view, layer and place in the picture adds to the score, by leaving it out.
     """
-    from aivd_nb.answers import check_address, verdict_lines
+    from aivd_nb.answers import check_one, verdict_lines
     from aivd_nb.detector import Detector
     from aivd_nb.explain import describe_explanation, explain as why
-    check_address(clip)
+    check_one(clip)
     _check_out(out)
     detector = Detector.load(bundle, weights)
     e = why(detector, clip, grid=4 if places else 0)
@@ -271,7 +271,8 @@ def scan(**options:Any) -> None:
 
     PATHS are files, folders, globs and addresses such as s3://bucket/folder.
     The table is Parquet. Run the same command again to continue a scan that was stopped.
-    A video that is missing or can't be analysed has a row, too. The first ten are listed at the end, and the exit code is 1.
+    A path that doesn't exist, a folder without videos, and a video that can't be analysed have a row, too.
+    The first ten of these are listed at the end, and the exit code is 1.
     Ctrl-C and SIGTERM stop it cleanly: the results so far are kept, and the exit code is 130.
     """
     sys.exit(_stoppable(lambda: _scan(**options)))
@@ -300,10 +301,10 @@ def _name_failures(summary):
     say(f"… and {summary.unnamed:,} more; each has its row in {summary.out}, with code and problem (--report: as CSV, too)", err=True)
 
 # %% ../nbs/api/86_cli.ipynb #2965223c
-def _name_missing(paths):
-    "Say what is not there before hours of scanning"
-    from aivd_nb.scan_files import missing_paths
-    for p in missing_paths(paths): say(f"{p} is not there; it gets a row that says so, and the others are analysed", err=True)
+def _name_idle(paths):
+    "Say what stands for no video before hours of scanning"
+    from aivd_nb.scan_files import idle_paths
+    for path, problem in idle_paths(paths).items(): say(f"{path} {problem}; a row will say so, and all others are analysed", err=True)
 
 # %% ../nbs/api/86_cli.ipynb #27b568eb
 def _stoppable(work):
@@ -329,7 +330,7 @@ def _scan(paths, out, fail_on, report, **options):
     "The `scan` command's work; gives its exit code"
     if options["watch"] and fail_on: raise click.UsageError("--fail-on asks what there is in the end, and --watch has none")
     if report: _check_report()
-    if not options["watch"]: _name_missing(paths)
+    if not options["watch"]: _name_idle(paths)
     code = _scan_now(paths, out, fail_on, options) if paths or options["manifest"] or not report else 0
     if report: _scan_report(out, options["bundle"])
     return code
@@ -353,7 +354,7 @@ def _hash(clips, out):
     check_hashes_file(out)
     found = []
     code = each(clips, lambda clip: found.append(hash_clip(clip)))
-    if found: say(f"{out}: {write_hashes(found, out)} clip{'s'[:len(found) != 1]}")
+    if found: say(f"{out}: {write_hashes(found, out):,} clip{'s'[:len(found) != 1]}")
     else: say(f"{out} is not written: there is no clip to put into it", err=True)
     return code
 

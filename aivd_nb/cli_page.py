@@ -77,7 +77,7 @@ description: "Every command with its options, defaults and an example; exit code
 
 # %% ../nbs/api/87_cli_page.ipynb #0a3da83f
 _OUTPUT = """Answers go to standard output, everything else to standard error:
-failures, progress, how many videos were found, which file was written.
+failures, progress, how many clips there are to look at, which file was written.
 Progress and colour are for terminals: a pipe gets neither. `NO_COLOR` switches colour off, `FORCE_COLOR` on.
 
 Where the terminal's encoding lacks a sign, another takes its place. Letters that it lacks, and control characters in the names of files,

@@ -40,7 +40,7 @@ def _labels(data, out):
     df = build_labels(data)
     out = out or Path(data)/"labels.csv"
     write_labels(df, out)
-    say(f"{out}: {(df.label == 0).sum()} real, {(df.label == 1).sum()} AI")
+    say(f"{out}: {(df.label == 0).sum():,} real, {(df.label == 1).sum():,} AI")
 
 # %% ../nbs/api/85_cli_train.ipynb #be8e69a0
 @click.command(cls=Command, section="Train", example="aivd labels data")
@@ -208,7 +208,7 @@ def _draw(history, out):
 def _trained(out, m, clips, folds):
     "What training came to, in a line"
     figures = ", ".join(f"{k} {m[k][0]:.3f} ({m[k][1]:.3f}–{m[k][2]:.3f})" for k in ("accuracy", "auc") if len(m[k]) == 3)
-    return f"{out}: trained on {clips if folds else clips - m['n']} clips; scored on {m['n']} clips ({m['on']}): {figures}"
+    return f"{out}: trained on {clips if folds else clips - m['n']:,} clips; scored on {m['n']:,} clips ({m['on']}): {figures}"
 
 # %% ../nbs/api/85_cli_train.ipynb #9960c97a
 def _window_table(labels_csv, bundle, weights, folds, scores):
@@ -231,8 +231,8 @@ def _passages(bundle, films, **more):
     "The `passages` command's work"
     from aivd_nb.refit import refit_passages
     rule = refit_passages(bundle, _window_table(bundle=bundle, **more), films)
-    made = f"of {rule.n_real} long videos put together from real clips of {rule.sources} sources"
-    say(f"{bundle}: {made}, {rule.called_ai} are called AI-Generated and {rule.mixed} Inconclusive because of a passage")
+    made = f"of {rule.n_real:,} long videos put together from real clips of {rule.sources:,} sources"
+    say(f"{bundle}: {made}, {rule.called_ai:,} are called AI-Generated and {rule.mixed:,} Inconclusive because of a passage")
 
 # %% ../nbs/api/85_cli_train.ipynb #570391fc
 _REWRITTEN = "Bundle to change: a folder, or the name of one that ships. Its JSON is rewritten."
@@ -259,7 +259,7 @@ def _tell(e):
     "The figures that matter most, and what limits them"
     for name in (n for n in ("auc", "balanced_accuracy", "called_ai", "coverage") if n in e.figures.index):
         f = e.figures.loc[name]
-        say(f"{name.replace('_', ' '):18} {f['value']:.3f} ({f['low']:.3f}–{f['high']:.3f}), {f['n']:.0f} clips")
+        say(f"{name.replace('_', ' '):18} {f['value']:.3f} ({f['low']:.3f}–{f['high']:.3f}), {f['n']:,.0f} clips")
     for note in e.notes: say(f"note: {note}")
 
 # %% ../nbs/api/85_cli_train.ipynb #a0d83ffa

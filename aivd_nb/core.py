@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['CODES', 'EXTRAS', 'FULL', 'AivdError', 'VideoError', 'LabelsError', 'SplitError', 'WeightsError', 'FingerprintError',
-           'BundleError', 'ConfigError', 'TrainError', 'Code', 'Failure', 'Label', 'keep_quiet', 'missing_extra',
-           'require', 'is_verbose', 'import_keras', 'file_digest', 'how_to_write', 'atomic_write', 'check_writable',
-           'cpu_count', 'cache_dir', 'seed_everything', 'shared_data', 'page_folder']
+           'BundleError', 'ConfigError', 'TrainError', 'Code', 'Failure', 'Label', 'keep_quiet', 'install_command',
+           'missing_extra', 'require', 'is_verbose', 'import_keras', 'file_digest', 'how_to_write', 'atomic_write',
+           'check_writable', 'ScratchFolder', 'cpu_count', 'cache_dir', 'seed_everything', 'shared_data', 'page_folder']
 
 # %% ../nbs/api/00_core.ipynb #d50939c0
 import errno
@@ -16,10 +16,11 @@ import importlib.util
 import logging
 import os
 import random
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -188,6 +189,13 @@ _TRAIN = ("tensorflow", "keras", "tf2onnx", "onnx", "sklearn", "scipy", "pandas"
 EXTRAS: dict[str, str] = dict.fromkeys(_TRAIN, "train")
 EXTRAS |= {"matplotlib": "plots", "seaborn": "plots", "ray": "ray", "yt_dlp": "url", "mcp": "mcp"}
 
+# %% ../nbs/api/00_core.ipynb #ecd9e4a4
+def install_command(
+    extra:str, # a value of `EXTRAS`
+) -> str: # for a shell
+    "The command that brings an extra"
+    return f'pip install "aivd-nb[{extra}]"'
+
 # %% ../nbs/api/00_core.ipynb #4036b3fa
 def missing_extra(
     name:str, # of a module in a package of `EXTRAS`
@@ -196,8 +204,8 @@ def missing_extra(
     "The error that says which command brings a package"
     package = name.partition(".")[0]
     said = "is not installed" if importlib.util.find_spec(package) is None else f"can't be imported ({why})"
-    return ConfigError(package, f"is needed for this and {said}",
-        f'Install it with: pip install "aivd-nb[{EXTRAS[package]}]"', code="extra")
+    remedy = f"Install it with: {install_command(EXTRAS[package])} (in a clone, with -c constraints.txt)"
+    return ConfigError(package, f"is needed for this and {said}", remedy, code="extra")
 
 # %% ../nbs/api/00_core.ipynb #58f1e54f
 def require(
@@ -314,6 +322,49 @@ def check_writable(
         where = "Name another folder" if folder else "Name a file in a folder that can be written"
         raise ConfigError(place, f"can't be written, because no file can be made in {above} ({e.strerror})", where) from e
     return place
+
+# %% ../nbs/api/00_core.ipynb #430745a8
+_LOCK = ".aivd-lock" # in each folder
+
+def _lock(file):
+    "Lock a file for as long as this process has it open; an error where somebody else holds it"
+    import fcntl
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+# %% ../nbs/api/00_core.ipynb #6393a8a3
+def _held(folder):
+    "The lock of a folder; the file has no name by which it is found before it is locked"
+    unnamed = Path(folder)/"new"
+    file = open(unnamed, "wb")
+    with suppress(ImportError, OSError): # no locks on this system, or on this drive
+        _lock(file)
+        unnamed.rename(Path(folder)/_LOCK)
+    return file
+
+# %% ../nbs/api/00_core.ipynb #22fadca7
+def _remove_dead(above):
+    "Remove what processes that were killed have left in a folder"
+    for file in Path(above).glob(f"aivd-*/{_LOCK}"):
+        with suppress(ImportError, OSError), open(file, "rb+") as f: # held by a process that runs, or another user's
+            _lock(f)
+            shutil.rmtree(file.parent, ignore_errors=True)
+
+# %% ../nbs/api/00_core.ipynb #0de0989b
+class ScratchFolder(tempfile.TemporaryDirectory):
+    "A folder that the next one removes if this process is killed; a context manager that gives its path"
+    def __init__(self,
+        use:str, # a word for its name: what lies in it is for a scan, a link, a widget
+        above:str|os.PathLike|None=None, # folder to make it in; None: the system's for temporary files
+    ):
+        above = above or tempfile.gettempdir()
+        _remove_dead(above)
+        super().__init__(prefix=f"aivd-{use}-", dir=above, ignore_cleanup_errors=True)
+        self._held = _held(self.name)
+
+    def cleanup(self) -> None:
+        "Remove the folder"
+        self._held.close()
+        super().cleanup()
 
 # %% ../nbs/api/00_core.ipynb #9dc796a7
 def _cgroup_quota(

@@ -25,7 +25,7 @@ from .pipeline import CnnThreads, OpenClip, VideoFeatures
 from .sampling import Look, Window, closer_count, look_over, spread_count
 from .shots import Shot, find_shots
 from .show import digits_for, how_often_wrong, looked_at, passages_in_words, percent, what_next
-from .verdict import Reason, Verdict, bits_per_pixel, decline_reason
+from .verdict import REASONS, Reason, Verdict, bits_per_pixel, decline_reason
 from .video import Limits, VideoReader
 
 # %% ../nbs/api/44_detector.ipynb #aa2aab65
@@ -229,7 +229,7 @@ def _undecided(p, band, passages, duration):
     "Why a score allows no verdict"
     if passages:
         where = passages_in_words(_pieces(passages), duration) or "a part of it may be AI-generated"
-        return Reason("mixed", f"not of one piece: {where}")
+        return Reason("mixed", f"{REASONS['mixed']}: {where}")
     digits = 2 + digits_for(p, band)
     return Reason("band", f"the score lies between {band.real:.{digits}f} and {band.ai:.{digits}f}, where too many verdicts were wrong")
 
@@ -268,8 +268,8 @@ def _wrong(bundle, label, passages):
     "How often a verdict of this kind was wrong: one on a passage, or one on a whole clip"
     m, r = bundle.metrics, bundle.passages
     if label == AI and passages and r.n_real:
-        return (f"Of {r.n_real} long videos put together of real clips of {r.sources} sources that it had not been trained on, "
-            f"it called {r.called_ai} AI-generated ({percent(r.called_ai/r.n_real)}).")
+        return (f"Of {r.n_real:,} long videos put together of real clips of {r.sources} sources that it had not been trained on, "
+            f"it called {r.called_ai:,} AI-generated ({percent(r.called_ai/r.n_real)}).")
     return how_often_wrong(label, bundle.band, m.get("on") != ON_CLIPS, m.get("missed_most", ""))
 
 # %% ../nbs/api/44_detector.ipynb #464f2d19
@@ -297,6 +297,11 @@ def _remarks(self:_Steps, seen, label, looked, duration):
     notes = (looked_at(looked, duration), _doubtful(seen, self.bundle, label))
     return (*_warnings(seen.features, self.bundle.sampling), *filter(None, notes))
 
+# %% ../nbs/api/44_detector.ipynb #7e8c8355
+def _confidence(p, label):
+    "The probability of what a label says; it says nothing where it is inconclusive"
+    return None if label == INCONCLUSIVE else round(p if label == AI else 1 - p, 4)
+
 # %% ../nbs/api/44_detector.ipynb #3c1f2955
 def _verdict(self:_Steps, path, seen, timings, part):
     begin, end = part or (0.0, seen.features.info.duration_s)
@@ -312,7 +317,7 @@ def _verdict(self:_Steps, path, seen, timings, part):
         label=decision.label,
         leans=decision.leans,
         probability=round(p, 4),
-        confidence=round(max(p, 1 - p), 4),
+        confidence=_confidence(p, decision.label),
         reason=reason and reason.words,
         timeline=_timeline(spans, seen.scores[seen.judged]),
         bundle=self.bundle.name,
@@ -324,7 +329,8 @@ def _verdict(self:_Steps, path, seen, timings, part):
         passages=pieces,
         words=passages_in_words(pieces, duration) or decision.words,
         how_often_wrong=_wrong(self.bundle, decision.label, passages),
-        what_next=what_next(decision.label, code))
+        what_next=what_next(decision.label, code),
+        band=self.bundle.band)
 
 # %% ../nbs/api/44_detector.ipynb #1901523a
 def _refuse(name, given, remedy): raise ConfigError(name, f"can't be of type {type(given).__name__}", remedy)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
-from .core import AivdError, atomic_write, cache_dir, cpu_count
+from .core import AivdError, atomic_write, cache_dir, cpu_count, install_command
 
 # %% ../nbs/api/84_doctor.ipynb #407dceec
 @dataclass(frozen=True)
@@ -64,15 +64,13 @@ def _bundle(name, used):
     file, _ = find_weights(b.spec.backbone, download=False)
     exported = any((cache_dir()/"onnx").glob(f"{b.spec.backbone}-*.onnx"))
     if exported or _installed("tensorflow"): return Check("bundles", str(name), "ok", f"{will}weights: {file}")
-    return Check("bundles", str(name), "missing", f"{will}weights: {file}; TensorFlow has to export them once", _install("train"))
+    return Check("bundles", str(name), "missing", f"{will}weights: {file}; TensorFlow has to export them once", install_command("train"))
 
 # %% ../nbs/api/84_doctor.ipynb #4655d9b3
 def _installed(distribution):
     "The version of an installed distribution; empty where there is none"
     try: return version(distribution)
     except PackageNotFoundError: return ""
-
-def _install(extra): return f'pip install "aivd-nb[{extra}]"'
 
 # %% ../nbs/api/84_doctor.ipynb #473aa28d
 def _versions():
@@ -102,7 +100,7 @@ def _extras():
     for extra, names in required().items():
         if extra == "dev": continue # for those who change the package, who know
         lacking, what = [n for n in names if not _installed(n)], _BRINGS.get(extra, extra)
-        name, command = extra or "requirements", _install(extra) if extra else "pip install aivd-nb"
+        name, command = extra or "requirements", install_command(extra) if extra else "pip install aivd-nb"
         if lacking: yield Check("extras", name, "missing", f"{what}: {', '.join(lacking)} not installed", command)
         else: yield Check("extras", name, "ok", f"{what}: all installed")
 
@@ -120,7 +118,7 @@ def _reading():
     else: yield Check("reading", "codecs", "ok", f"{', '.join(_CODECS)} ({ffmpeg})")
     encoder, what = _installed("imageio-ffmpeg") or shutil.which("ffmpeg"), "program that encodes copies for training and tests"
     if encoder: yield Check("reading", "ffmpeg", "ok", f"the {what}")
-    else: yield Check("reading", "ffmpeg", "missing", f"no {what}", _install("train"))
+    else: yield Check("reading", "ffmpeg", "missing", f"no {what}", install_command("train"))
 
 # %% ../nbs/api/84_doctor.ipynb #d731dd7e
 def _confinement():

@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 import numpy as np
-from .core import WeightsError, atomic_write, file_digest, missing_extra
+from .core import WeightsError, atomic_write, file_digest, missing_extra, require
 from .video import VideoReader
 from .views import make_views
 
@@ -100,23 +100,24 @@ class _Graph:
     def __init__(self): self.nodes, self.constants = [], []
 
     def node(self, op, inputs, name, **attributes) -> str: # the name of its output
-        from onnx import helper
+        helper = require("onnx.helper")
         self.nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
         return name
 
     def constant(self, name, value) -> str:
-        from onnx import numpy_helper
+        numpy_helper = require("onnx.numpy_helper")
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value, np.float32).reshape(np.shape(value)), name))
         return name
 
     def model(self, output, width, size):
         "The checked model `frames` (n, size, size, 3) → `output` (n, width)"
-        from onnx import TensorProto, checker, helper
-        i = helper.make_tensor_value_info("frames", TensorProto.FLOAT, ["n", size, size, 3])
-        o = helper.make_tensor_value_info(output, TensorProto.FLOAT, ["n", width])
+        onnx = require("onnx")
+        helper = onnx.helper
+        i = helper.make_tensor_value_info("frames", onnx.TensorProto.FLOAT, ["n", size, size, 3])
+        o = helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, ["n", width])
         graph = helper.make_graph(self.nodes, "efficientnet_lite0", [i], [o], self.constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-        checker.check_model(model)
+        onnx.checker.check_model(model)
         return model
 
 # %% ../nbs/api/26_efficientnet.ipynb #2e584f34
@@ -248,7 +249,7 @@ class _Squares:
 # %% ../nbs/api/26_efficientnet.ipynb #47847d1a
 def _pooling_in(path):
     "Nodes of the pooling and of all that follows it"
-    import onnx
+    onnx = require("onnx")
     pooled, names = set(), []
     for n in onnx.load(path).graph.node:
         if n.op_type not in ("GlobalAveragePool", "ReduceMean") and pooled.isdisjoint(n.input): continue
@@ -270,7 +271,7 @@ def _quantised(source, target, squares):
 # %% ../nbs/api/26_efficientnet.ipynb #3feff98e
 def _quantised_model(model, squares):
     "The graph with its convolutions in 8-bit integers"
-    import onnx
+    onnx = require("onnx")
     with TemporaryDirectory() as d:
         onnx.save(model, f"{d}/float.onnx")
         _quantised(f"{d}/float.onnx", f"{d}/int8.onnx", squares)
@@ -284,7 +285,7 @@ def quantise(
     path:str|os.PathLike, # .onnx file to write
 ) -> Path:
     "Write the graph with its convolutions in 8-bit integers"
-    import onnx
+    onnx = require("onnx")
     made = _quantised_model(model, squares)
     onnx.helper.set_model_props(made, {"taps": json.dumps(widths)})
     with atomic_write(path) as tmp: tmp.write_bytes(made.SerializeToString(deterministic=True))

@@ -239,13 +239,13 @@ def _missing_class(ok):
 def _lost(t, ok):
     "That some files count in no figure"
     if bad := len(t) - len(ok):
-        yield f"{bad} of {len(t)} files could not be analysed and count in no figure; their errors stand in the table of clips."
+        yield f"{bad:,} of {len(t):,} files could not be analysed and count in no figure; their errors stand in the table of clips."
 
 # %% ../nbs/api/50_evaluate.ipynb #bee364a5
 def _resolution(ok):
     "The false-alarm rate that so many real clips can't tell from none"
     if real := int((ok["label"] == Label.REAL).sum()):
-        yield f"{real} real clips can't resolve a false-alarm rate under {percent(1/real, 1)}."
+        yield f"{real:,} real clips can't resolve a false-alarm rate under {percent(1/real, 1)}."
 
 # %% ../nbs/api/50_evaluate.ipynb #3b13133e
 def _notes(t):

@@ -24,6 +24,7 @@ from .core import BundleError
 from .detector import Detector
 from .pipeline import video_features
 from .sampling import Window, neighbours, reflect_indices
+from .show import decimal
 from .verdict import Verdict
 from .video import read_frames
 from .views import VIEWS, make_views
@@ -496,7 +497,7 @@ def _missed(e):
     "A passage that the closer look found and the verdict did not, in words; nothing where there is none"
     peak = max(e.timeline, key=lambda w: w["log_odds"])
     if not peak["probability"] >= .5 > e.verdict.probability: return []
-    when = f"{peak['start_s']:.1f}–{peak['end_s']:.1f} s (probability {peak['probability']:.2f})"
+    when = f"{peak['start_s']:.1f}–{peak['end_s']:.1f} s (probability {decimal(peak['probability'], e.verdict.band)})"
     return [f"a closer look leans to AI at {when}, which the verdict's windows missed or outvoted"]
 
 # %% ../nbs/api/45_explain.ipynb #4aafeb83
@@ -532,7 +533,8 @@ def describe_explanation(
     e:Explanation,
 ) -> list[str]: # lines of text
     "An explanation in plain words, the largest contributions first"
-    odds = f"log-odds of AI {e.log_odds:+.2f} (probability {e.verdict.probability:.2f}); knowing nothing: {e.neutral:+.2f}"
+    p = decimal(e.verdict.probability, e.verdict.band)
+    odds = f"log-odds of AI {e.log_odds:+.2f} (probability {p}); knowing nothing: {e.neutral:+.2f}"
     span = lambda r: f"{r['start_s']:.1f}–{r['end_s']:.1f} s"
     moment = lambda r: f"{r['time_s']:.2f} s"
     name = lambda r: r["name"]

@@ -364,7 +364,7 @@ class DataFolder:
         try: fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:
             self._lock.close()
-            raise ConfigError(self.path, "is in use by another server", "Stop that one, or name another data folder") from e
+            raise ConfigError(self.path, "is in use by another server", "Stop that one, or name another data folder with --data") from e
         (self.path/_MARK).write_text("This folder belongs to aivd serve, which deletes what lies in uploads.\n")
         with suppress(PermissionError): self.path.chmod(0o700) # not ours to change, such as a volume's
         self._empty()

@@ -139,7 +139,7 @@ def _copy_problems(df):
         if clash: problems.append((clash[0], f"{df.file_path[clash[0]]} is the same video as row {rows[0]}, under the other label"))
         else: harmless.append(rows)
     if harmless:
-        warnings.warn(f"{len(harmless)} videos are listed more than once, first in rows {harmless[0]}: "
+        warnings.warn(f"{len(harmless):,} videos are listed more than once, first in rows {harmless[0]}: "
             "keep one of each, or give them one group", stacklevel=3)
     return problems
 

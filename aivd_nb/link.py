@@ -12,7 +12,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from .core import ConfigError, VideoError, missing_extra
+from .core import ConfigError, ScratchFolder, VideoError, missing_extra
 
 # %% ../nbs/api/18_link.ipynb #736bacc3
 @dataclass(frozen=True)
@@ -211,7 +210,7 @@ def fetched(
     "The clip behind a link; raises `VideoError` where there is none that can be had"
     _check_link(url, hosts)
     limits = replace(limits, private=limits.private or os.environ.get("AIVD_LINK_PRIVATE") == "1")
-    with tempfile.TemporaryDirectory(prefix="aivd-link-") as folder:
+    with ScratchFolder("link") as folder:
         said = _run(url, limits, folder)
         if "error" in said: raise VideoError(url, said["error"], "Open it in a browser, download the clip and give the file", "unreachable")
         files = [p for p in Path(folder).iterdir() if p.is_file() and p.stat().st_size]

@@ -8,6 +8,7 @@ __all__ = ['PROBLEMS', 'REMEDIES', 'problem', 'status_message', 'status_share', 
 # %% ../nbs/api/74_openapi.ipynb #c9040e0d
 import re
 from typing import Any
+from .containers import FORMATS
 from .core import CODES
 from .job_store import FINISHED
 from .origin import STRENGTHS
@@ -52,7 +53,7 @@ REMEDIES = {
     "too_large": "Send less: /api/v1/version tells the limits.",
     "media_type": "Send multipart/form-data, or JSON where a link is sent.",
     "empty": "Copy or download it again.",
-    "not_a_video": "Give an mp4, mov, avi, mkv, webm, gif, wmv, flv, ogv or mpeg file.",
+    "not_a_video": f"{FORMATS}.",
     "unreachable": "Download the clip and send the file.",
     "rate": "Wait a little.",
     "busy": "Try again in a little while.",
@@ -157,14 +158,14 @@ _WINDOW = _obj("start_s end_s probability", start_s=_NUMBER, end_s=_NUMBER, prob
 _PASSAGE = _obj("start_s end_s label probability", start_s=_NUMBER, end_s=_NUMBER, label=_LABELS, probability=_SHARE)
 
 # %% ../nbs/api/74_openapi.ipynb #5918b4d7
-_SURE = """Probability of the side named in `leans`, 0.5 to 1. It is not the confidence in `label`:
-where that is Inconclusive there is no verdict, however high this is."""
+_SURE = {"type": ["number", "null"], "minimum": 0, "maximum": 1,
+    "description": "Probability of what `label` says; null where that is Inconclusive. `probability` and `leans` hold the score then, too."}
 
 # %% ../nbs/api/74_openapi.ipynb #feabab2c
 _VERDICT = _obj(
     "file label leans probability confidence reason reason_code timeline passages duration_s looked_at_s words "
     "how_often_wrong what_next bundle warnings timings_ms",
-    file=_TEXT, label=_LABELS, leans=_one_of(["Real", "AI-Generated"]), probability=_SHARE, confidence=_SHARE | {"description": _SURE},
+    file=_TEXT, label=_LABELS, leans=_one_of(["Real", "AI-Generated"]), probability=_SHARE, confidence=_SURE,
     reason=_maybe("string"), reason_code=_or_null(REASONS), timeline=_list(_WINDOW), passages=_list(_PASSAGE),
     duration_s=_NUMBER, looked_at_s=_NUMBER, words=_TEXT, how_often_wrong=_TEXT, what_next=_list(_TEXT),
     bundle=_TEXT, warnings=_list(_TEXT), timings_ms=_each(_NUMBER))

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from .calibration import Band
 from .core import ConfigError, VideoError, atomic_write, require
 from .metrics import as_scores, auc, ece, reliability_table, risk_coverage, wilson_interval
-from .show import AI_COLOR, FAINT, REAL_COLOR, clock, percent
+from .show import AI_COLOR, FAINT, REAL_COLOR, clock, decimal, percent
 
 # %% ../nbs/api/52_plots.ipynb #0d37be88
 _INK = "#222222"
@@ -389,7 +389,7 @@ def _map_title(regions, title): return title if regions["held"] else "No place s
 # %% ../nbs/api/52_plots.ipynb #7462d094
 def _colours(grid, strength):
     "RGBA of each cell: orange for AI, blue for real"
-    from matplotlib.colors import to_rgb
+    to_rgb = require("matplotlib.colors").to_rgb
     colour = np.where(grid[..., None] > 0, to_rgb(AI_COLOR), to_rgb(REAL_COLOR))
     return np.concatenate([colour, strength[..., None]], 2)
 
@@ -435,7 +435,8 @@ def _short(name): return name if len(name) <= 60 else f"{name[:40]}…{name[-19:
 # %% ../nbs/api/52_plots.ipynb #8db79bd0
 def _headline(fig, e):
     "What the page is about, and what it is not: it must hold where the picture travels alone"
-    said = f"{_short(os.path.basename(e.verdict.file))}: {e.verdict.label}, probability of AI {e.verdict.probability:.2f}"
+    p = decimal(e.verdict.probability, e.verdict.band)
+    said = f"{_short(os.path.basename(e.verdict.file))}: {e.verdict.label}, probability of AI {p}"
     fig.suptitle(said.replace("$", r"\$"), x=.01, ha="left", fontsize=13, color=_INK)
     fig.supxlabel(f"{e.verdict.bundle}. One signal, not proof: what led this detector to its verdict, right or wrong.",
         x=.01, ha="left", fontsize=9, color="#666666")

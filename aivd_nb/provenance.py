@@ -15,7 +15,7 @@ import struct
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from html import unescape
-from .containers import HEAD, INSIDE, KINDS, Look, boxes, chunks, elements, sniff
+from .containers import HEAD, INSIDE, KINDS, NO_VIDEO, Look, boxes, chunks, elements, sniff
 from .core import VideoError
 from .trust import find_trust
 
@@ -270,7 +270,7 @@ def container_facts(
     try:
         with open(path, "rb", buffering=0) as f:
             kind = sniff(f.read(HEAD))
-            if kind not in KINDS: raise VideoError(path, "is not a video, whatever its name says", "Give a video file", "not_a_video")
+            if kind not in KINDS: raise VideoError(path, *NO_VIDEO[kind])
             facts, look = _blank(kind), Look(f, size)
             if kind in _READERS: _READERS[kind](look, facts)
     except OSError as e:

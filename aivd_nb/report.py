@@ -141,9 +141,9 @@ def _sections(e):
 # %% ../nbs/api/54_report.ipynb #fe4f0164
 def _lead(a):
     "On what and how it was measured, in a sentence or two"
-    clips = f"{a['scored']} clips: {a['real']} real, {a['ai']} AI-generated"
-    sources = f", {a['sources']} sources" if a["sources"] else ""
-    drawn = f"over {'sources' if a['sources'] else 'clips'}, {a['draws']} draws, seed {a['seed']}"
+    clips = f"{a['scored']:,} clips: {a['real']:,} real, {a['ai']:,} AI-generated"
+    sources = f", {a['sources']:,} sources" if a["sources"] else ""
+    drawn = f"over {'sources' if a['sources'] else 'clips'}, {a['draws']:,} draws, seed {a['seed']}"
     return f"Bundle {a['bundle'] or '–'} on {clips}{sources}. Threshold {a['threshold']}; intervals are 95 % bootstrap intervals {drawn}."
 
 # %% ../nbs/api/54_report.ipynb #33de8be0

@@ -304,19 +304,20 @@ def _dress(s, response):
     response.headers["Cache-Control"] = "no-cache" if (request.endpoint or "").endswith("static") else "no-store"
     response.headers.pop("Server", None)
     if response.status_code == 204: response.headers.pop("Content-Type", None)
-    _count(s, request, response.status_code)
+    _count(s, request, response)
     return response
 
 # %% ../nbs/api/78_requests.ipynb #936180ba
-def _count(s, request, status):
-    "A request in numbers, and as a line in the log"
+def _count(s, request, response):
+    "A request in numbers, and as a line in the log; a stream of events has no length beforehand"
     from flask import g
+    status = response.status_code
     route, ms = str(request.url_rule or "none"), 1000*(time.perf_counter() - g.get("start", time.perf_counter()))
     s.metrics.requests.labels(request.method if request.method in _METHODS else "other", route, status).inc()
     s.metrics.request_seconds.labels(route).observe(ms/1000)
     s.log(
         "request", id=g.get("request_id", ""), method=request.method[:10], route=route, status=status, ms=round(ms, 1),
-        bytes=request.content_length or 0)
+        received=request.content_length or 0, sent=response.content_length or 0)
 
 # %% ../nbs/api/78_requests.ipynb #84d92f7e
 _METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
@@ -351,7 +352,7 @@ def refuse_unread(
     detail = _DETAILS.get(status) or _detail(s, code, {})
     body = json.dumps(problem(code, detail, request_id=number) | {"status": status}).encode()
     s.metrics.requests.labels("other", "none", status).inc()
-    s.log("request", id=number, method="other", route="none", status=status, ms=0, bytes=0)
+    s.log("request", id=number, method="other", route="none", status=status, ms=0, received=0, sent=len(body))
     more = [("Retry-After", "5")] if status == 429 else []
     headers = [("Content-Type", "application/problem+json"), ("X-Request-Id", number), *_HEADERS.items(), *more]
     return Refused(f"{status} {HTTPStatus(status).phrase if status in _STATUSES else 'Refused'}", tuple(headers), body)

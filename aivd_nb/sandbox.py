@@ -106,7 +106,7 @@ def _verdict(v):
         "label": v["label"],
         "leans": v["leans"],
         "probability": _number(v["probability"], 0, 1),
-        "confidence": _number(v["confidence"], 0, 1),
+        "confidence": None if v["label"] == "Inconclusive" else _number(v["confidence"], 0, 1),
         "reason": _optional(v["reason"]),
         "timeline": _windows(v["timeline"]),
         "bundle": _text(v["bundle"], 200),

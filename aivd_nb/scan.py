@@ -18,10 +18,10 @@ from pathlib import Path
 import aivd_nb
 from .bundle import load_bundle
 from .calibration import AI, INCONCLUSIVE
-from .core import AivdError, ConfigError, Failure, cpu_count
+from .core import AivdError, ConfigError, Failure, ScratchFolder, cpu_count
 from .detector import default_bundle
 from .hashes import ClipHash, HashIndex, read_hashes
-from .scan_files import CopyFolder, check_sources, list_videos, sample_videos, watch_videos
+from .scan_files import check_sources, list_videos, sample_videos, watch_videos
 from .scan_pool import Answer, Pool, Worker, load_for_scan
 from .scan_store import Known, ScanStore, scan_schema
 from .show import plural
@@ -29,18 +29,18 @@ from .show import plural
 # %% ../nbs/api/64_scan.ipynb #2527ce9f
 def _results_in_words(s):
     "How many there are of each verdict, and of each failure"
-    found = ", ".join(f"{n} {k}" for k, n in sorted(s.labels.items())) or "no verdict"
+    found = ", ".join(f"{n:,} {k}" for k, n in sorted(s.labels.items())) or "no verdict"
     if not s.errors: return found
-    why = ", ".join(f"{n} {code.replace('_', ' ')}" for code, n in s.errors.most_common())
-    return f"{found}, {s.failed} not analysed ({why})"
+    why = ", ".join(f"{n:,} {code.replace('_', ' ')}" for code, n in s.errors.most_common())
+    return f"{found}, {s.failed:,} not analysed ({why})"
 
 # %% ../nbs/api/64_scan.ipynb #252219a2
 def _in_words(s):
     "A summary in two lines"
-    copied = f"{s.copied} {plural(s.copied, 'copy of another', 'copies of others')}"
-    near = f", {s.near} seen before in another form" if s.near else ""
-    done = f"{s.analysed} looked at now, {copied}, {s.kept} known before{near}; {s.seconds:.1f} s; {s.out}"
-    return f"{s.videos} {plural(s.videos, 'video')}: {_results_in_words(s)}\n{done}"
+    copied = f"{s.copied:,} {plural(s.copied, 'copy of another', 'copies of others')}"
+    near = f", {s.near:,} seen before in another form" if s.near else ""
+    done = f"{s.analysed:,} looked at now, {copied}, {s.kept:,} known before{near}; {s.seconds:.1f} s; {s.out}"
+    return f"{s.videos:,} in all: {_results_in_words(s)}\n{done}"
 
 # %% ../nbs/api/64_scan.ipynb #c7ddaf93
 @dataclass
@@ -290,7 +290,7 @@ def _loader(bundle, weights):
 # %% ../nbs/api/64_scan.ipynb #bb6f80a6
 def _source(paths, manifest, sample, watch, stop, bar):
     "The stream of entries that the arguments ask for"
-    look = partial(list_videos, paths, manifest)
+    look = partial(list_videos, paths, manifest, not watch)
     if watch: return watch_videos(look, (stop or threading.Event()).is_set)
     if sample: return iter(sample_videos(look(), sample))
     bar.count(look())
@@ -362,7 +362,7 @@ def scan(
     clips = None if known is None else read_hashes(known)
     make = partial(Worker, loader, timeout_s, hashes=known is not None)
     begun, summary = time.monotonic(), ScanSummary(Path(out), name)
-    with CopyFolder() as folder, ScanStore(out) as store, _Bar(progress, watch) as bar:
+    with ScratchFolder("scan") as folder, ScanStore(out) as store, _Bar(progress, watch) as bar:
         run = _Run(store, name, summary, bar, _seen(store, clips), told)
         work = _engine(engine, make, workers, run.claim, folder, lambda: store.digests(name), address, resources)
         with _carried(summary): _drive(run, work, _source(paths, manifest, sample, watch, stop, bar))

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 import numpy as np
-from .core import AivdError, ConfigError, require
-from .scan_files import CopyFolder, Entry
+from .core import AivdError, ConfigError, ScratchFolder, require
+from .scan_files import Entry
 from .scan_pool import Answer, Worker, look_at
 
 # %% ../nbs/api/63_scan_ray.ipynb #3ae0c497
@@ -59,7 +59,7 @@ class RayScanner:
     ):
         self.worker, self.claim = make(), claim
         above = folder if folder and os.path.isdir(folder) else None
-        self.folder = CopyFolder(above)
+        self.folder = ScratchFolder("scan", above)
         self.worker.start()
     def __call__(self, batch):
         entries = [Entry(*json.loads(e)) for e in batch["entry"]]
@@ -136,7 +136,7 @@ def _rounds(entries, size):
 # %% ../nbs/api/63_scan_ray.ipynb #f7216fd5
 def _here(ray):
     "Where the driver is: with it, the ledger stands and falls"
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+    NodeAffinitySchedulingStrategy = require("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
     return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 # %% ../nbs/api/63_scan_ray.ipynb #7f827c8a

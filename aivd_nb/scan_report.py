@@ -22,15 +22,15 @@ import numpy as np
 import aivd_nb
 from .bundle import list_bundles, load_bundle
 from .calibration import AI, INCONCLUSIVE, REAL
-from .core import AivdError, ConfigError, atomic_write, require
+from .core import AivdError, ConfigError, ScratchFolder, atomic_write, require
 from .keeper import thumbnail
 from .plots import new_axes
 from .report import html_table, inline_png
-from .scan_files import CopyFolder, Entry, fetch
+from .scan_files import Entry, fetch
 from .scan_store import scan_schema
 from .verdict import REASONS
 from .show import (
-    AI_COLOR, FAINT, REAL_COLOR, SIGNS, digits_beside, how_often_wrong, passages_in_words, percent, plural, render_page, sheet_cell)
+    AI_COLOR, FAINT, REAL_COLOR, SIGNS, digits_for, how_often_wrong, moment, passages_in_words, percent, plural, render_page, sheet_cell)
 from .video import probe, read_frames
 
 # %% ../nbs/api/65_scan_report.ipynb #2997a0a7
@@ -174,7 +174,7 @@ def _at_hand(idents, own=None):
 # %% ../nbs/api/65_scan_report.ipynb #be881977
 def _digits(p, bundle):
     "Digits that tell a score apart from the bounds of its model's band"
-    return digits_beside(p, (bundle.band.real, bundle.band.ai)) if bundle else 0
+    return digits_for(p, bundle and bundle.band)
 
 # %% ../nbs/api/65_scan_report.ipynb #fe706c0a
 def _band(bundle, scores):
@@ -237,8 +237,9 @@ def _details(out, top):
 # %% ../nbs/api/65_scan_report.ipynb #3991564a
 def _remark(row):
     "Why there is no verdict on a video, or which part of it looks AI-generated where it is not of one piece"
-    if isinstance(row.reason_code, str): return REASONS.get(row.reason_code, row.reason_code)
-    return "" if row.passages is None else passages_in_words(list(row.passages), row.duration_s or 0.0)
+    parts = "" if row.passages is None else passages_in_words(list(row.passages), row.duration_s or 0.0)
+    why = REASONS.get(row.reason_code, row.reason_code) if isinstance(row.reason_code, str) else ""
+    return ": ".join(filter(None, (why, parts)))
 
 # %% ../nbs/api/65_scan_report.ipynb #6bc6313d
 def _picture_or_gap(jpeg):
@@ -261,7 +262,7 @@ def _place(path, root, copies):
 def _gallery(out, counts, bundles):
     "The most suspicious, as the template shows them"
     details = _details(out, counts.top)
-    with CopyFolder() as folder:
+    with ScratchFolder("scan") as folder:
         for _, p, digest, ident, path, label in counts.top:
             timeline, remark, copies = details[digest, ident]
             jpeg = _picture(path, timeline, folder) if len(timeline) else None
@@ -349,11 +350,8 @@ def _lead(counts):
     found = f"{called:,} called {AI}, {sum(counts.errors.values()):,} not analysed"
     return f"{rows:,} {plural(rows, 'row')}: {found}. {where} in scan.csv beside this page."
 
-# %% ../nbs/api/65_scan_report.ipynb #6677bcb5
-def _moment(seconds): return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
-
 # %% ../nbs/api/65_scan_report.ipynb #a188fa51
-def _made(): return f"Made on {_moment(time.time())} by aivd-nb {aivd_nb.__version__}."
+def _made(): return f"Made on {moment(time.time())} by aivd-nb {aivd_nb.__version__}."
 
 # %% ../nbs/api/65_scan_report.ipynb #e8dbf88a
 def _versions(counts):
@@ -363,7 +361,7 @@ def _versions(counts):
 # %% ../nbs/api/65_scan_report.ipynb #e44e0150
 def _record(out, counts, bundles):
     "What makes the page one that can be checked, as (term, value)"
-    yield "Last row written", _moment(max(p.stat().st_mtime for p in Path(out).glob("part-*.parquet")))
+    yield "Last row written", moment(max(p.stat().st_mtime for p in Path(out).glob("part-*.parquet")))
     yield "Analysed by", _versions(counts)
     if counts.root: yield "Folder of all videos", counts.root
     for ident in sorted({b for b, _ in counts.verdicts}):

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['REAL_COLOR', 'AI_COLOR', 'FAINT', 'SIGNS', 'COLORS', 'KIND_NAMES', 'percent', 'digits_beside', 'digits_for', 'score',
-           'clock', 'stretch', 'plural', 'sheet_cell', 'in_words', 'passages_in_words', 'looked_at', 'kind_name',
-           'how_often_wrong', 'what_next', 'side', 'timeline_svg', 'render_page']
+           'decimal', 'clock', 'moment', 'stretch', 'plural', 'sheet_cell', 'in_words', 'passages_in_words',
+           'looked_at', 'kind_name', 'how_often_wrong', 'what_next', 'side', 'timeline_svg', 'render_page']
 
 # %% ../nbs/api/02_show.ipynb #9275da12
+import time
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -53,6 +54,14 @@ def score(
     "A probability as a percentage that never looks as if it had reached a bound that it has not"
     return percent(p, digits_for(p, band))
 
+# %% ../nbs/api/02_show.ipynb #1ac68826
+def decimal(
+    p:float, # probability
+    band:Any=None, # of the bundle; None: nothing stands beside it
+) -> str:
+    "The same as a number of 0 to 1, for lines that programmers read"
+    return f"{p:.{2 + digits_for(p, band)}f}"
+
 # %% ../nbs/api/02_show.ipynb #db3375e3
 def clock(
     seconds:float, # from the clip's start
@@ -63,6 +72,13 @@ def clock(
     whole = round(seconds)
     minutes, rest = divmod(whole, 60)
     return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes//60}:{minutes % 60:02d}:{rest:02d}"
+
+# %% ../nbs/api/02_show.ipynb #747cbdc6
+def moment(
+    seconds:float, # since 1970
+) -> str: # to the minute, in UTC
+    "A date and time as a report gives it"
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
 
 # %% ../nbs/api/02_show.ipynb #6a821c4e
 def stretch(
@@ -155,7 +171,7 @@ def how_often_wrong(
     else: return ""
     if not n: return f"How often it calls {what} {said} is not known."
     worst = f" Most often called Real: {missed_most}." if missed_most and label == "Real" else ""
-    return f"Of {n} {what} {unseen}, it called {wrong} {said} ({percent(wrong/n)}).{worst}"
+    return f"Of {n:,} {what} {unseen}, it called {wrong:,} {said} ({percent(wrong/n)}).{worst}"
 
 # %% ../nbs/api/02_show.ipynb #44aed965
 _STEPS = ("Find where the clip was published first, and by whom.", "Search the web for these frames.",

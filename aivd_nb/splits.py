@@ -70,8 +70,8 @@ def _components(columns):
     "Connected components of rows that share a value in one of the columns; blanks link nothing"
     import numpy as np
     pd = require("pandas")
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
+    coo_matrix = require("scipy.sparse").coo_matrix
+    connected_components = require("scipy.sparse.csgraph").connected_components
     n, rows, nodes, at = len(columns[0]), [], [], len(columns[0])
     for column in columns:
         codes, names = pd.factorize(np.array(column, dtype=object)) # −1 for a blank

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 import cv2
 import numpy as np
-from .containers import HEAD, KINDS, Outline, outline, sniff, track_sizes
+from .containers import HEAD, KINDS, NO_VIDEO, Outline, outline, sniff, track_sizes
 from .core import ConfigError, VideoError
 
 # %% ../nbs/api/11_tracks.ipynb #d90b7bc2
@@ -64,14 +64,6 @@ def _stat(path):
     if not info.st_size: raise VideoError(path, "is empty (0 bytes)", AGAIN, "empty")
     return info
 
-# %% ../nbs/api/11_tracks.ipynb #3b7f6140
-_WEBP = "python -c \"from PIL import Image; Image.open('IN.webp').save('OUT.gif', save_all=True)\""
-_NO_VIDEO = {"audio": ("holds sound but no picture", "Give a file with a video track", "no_video"),
-    "music": ("holds sound and a cover picture, no film", "Give a file with a video track", "no_video"),
-    "webp": ("is an animated WebP, which is not read", f"Convert it, for example: {_WEBP}", "not_a_video"),
-    "image": ("is a still image", "Give an mp4, mov, avi, mkv, webm, gif, wmv, flv, ogv or mpeg file", "not_a_video"),
-    None: ("is not a video, whatever its name says", "Give an mp4, mov, avi, mkv, webm, gif, wmv, flv, ogv or mpeg file", "not_a_video")}
-
 # %% ../nbs/api/11_tracks.ipynb #09386d85
 def _kind(path):
     "The container, or the error that says what the file is instead"
@@ -82,7 +74,7 @@ def _kind(path):
     kind = sniff(head)
     if kind == "audio" and head[4:8] == b"ftyp": return "mp4" # its tracks will tell
     if kind == "audio" and (b"APIC" in head or b"image/" in head): kind = "music"
-    if kind not in KINDS: raise VideoError(path, *_NO_VIDEO[kind])
+    if kind not in KINDS: raise VideoError(path, *NO_VIDEO[kind])
     return kind
 
 # %% ../nbs/api/11_tracks.ipynb #de98f048

@@ -78,7 +78,7 @@ def _raise_broken(broken, n):
     "One error for all the clips that can't be read"
     if not broken: return
     shown = "\n".join(broken[:10])
-    raise TrainError("labels", f"{len(broken)} of {n} clips can't be read:\n{shown}\n", "Remove these rows or replace the files",
+    raise TrainError("labels", f"{len(broken):,} of {n:,} clips can't be read:\n{shown}\n", "Remove these rows or replace the files",
         code="clips")
 
 # %% ../nbs/api/36_train.ipynb #72040149
@@ -556,7 +556,7 @@ def training_notes(
     real, ai = (int(np.sum(df["label"] == c)) for c in (0, 1))
     notes = []
     if min(real, ai) < 100:
-        notes.append(f"{real} real and {ai} AI clips are few: don't rely on such a bundle's verdicts. A hundred of each is a start")
+        notes.append(f"{real:,} real and {ai:,} AI clips are few: don't rely on such a bundle's verdicts. A hundred of each is a start")
     if "group" not in df:
         notes.append("no column 'group' names the sources: where clips of one source stand on both sides of the split, the figures flatter")
     return notes

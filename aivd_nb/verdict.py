@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import NamedTuple, Protocol
+from .calibration import Band
 from .core import AivdError, Failure
-from .show import percent, timeline_svg
+from .show import decimal, score, timeline_svg
 from .video import VideoInfo
 
 # %% ../nbs/api/43_verdict.ipynb #2f18302d
@@ -23,9 +24,9 @@ def _verdict_html(v):
     lines = [v.words, v.how_often_wrong, why, *v.what_next, *v.warnings, (v.origin or {}).get("sentence")]
     text = "".join(f"<div>{escape(line)}</div>" for line in lines if line)
     name = escape(os.path.basename(v.file))
-    head = f"<div><b>{escape(v.label)}</b>, {percent(v.probability)} probability of AI: {name}</div>"
+    head = f"<div><b>{escape(v.label)}</b>, {score(v.probability, v.band)} probability of AI: {name}</div>"
     foot = f"<div><small>{escape(v.bundle)}. One signal, not proof.</small></div>"
-    return f"<div>{head}{timeline_svg(v.timeline, duration=v.duration_s)}{text}{foot}</div>"
+    return f"<div>{head}{timeline_svg(v.timeline, v.band, v.duration_s)}{text}{foot}</div>"
 
 # %% ../nbs/api/43_verdict.ipynb #d33237b3
 @dataclass(frozen=True, repr=False)
@@ -35,7 +36,7 @@ class Verdict:
     label: str # "Real", "AI-Generated" or "Inconclusive"
     leans: str # "Real" or "AI-Generated", also where the label is inconclusive
     probability: float # of AI, 0 … 1; where a passage stands out, that of the passage
-    confidence: float # probability of the side it leans to, 0.5 … 1; not of the label, and no verdict where that is inconclusive
+    confidence: float|None # probability of the label, 0 … 1; None where that is inconclusive
     reason: str|None # why it is inconclusive, in words
     timeline: tuple # windows that were judged: {"start_s", "end_s", "probability"}; between them nothing was looked at
     bundle: str
@@ -49,15 +50,17 @@ class Verdict:
     how_often_wrong: str = "" # of verdicts like this one
     what_next: tuple = () # what to do where there is no verdict
     origin: dict|None = None # what the file says of its own making, as `origin` gives it; never part of the score
+    band: Band|None = None # of the bundle, by which its numbers are rounded; None: not known. Not in JSON
 
     def to_dict(self) -> dict:
         "The verdict as JSON has it"
-        return asdict(self) | {k: list(getattr(self, k)) for k in ("timeline", "warnings", "passages", "what_next")}
+        told = asdict(self) | {k: list(getattr(self, k)) for k in ("timeline", "warnings", "passages", "what_next")}
+        return {k: v for k, v in told.items() if k != "band"}
 
     def __repr__(self) -> str:
         "The answer in a line; `to_dict` has all of it"
         why = f", {self.reason_code}" if self.reason_code else ""
-        return f"Verdict({self.file!r}: {self.label}, probability of AI {self.probability:.2f}{why})"
+        return f"Verdict({self.file!r}: {self.label}, probability of AI {decimal(self.probability, self.band)}{why})"
 
     def _repr_html_(self) -> str: return _verdict_html(self)
 
@@ -96,16 +99,19 @@ def bits_per_pixel(
     return 8*info.size_bytes/max(info.n_frames, 1)/(info.width*info.height) * max(side/size, 1)**2
 
 # %% ../nbs/api/43_verdict.ipynb #794af400
-REASONS = {"too_small": "the picture is too small", "too_short": "the clip is too short",
-    "too_compressed": "there are too few bits for the picture", "blank": "nothing in it moves",
-    "unusual": "its features are unlike those of any training clip", "mixed": "a part of it may be AI-generated",
-    "band": "the score lies where too many verdicts were wrong"}
+REASONS = {"too_small": "too small", "too_short": "too short", "too_compressed": "too compressed", "blank": "nothing to judge",
+    "unusual": "unlike anything in training", "mixed": "not of one piece", "band": "the score lies where too many verdicts were wrong"}
 
 # %% ../nbs/api/43_verdict.ipynb #3c00cf80
 class Reason(NamedTuple):
     "Why there is no verdict"
     code: str # a key of REASONS
     words: str
+
+# %% ../nbs/api/43_verdict.ipynb #a49e6b9d
+def _reason(code, more):
+    "A reason with what is known of the clip"
+    return Reason(code, f"{REASONS[code]}: {more}")
 
 # %% ../nbs/api/43_verdict.ipynb #36466dc2
 def decline_reason(
@@ -117,13 +123,13 @@ def decline_reason(
 ) -> Reason|None: # None: the score may speak
     "Why a clip allows no verdict, whatever its score"
     if min(width, height) < MIN_SIDE:
-        return Reason("too_small", f"too small: {width}×{height} pixels, at least {MIN_SIDE} a side are needed")
+        return _reason("too_small", f"{width}×{height} pixels, at least {MIN_SIDE} a side are needed")
     if seconds < MIN_SECONDS:
-        return Reason("too_short", f"too short: {seconds:.2f} s, at least {MIN_SECONDS} s are needed")
+        return _reason("too_short", f"{seconds:.2f} s, at least {MIN_SECONDS} s are needed")
     if blank:
-        return Reason("blank", "nothing to judge: wherever it was looked at, the picture is of one colour, a title, or doesn't move")
+        return _reason("blank", "wherever it was looked at, the picture is of one colour, a title, or doesn't move")
     if bits < MIN_BITS:
-        return Reason("too_compressed", f"too compressed: {bits:.3f} bits for each pixel looked at, at least {MIN_BITS} are needed")
+        return _reason("too_compressed", f"{bits:.3f} bits for each pixel looked at, at least {MIN_BITS} are needed")
     if unusual:
-        return Reason("unusual", "unlike anything in training: its features lie outside the range in which scores were checked")
+        return _reason("unusual", "its features lie outside the range in which scores were checked")
     return None

@@ -183,7 +183,7 @@ def _ended(reader, last):
     "Accept an end shortly before the last frame wanted, refuse one long before"
     if reader.index + 1 >= 0.9*(last + 1): return
     if reader.index < 0: _first(reader) # says why
-    problem = f"ends after {reader.index + 1} frames; frame {last} was asked for"
+    problem = f"ends after {reader.index + 1:,} frames; frame {last:,} was asked for"
     raise VideoError(reader.path, problem, AGAIN, "truncated")
 
 # %% ../nbs/api/14_video.ipynb #d65bb33f
@@ -195,7 +195,7 @@ def _frames(reader, wanted, rgb):
         if not _go(reader, to, following): return _ended(reader, wanted[-1])
         lost += reader.index != to
         if lost > 0.1*len(wanted):
-            raise VideoError(reader.path, f"is damaged: picture {to} can't be decoded, nor can others", AGAIN, "damaged")
+            raise VideoError(reader.path, f"is damaged: picture {to:,} can't be decoded, nor can others", AGAIN, "damaged")
         if reader.index == to: yield _shown(reader, rgb)
 
 # %% ../nbs/api/14_video.ipynb #0d6ad3d2

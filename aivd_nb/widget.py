@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from .requests import shown_name
 from .bundle import Bundle
-from .core import AivdError, Failure, VideoError
+from .core import AivdError, Failure, ScratchFolder, VideoError
 from .detector import Detector
 from .keeper import Watch, thumbnail
 from .labels import VIDEO_SUFFIXES
@@ -269,13 +269,13 @@ class _Widget(_Controls):
     weights: str|os.PathLike|None
     background: bool
     results: list[Verdict|Failure]
-    _folder: tempfile.TemporaryDirectory # private to the user
+    _folder: ScratchFolder # private to the user
     _last: tuple[str|None, float] # the stage that was told last, and when
 
     def __init__(self):
         self._waiting, self._lock, self._stop = deque(), threading.Lock(), threading.Event()
         self._thread: threading.Thread|None = None
-        self._folder, self._last = tempfile.TemporaryDirectory(prefix="aivd-"), (None, 0.0)
+        self._folder, self._last = ScratchFolder("widget"), (None, 0.0)
 
     def _say(self, job, state="running", **told):
         "A step forward; here the work ends when its user wants it to"

@@ -10,7 +10,7 @@ sys.path[:0] = [p for p in [str(Path(__file__).parent)] if p not in sys.path] # 
 
 def verdict(path):
     window = {"start_s": 0, "end_s": 1, "probability": 0.5}
-    return SimpleNamespace(to_dict=lambda: {"label": "Inconclusive", "leans": "Real", "probability": 0.5, "confidence": 0.5, "reason": None, "reason_code": None, "duration_s": 1.0, "looked_at_s": 1.0, "passages": [], "words": "", "how_often_wrong": "", "what_next": [], "timeline": [window], "bundle": "faulty", "warnings": [], "timings_ms": {}})
+    return SimpleNamespace(to_dict=lambda: {"label": "Inconclusive", "leans": "Real", "probability": 0.5, "confidence": None, "reason": None, "reason_code": None, "duration_s": 1.0, "looked_at_s": 1.0, "passages": [], "words": "", "how_often_wrong": "", "what_next": [], "timeline": [window], "bundle": "faulty", "warnings": [], "timings_ms": {}})
 
 
 class Slow:

@@ -7,6 +7,7 @@ import pty
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -70,13 +71,13 @@ def test_a_folder(library):
     done = aivd("predict", library.name, "--json", cwd=library.parent)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [r["file"] for r in rows] == [f"{library.name}/{n}" for n in ("broken.mp4", "good.mp4", f"deep/{BITES}")]
-    assert done.returncode == 1 and done.stderr.decode() == "3 videos found\n"
+    assert done.returncode == 1 and done.stderr.decode() == "3 clips to look at\n"
 
 
 def test_a_list_on_standard_input(library):
     done = aivd("predict", "-", "--csv", stdin=f"{library}/good.mp4\r\n\n{library}/none.mp4\n".encode(), PYTHONIOENCODING="ascii")
     head, good, none = csv.reader(io.StringIO(done.stdout.decode()))
-    assert done.returncode == 1 and b"2 videos found" in done.stderr
+    assert done.returncode == 1 and b"2 clips to look at" in done.stderr
     assert (good[0], good[head.index("problem")]) == (f"{library}/good.mp4", "") and 0 <= float(good[head.index("probability")]) <= 1
     assert none[head.index("label")] == "" and "can't be found" in none[head.index("problem")]
 
@@ -105,7 +106,7 @@ def test_a_folder_without_videos_costs_itself(library, tmp_path):
 def test_others_take_folders_too(library, tmp_path):
     for command in (["probe"], ["provenance"], ["frames", "--out", tmp_path/"frames"], ["hash", "--out", tmp_path/"hashes.csv"]):
         done = aivd(command[0], library, *command[1:])
-        assert done.returncode == 1 and b"3 videos found" in done.stderr and done.stderr.decode().count("✗") == 1, (command, done.stderr)
+        assert done.returncode == 1 and b"3 clips to look at" in done.stderr and done.stderr.decode().count("✗") == 1, (command, done.stderr)
 
 
 @pytest.mark.parametrize("command", [["predict"], ["probe"], ["provenance"], ["hash", "--out", "h.csv"], ["frames"], ["scan", "--workers", "1"]])
@@ -128,7 +129,7 @@ def test_a_file_that_may_not_be_read_costs_itself(library, tmp_path, command):
     (["predict", "{good}", "--fail-on", "inconclusive", "--fail-on", "ai"], 3), (["predict", "{broken}", "--fail-on", "error"], 3), (["predict", "{broken}", "--fail-on", "ai"], 1),
     (["explain", "{broken}"], 1), (["explain", "{good}", "--out", "x.txt"], 2), (["probe", "{broken}"], 1), (["probe", "{good}"], 0), (["provenance", "{missing}"], 1),
     (["provenance", "{good}", "--trust", "{broken}"], 2), (["hash", "{broken}", "--out", "{tmp}/h.csv"], 1), (["hash", "{good}"], 2), (["hash", "{good}", "--out", "{tmp}"], 2), (["hash", "{good}", "--out", "{good}/h.csv"], 2), (["scan", "{good}", "--out", "{good}"], 2), (["scan", "{good}", "--workers", "0"], 2), (["labels", "{tmp}"], 2), (["frames", "{broken}", "--out", "{tmp}/f"], 1),
-    (["frames", "{good}", "--every", "0"], 2), (["scan", "{broken}", "--out", "{tmp}/r", "--workers", "1"], 1), (["scan", "{good}", "{missing}", "--out", "{tmp}/r2", "--workers", "1"], 1), (["scan", "{missing}/*.mp4", "--out", "{tmp}/r2"], 2), (["predict", "{good}", "{missing}"], 1),
+    (["frames", "{good}", "--every", "0"], 2), (["scan", "{broken}", "--out", "{tmp}/r", "--workers", "1"], 1), (["scan", "{good}", "{missing}", "--out", "{tmp}/r2", "--workers", "1"], 1), (["scan", "{missing}/*.mp4", "--out", "{tmp}/r2", "--workers", "1"], 1), (["predict", "{good}", "{missing}"], 1),
     (["serve", "--port", "99999"], 2), (["serve", "--port", "http"], 2), (["evaluate", "{missing}", "--out", "{tmp}/e"], 2), (["train", "{missing}", "--out", "{tmp}/t"], 2), (["card", "nobody"], 2)])
 def test_exit_codes(library, tmp_path, args, code):
     places = {"good": library/"good.mp4", "broken": library/"broken.mp4", "missing": library/"missing.mp4", "tmp": tmp_path}
@@ -361,3 +362,25 @@ def test_what_was_written_is_told_beside_the_answers(library, tmp_path):
 def test_fewer_windows_are_fewer(tmp_path):
     said = [json.loads(subprocess.run([BIN/"aivd", "predict", "--no-cache", "--json", "--windows", n, ROOT/"nbs/samples/animated_photograph.mp4"], capture_output=True, text=True).stdout) for n in "123"]
     assert [len(v["timeline"]) for v in said] == [1, 2, 2]
+
+
+# ---- one clip, a port that is taken
+
+def test_explain_takes_one_clip(library):
+    done = aivd("explain", library)
+    assert done.returncode == 1 and done.stderr.decode() == f"aivd: {library}: is a folder, where one clip is wanted. Name a file in it\n"
+
+
+@pytest.mark.parametrize("command", ["predict", "probe", "provenance"])
+def test_what_is_no_video_is_answered_with_what_is_read(library, command):
+    done = aivd(command, library/"broken.mp4")
+    assert done.returncode == 1 and b"is not a video, whatever its name says. Give an mp4, mov, avi, mkv, webm, " in done.stderr
+
+
+def test_a_port_that_is_taken_is_told_by_its_address(tmp_path):
+    "Before a data folder is taken, which another server may hold, and before a detector is loaded"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = aivd("serve", "--port", port, "--data", tmp_path/"data")
+    assert done.returncode == 2 and done.stderr.decode().startswith(f"aivd: 127.0.0.1:{port}: can't be listened on (Address already in use). Choose another port with --port"), done.stderr
+    assert not (tmp_path/"data").exists()

@@ -12,10 +12,9 @@ from scan_stub import stub
 
 from aivd_nb import cli
 from aivd_nb import scan as scans
-from aivd_nb.core import ConfigError, shared_data
+from aivd_nb.core import ConfigError, ScratchFolder, shared_data
 from aivd_nb.detector import Detector
 from aivd_nb.scan import scan
-from aivd_nb.scan_files import CopyFolder
 from aivd_nb.synth import make_dataset
 
 SHARED = shared_data()
@@ -101,15 +100,15 @@ def test_what_a_killed_scan_leaves_goes_with_the_next(tmp_path):
     tmp, out = tmp_path/"tmp", tmp_path/"out"
     (tmp/"aivd-scan-mine").mkdir(parents=True) # somebody else's, though it is called so
     env = os.environ | {"TMPDIR": str(tmp)}
-    with CopyFolder(tmp) as other: # of a scan that runs
-        locked = lambda: {str(p.parent) for p in tmp.glob("aivd-scan-*/.aivd-scan-lock")}
+    with ScratchFolder("scan", tmp) as other: # of a scan that runs
+        locked = lambda: {str(p.parent) for p in tmp.glob("aivd-scan-*/.aivd-lock")}
         child = subprocess.Popen(command(tmp_path/"lib", out, 60), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
         assert until(lambda: len(locked()) == 2)
         child.kill()
         child.wait()
         assert len(locked()) == 2, "nobody could tidy up"
         done = subprocess.run(command(tmp_path/"lib", out, 0), capture_output=True, text=True, env=env)
-        assert "3 videos" in done.stdout, done.stdout + done.stderr
+        assert "3 in all" in done.stdout, done.stdout + done.stderr
         assert locked() == {other}
     assert [p.name for p in tmp.iterdir()] == ["aivd-scan-mine"] and not list((out/"_scan").glob("*-journal"))
 
@@ -163,14 +162,27 @@ def test_a_missing_path_costs_its_row(tmp_path, monkeypatch):
     "As in `aivd predict`: the others are analysed, and the exit code is 1; only what can't have been meant is wrong use"
     files, gone, out = made_up(tmp_path/"lib", 3), tmp_path/"gone.mp4", ("--out", tmp_path/"out")
     done = commanded(monkeypatch, files[0], gone, *out)
-    assert done.exit_code == 1 and f"{gone} is not there" in done.stderr and f"✗ {gone}: can't be found. Check the path" in done.stderr, done.output
+    assert done.exit_code == 1 and f"{gone} can't be found; a row will say so" in done.stderr and f"✗ {gone}: can't be found. Check the path" in done.stderr, done.output
     table = pd.read_parquet(tmp_path/"out").set_index("path")
     assert table.code[str(gone)] == "missing" and table.label[str(files[0])]
     gone.write_bytes(b"clip")
     done = commanded(monkeypatch, gone, *out)
-    assert done.exit_code == 0 and "1 video: 1 " in done.stdout and not done.stderr, "it came back"
-    alone = [commanded(monkeypatch, tmp_path/n, "--out", tmp_path/"alone").exit_code for n in ("never.mp4", "never", "never/*.mp4")]
-    assert alone == [1, 1, 2] and commanded(monkeypatch, tmp_path/"never", "--watch", *out).exit_code == 2
+    assert done.exit_code == 0 and "1 in all: 1 " in done.stdout and not done.stderr, "it came back"
+    (tmp_path/"bare").mkdir()
+    alone = [commanded(monkeypatch, tmp_path/n, "--out", tmp_path/"alone").exit_code for n in ("never.mp4", "never", "never/*.mp4", "bare")]
+    assert alone == [1, 1, 1, 1] and commanded(monkeypatch, tmp_path/"never", "--watch", *out).exit_code == 2
+
+
+def test_an_empty_folder_costs_its_row(tmp_path, monkeypatch):
+    "As in `aivd predict`: it is told by its name, the others are analysed; a watch waits for what comes into it"
+    files, bare = made_up(tmp_path/"lib", 2), tmp_path/"bare"
+    bare.mkdir()
+    done = commanded(monkeypatch, tmp_path/"lib", bare, "--out", tmp_path/"out")
+    assert done.exit_code == 1 and f"✗ {bare}: holds no video. Videos end in one of" in done.stderr and "3 in all: " in done.stdout, done.output
+    table = pd.read_parquet(tmp_path/"out").set_index("path")
+    assert table.code[str(bare)] == "folder" and table.label.notna().sum() == 2
+    from aivd_nb.answers import find_clips
+    assert [(c.file, c.problem) for c in find_clips([str(bare)])] == [(str(bare), "holds no video")]
 
 
 def test_bundles_side_by_side(tmp_path):
@@ -230,7 +242,7 @@ def test_rows_cost_the_same_however_many(tmp_path):
     for n in (300, 6000):
         made_up(tmp_path/f"lib{n}", n)
         done = subprocess.run([sys.executable, "-c", code.format(lib=tmp_path/f"lib{n}", out=tmp_path/f"out{n}")], capture_output=True, text=True)
-        assert f"{n} videos" in done.stdout, done.stdout + done.stderr
+        assert f"{n:,} in all" in done.stdout, done.stdout + done.stderr
         found[n] = int(done.stdout.split("peak")[1])/1024
     assert found[6000] - found[300] < 40, found
 

@@ -122,5 +122,5 @@ def test_predicts_with_the_default_bundle(home):
     found = json.loads(line)
     assert {"file", "label", "probability", "confidence", "timeline", "bundle", "warnings", "timings_ms"} <= set(found)
     assert Path(found["file"]).name == "clip.mp4" and found["label"] in ("Real", "AI-Generated", "Inconclusive")
-    assert 0 <= found["probability"] <= 1 and 0 <= found["confidence"] <= 1
+    assert 0 <= found["probability"] <= 1 and (found["confidence"] is None) == (found["label"] == "Inconclusive")
     assert found["timeline"] and all({"start_s", "end_s", "probability"} <= set(t) for t in found["timeline"])

@@ -605,7 +605,7 @@ function origin(job) {
 function record(job) {
   const m = job.model, v = job.verdict, model = m.digest ? t("record.digest", m) : m.name, b = about?.band ?? {};
   const quote = t("quote", { version: m.version, model, date: moment(job.finished), sha: job.sha256, label: label(v), p: score(v.probability), words: WORDS[`words.${job.in_words}`] ?? retold(job.in_words) ?? job.in_words });
-  const wrong = [["false_alarms", b.n_real], ["missed", b.n_ai]].filter(([, n]) => n && m.name === about.name).map(([k, n]) => [t(`report.${k}`), t("report.of", { k: b[k], n, p: percent(b[k] / n) })]);
+  const wrong = [["false_alarms", b.n_real], ["missed", b.n_ai]].filter(([, n]) => n && m.name === about.name).map(([k, n]) => [t(`report.${k}`), t("report.of", { k: number(b[k]), n: number(n), p: percent(b[k] / n) })]);
   const entries = [["when", moment(job.finished)], ["by", `aivd-nb ${m.version}`], ["model", model], ["sha", job.sha256], ["quote", quote]].map(([k, text]) => [t(`record.${k}`), text]);
   const limits = wrong.length ? el("p", { class: "hint" }, `${t("report.band", Object.fromEntries(["real", "ai"].map(k => [k, `${number(100 * b[k], beside(v.probability))} %`])))} ${t("report.band.whence")}`) : null;
   return el("details", { class: "block" }, el("summary", {}, t("record.title")), terms("record", [...entries, ...wrong]), limits);
