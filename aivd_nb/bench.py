@@ -402,11 +402,13 @@ def _gaps(
     return _grown(in_turn(jobs, repeats), {}).assign(section="gap", bundle="")
 
 # %% ../nbs/api/53_bench.ipynb #168a4185
-_FULL = dict(repeats=5, clips=100, height=720, tall=1080, lengths=(2, 5, 10, 30, 60, 300, 1800), heights=tuple(SIZES), gaps=(8, 16, 32, 64, 128, 256),
-    hours=(600, 7200), kinds=(("h264", 720), ("h264", 1080), ("h264", 2160), ("hevc", 720), ("hevc", 1080), ("vp9", 720), ("vp9", 1080)))
+_FULL = dict(repeats=5, clips=100, height=720, tall=1080, heights=tuple(SIZES),
+    lengths=(2, 5, 10, 30, 60, 300, 1800), gaps=(8, 16, 32, 64, 128, 256), hours=(600, 7200),
+    kinds=(("h264", 720), ("h264", 1080), ("h264", 2160), ("hevc", 720), ("hevc", 1080), ("vp9", 720), ("vp9", 1080)))
 
 # %% ../nbs/api/53_bench.ipynb #c46ea79f
-_QUICK = dict(repeats=1, clips=4, height=240, tall=360, lengths=(2, 10), heights=(240, 360), gaps=(8, 256), hours=(60, 600), kinds=(("h264", 240), ("vp9", 240)))
+_QUICK = dict(repeats=1, clips=4, height=240, tall=360, heights=(240, 360),
+    lengths=(2, 10), gaps=(8, 256), hours=(60, 600), kinds=(("h264", 240), ("vp9", 240)))
 
 # %% ../nbs/api/53_bench.ipynb #41ea6cdc
 def _at_hand(bundle):
