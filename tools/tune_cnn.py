@@ -1,7 +1,7 @@
 """Is a gently fine-tuned EfficientNet-Lite0 worth its cost beside the frozen one? Trains it on four fifths of the training sources and scores the
-rest, fold by fold, for the table on the results page Ablations. Needs `pip install torch`, half an hour of two cores for three folds, and the collection.
+rest, fold by fold, for the table on the results page Ablations. Needs `pip install torch`, a quarter of an hour of a core for each fold, and the collection.
 
-    python tools/tune_cnn.py labels.csv nbs/results/09_tuned.csv
+    python tools/tune_cnn.py labels.csv nbs/results/09_tuned.csv --folds 0 1
 """
 import argparse
 import time
@@ -24,7 +24,10 @@ from aivd_nb.video import VideoReader
 from aivd_nb.views import square
 
 FIRST = 5 # the block from which on it is trained: those before it take half the time
-EPOCHS, CLIPS, FRAMES, RATE = 3, 12, 4, 1e-4
+EPOCHS = 3
+CLIPS = 12 # a step
+FRAMES = 4 # of a clip
+RATE = 1e-4
 
 
 class Conv(nn.Module):
@@ -35,7 +38,9 @@ class Conv(nn.Module):
         self.kernel, self.gain, self.shift = (nn.Parameter(tensor(n), requires_grad=trained) for n in (conv, f"{norm}.weight", f"{norm}.bias"))
         self.register_buffer("mean", tensor(f"{norm}.running_mean"))
         self.register_buffer("var", tensor(f"{norm}.running_var"))
-        self.stride, self.groups, self.relu6 = stride, groups, relu6
+        self.stride = stride
+        self.groups = groups
+        self.relu6 = relu6
 
     def forward(self, x):
         scale = self.gain/torch.sqrt(self.var + 1e-3)
@@ -51,7 +56,8 @@ class Block(nn.Module):
     "An inverted bottleneck"
     def __init__(self, weights, i, stride, widen, width, out):
         super().__init__()
-        p, trained = f"_blocks.{i}", i >= FIRST
+        p = f"_blocks.{i}"
+        trained = i >= FIRST
         self.widen = Conv(weights, f"{p}._expand_conv.weight", f"{p}._bn0", trained=trained) if widen != 1 else nn.Identity()
         self.filter = Conv(weights, f"{p}._depthwise_conv.weight", f"{p}._bn1", stride, width*widen, trained=trained)
         self.narrow = Conv(weights, f"{p}._project_conv.weight", f"{p}._bn2", relu6=False, trained=trained)
@@ -156,8 +162,12 @@ def judge(df, squares, fold, seed):
     "Logits of the held-out clips, before and after"
     a, b = list(grouped_folds(df, 5, 0))[fold]
     torch.manual_seed(seed)
-    rng, model, labels = np.random.default_rng(seed), Network(), a.label.to_numpy()
-    p, seen, start = drawn_by(labels, a.group.to_numpy()), squares[a.index], time.perf_counter()
+    rng = np.random.default_rng(seed)
+    model = Network()
+    labels = a.label.to_numpy()
+    p = drawn_by(labels, a.group.to_numpy())
+    seen = squares[a.index]
+    start = time.perf_counter()
     logits = lambda: features_of(model, squares[b.index])@model.last.weight.detach().numpy()[0] + model.last.bias.item()
     probe(model, seen, labels, p, rng)
     found = pd.DataFrame({"file_path": b.file_path, "probe": logits()})
