@@ -117,8 +117,7 @@ def _cnn(b):
 
 def _head(h):
     "The head's settings"
-    regression = f"the mean of two regressions over all frames, one on all views and one on `{h.alone}` alone" if h.alone else "a regression over all frames"
-    cell = f"{regression}, and {h.cell} on its shares by view and layer" if h.linear else h.cell
+    cell = f"a regression over all frames, and {h.cell} on its shares by view and layer" if h.linear else h.cell
     dropout = f"dropout {h.dropout:g}, on the recurrence's inputs {h.rnn_dropout:g}, on features {h.feature_dropout:g}"
     return f"{cell}, {h.units} units, dense layer of {h.dense}, pooling `{h.pool}`; {dropout}; L2 {h.l2:g}"
 
