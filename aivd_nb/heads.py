@@ -32,7 +32,6 @@ class HeadConfig:
     pool: str = "last" # what the ReLU layer sees: the "last" state, or "last+mean" with the features' mean over time beside it
     l2: float = 0.0 # weight penalty of all trained kernels but the last
     linear: float = 0.0 # strength of a logistic regression that the recurrence reads the shares of; 0: it reads the features
-    alone: str = "" # view that a second such regression reads alone, the mean of both being the one that counts; empty: none
 
 # %% ../nbs/api/31_heads.ipynb #b1e78a91
 def _need(cfg, ok, name, remedy):
@@ -48,7 +47,6 @@ def check_head(
     for n in ("units", "dense"): _need(cfg, getattr(cfg, n) >= 1, n, "Give a whole number of at least 1")
     for n in ("dropout", "rnn_dropout", "feature_dropout"): _need(cfg, 0 <= getattr(cfg, n) < 1, n, "Give a share in [0, 1)")
     for n in ("projection", "l2", "linear"): _need(cfg, getattr(cfg, n) >= 0, n, "Give 0 or more")
-    _need(cfg, cfg.linear or not cfg.alone, "alone", "Give linear, the strength of the regressions, as well, or leave alone empty")
     return cfg
 
 # %% ../nbs/api/31_heads.ipynb #7f750487

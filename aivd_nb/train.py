@@ -27,7 +27,7 @@ from .metrics import evaluate_intervals
 from .passages import Clips, PassageRule, fit_passages
 from .pipeline import CnnThreads, video_features
 from .show import kind_name
-from .shares import Space, columns_of, family_of, mean_shares, read_shares, summary
+from .shares import Space, family_of, read_shares, summary
 from .splits import grouped_folds, grouped_split, stratified_split
 from .sampling import Sampling
 from .video import probe
@@ -242,22 +242,15 @@ def _with_weights(train, seq, extra):
     "Sequences of the clips and of their copies, where there are any, and what one of each weighs"
     return [(s, weight) for s, weight in ((seq, 1.0), (extra, train.copies or 1.0)) if s is not None]
 
-# %% ../nbs/api/36_train.ipynb #5fb1f016
-def _spaces(cfg, rows, columns):
-    "Where the regressions are fitted: on all columns, and on those of the view that is read alone, too"
-    family = family_of(columns)
-    views = [None] + ([columns_of(columns, cfg.alone)] if cfg.alone else [])
-    return [Space(rows, family, only) for only in views]
-
 # %% ../nbs/api/36_train.ipynb #9d6c8696
 def _regression(cfg, train, seq, extra, rows, y, w):
     "A function that fits the regression on some of `rows` (their places), copies of the clips among them"
-    parts, n = _with_weights(train, seq, extra), len(rows)
-    spaces = _spaces(cfg, np.concatenate([_summaries(s, rows) for s, _ in parts]), seq.columns)
+    parts = _with_weights(train, seq, extra)
+    space, n = Space(np.concatenate([_summaries(s, rows) for s, _ in parts]), family_of(seq.columns)), len(rows)
     def fit(inside):
         take = np.concatenate([inside + k*n for k in range(len(parts))])
         weights = np.concatenate([weight*w[rows][inside] for _, weight in parts])
-        return mean_shares([s.fit(take, np.tile(y[rows][inside], len(parts)), weights, cfg.linear) for s in spaces])
+        return space.fit(take, np.tile(y[rows][inside], len(parts)), weights, cfg.linear)
     return fit
 
 # %% ../nbs/api/36_train.ipynb #5e2a8bc6
