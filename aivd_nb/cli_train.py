@@ -13,7 +13,7 @@ import sys
 from typing import Any
 import click
 from .answers import find_clips
-from .core import check_writable
+from .core import check_table_place, check_writable
 from .terminal import Command, NOT_ANALYSED, each, say, wrote
 
 # %% ../nbs/api/85_cli_train.ipynb #57bf95eb
@@ -36,11 +36,11 @@ def _labels(data, out):
     "The `labels` command's work"
     from pathlib import Path
     from aivd_nb.labels import build_labels, write_labels
-    if out: check_writable(out)
+    place = Path(out or Path(data)/"labels.csv")
+    if out or place.is_file(): check_table_place(place, "a list of labels", ("file_path", "label"))
     df = build_labels(data)
-    out = out or Path(data)/"labels.csv"
-    write_labels(df, out)
-    say(f"{out}: {(df.label == 0).sum():,} real, {(df.label == 1).sum():,} AI")
+    write_labels(df, place)
+    say(f"{place}: {(df.label == 0).sum():,} real, {(df.label == 1).sum():,} AI")
 
 # %% ../nbs/api/85_cli_train.ipynb #be8e69a0
 @click.command(cls=Command, section="Train", example="aivd labels data")
@@ -50,7 +50,7 @@ def labels(data:str, out:str|None) -> None:
     """Write a CSV of labels from the folders real/ and ai/.
 
     DATA is the folder that holds them. The CSV has the columns file_path and label; add a column group that names each clip's source.
-    Needs the extra [train].
+    An earlier list is replaced, unless it has more columns than these two. Needs the extra [train].
     """
     _labels(data, out)
 
@@ -174,7 +174,7 @@ def _train(labels_csv, out, folds, settings, overwrite, held_out, **more):
     from aivd_nb.labels import read_labels
     from aivd_nb.train import fit, training_notes
     check_writable(out, folder=True)
-    if held_out: check_writable(held_out)
+    if held_out: check_table_place(held_out, "a table of held-out clips", ("file_path", "label", "probability"), more=True)
     (head, cfg), df = _configs(settings), read_labels(labels_csv)
     featurizer, sampling, cnn = _reading(**more)
     result = fit(df, featurizer, out, sampling, head, cfg, folds, FeatureCache(), cnn, # pyright: ignore[reportArgumentType]

@@ -22,7 +22,7 @@ from .detector import Detector
 from .keeper import describe, thumbnail
 from .link import describe_link
 from .openapi import model_of
-from .show import SIGNS, clock, digits_for, moment, percent, render_page, score, stretch, timeline_svg
+from .show import SIGNS, clock, digits_for, moment, percent, render_page, score, short_of_certain, stretch, timeline_svg
 from .verdict import Verdict
 from .video import Limits, VideoReader
 from .words import figures, phrase, retold, said
@@ -129,7 +129,7 @@ def quote(
     v, version = c.verdict, model_of(c.model)["version"] or aivd_nb.__version__
     return phrase(
         language, "quote", version=version, model=_model(language, c), date=moment(c.when), sha=c.sha256 or "–",
-        label=_label(language, v["label"]), p=_share(language, v["probability"], digits), words=_words(language, v))
+        label=_label(language, v["label"]), p=_share(language, short_of_certain(v["probability"]), digits), words=_words(language, v))
 
 # %% ../nbs/api/77_clip_report.ipynb #bfd503bd
 def _reason(language, v):
@@ -214,7 +214,7 @@ def _view(language, c, name, band):
     length, digits = v["duration_s"], _digits(c, band)
     return {
         "name": name, "trouble": "", "kind": _KINDS[v["label"]], "sign": SIGNS[v["label"]],
-        "label": _label(language, v["label"]), "p": _share(language, v["probability"], digits), "words": _words(language, v),
+        "label": _label(language, v["label"]), "p": _share(language, short_of_certain(v["probability"]), digits), "words": _words(language, v),
         "reason": _reason(language, v), "next": [said(language, "next", n) or n for n in v["what_next"]],
         "notes": v["warnings"], "looked": local(clock(min(v["looked_at_s"], length))), "length": local(clock(length)),
         "plot": _timeline(language, v, band) if v["timeline"] else "", "frames": list(_captioned(language, c, band)),

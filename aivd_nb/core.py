@@ -6,7 +6,8 @@
 __all__ = ['CODES', 'EXTRAS', 'FULL', 'AivdError', 'VideoError', 'LabelsError', 'SplitError', 'WeightsError', 'FingerprintError',
            'BundleError', 'ConfigError', 'TrainError', 'Code', 'Failure', 'Label', 'keep_quiet', 'install_command',
            'missing_extra', 'require', 'is_verbose', 'import_keras', 'file_digest', 'how_to_write', 'atomic_write',
-           'check_writable', 'ScratchFolder', 'cpu_count', 'cache_dir', 'seed_everything', 'shared_data', 'page_folder']
+           'check_writable', 'check_table_place', 'ScratchFolder', 'cpu_count', 'cache_dir', 'seed_everything',
+           'shared_data', 'page_folder']
 
 # %% ../nbs/api/00_core.ipynb #d50939c0
 import errno
@@ -19,7 +20,7 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from enum import IntEnum
@@ -322,6 +323,23 @@ def check_writable(
         where = "Name another folder" if folder else "Name a file in a folder that can be written"
         raise ConfigError(place, f"can't be written, because no file can be made in {above} ({e.strerror})", where) from e
     return place
+
+# %% ../nbs/api/00_core.ipynb #ad490711
+def check_table_place(
+    file:str|os.PathLike, # CSV to make or replace
+    what:str, # that may be replaced, in words
+    columns:Sequence[str], # of such a table
+    more:bool=False, # it may have more columns than these
+) -> Path: # the place
+    "Refuse a place that can't be written, and a file that is there and isn't such a table"
+    file = check_writable(file)
+    if not file.exists(): return file
+    with open(file, "rb") as f: first = f.readline(2000).decode("utf-8-sig", "replace").strip()
+    there = first.split(",") if first else columns
+    if not set(columns) <= set(there): raise ConfigError(file, f"already exists and is not {what}", "Name another file, or remove it")
+    added = [c for c in there if c not in columns]
+    if more or not added: return file
+    raise ConfigError(file, f"already exists, with columns that would be lost ({', '.join(added)})", "Name another file, or move it away")
 
 # %% ../nbs/api/00_core.ipynb #430745a8
 _LOCK = ".aivd-lock" # in each folder

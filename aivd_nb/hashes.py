@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import cv2
 import numpy as np
-from .core import ConfigError, LabelsError, atomic_write, check_writable
+from .core import ConfigError, LabelsError, atomic_write, check_table_place
 from .video import Limits, VideoReader
 
 # %% ../nbs/api/17_hashes.ipynb #4f7556a3
@@ -104,12 +104,7 @@ def check_hashes_file(
     "Refuse a place where something else than a list of hashes would be lost"
     file = Path(file)
     if file.is_dir(): raise ConfigError(file, "is a folder", "Name a file in it, such as hashes.csv")
-    check_writable(file)
-    if not file.exists(): return file
-    with open(file, "rb") as f: first = f.readline(200).decode("utf-8", "replace").strip()
-    if first and first != ",".join(_COLUMNS):
-        raise ConfigError(file, "already exists and is not a list of hashes", "Name another file, or remove it")
-    return file
+    return check_table_place(file, "a list of hashes", _COLUMNS)
 
 # %% ../nbs/api/17_hashes.ipynb #961f13d2
 def write_hashes(

@@ -30,7 +30,7 @@ from .scan_files import Entry, fetch
 from .scan_store import scan_schema
 from .verdict import REASONS
 from .show import (
-    AI_COLOR, FAINT, REAL_COLOR, SIGNS, digits_for, how_often_wrong, moment, passages_in_words, percent, plural, render_page, sheet_cell)
+    AI_COLOR, FAINT, REAL_COLOR, SIGNS, digits_for, how_often_wrong, moment, passages_in_words, percent, plural, render_page, sheet_cell, short_of_certain)
 from .video import probe, read_frames
 
 # %% ../nbs/api/65_scan_report.ipynb #2997a0a7
@@ -250,7 +250,7 @@ def _picture_or_gap(jpeg):
 # %% ../nbs/api/65_scan_report.ipynb #2911af8e
 def _caption(p, label, remark, digits):
     "The verdict on a video as the template shows it"
-    return {"sign": SIGNS.get(label, ""), "label": label, "p": f"{percent(p, digits)} AI", "said": f": {remark}" if remark else ""}
+    return {"sign": SIGNS.get(label, ""), "label": label, "p": f"{percent(short_of_certain(p), digits)} AI", "said": f": {remark}" if remark else ""}
 
 # %% ../nbs/api/65_scan_report.ipynb #9ed851a8
 def _place(path, root, copies):

@@ -505,9 +505,12 @@ def _check_settings(train):
 # %% ../nbs/api/36_train.ipynb #27ed3a66
 def _check_out(out, overwrite=False):
     "Refuse a folder that can't be made, or whose bundle would be lost, now and not after an hour of training"
-    if (Path(out)/"bundle.json").exists() and not overwrite:
-        raise TrainError(out, "already holds a bundle", "Name another folder, or allow to overwrite it (--overwrite)")
-    check_writable(out, folder=True)
+    out = check_writable(out, folder=True)
+    there = sorted(p.name for p in out.iterdir()) if out.is_dir() else []
+    if "bundle.json" in there and not overwrite:
+        raise TrainError(out, "already holds a bundle", "Name another folder, or replace it with --overwrite")
+    if there and "bundle.json" not in there:
+        raise TrainError(out, f"holds files that are no bundle ({', '.join(there[:3])})", "Name a new folder, or one that is empty")
 
 # %% ../nbs/api/36_train.ipynb #4b733dc2
 @dataclass

@@ -471,8 +471,8 @@ function csv() {
 const SIGN = { real: "●", ai: "▲", unsure: "■" };
 const KIND = { "Real": "real", "AI-Generated": "ai", "Inconclusive": "unsure" };
 const band = () => about && about.band ? [about.band.real, about.band.ai] : [0.5, 0.5];
-const beside = p => [0, 1].find(digits => !band().some(b => number(100 * p, digits) === number(100 * b, digits))) ?? 2; // digits that tell a score apart from the bounds
-const score = p => about?.band ? `${number(100 * p, beside(p))} %` : percent(p);
+const beside = p => [0, 1].find(digits => ![...band(), 0, 1].some(b => number(100 * p, digits) === number(100 * b, digits))) ?? 2; // digits that tell a score apart from the bounds and from certainty
+const score = p => `${number(100 * Math.min(Math.max(p, 1e-4), 1 - 1e-4), beside(p))} %`;
 const side = p => p >= band()[1] ? "ai" : p <= band()[0] ? "real" : "unsure";
 
 function shape(svg, kind, x, y, r, extra = "") {
