@@ -70,7 +70,8 @@ def _figures(b):
     test = (b.metrics.get("test") or {}).get("figures", {})
     rows = [f"| {label} | {_number(folds.get(k))} | {_number(test.get(k))} |" for k, label in _NAMES.items() if k in folds or k in test]
     trained = f"{folds.get('on', 'held out in training')}, n = {_count(folds.get('n'))}"
-    head = f"| figure (95 % interval over sources) | {trained} | test, by the recipe trained without it, n = {_test_n(b)} |"
+    over = "sources" if b.data.get("sources") else "clips"
+    head = f"| figure (95 % interval over {over}) | {trained} | test, by the recipe trained without it, n = {_test_n(b)} |"
     return "\n".join([head, "|:--|:--|:--|", *rows])
 
 def _test_n(b): return _count((b.metrics.get("test") or {}).get("about", {}).get("scored"))
@@ -86,12 +87,19 @@ def _kinds(b):
     head = ["| held-out AI clips, by kind | clips | called AI-Generated | called Real |", "|:--|:--|:--|:--|"]
     return "\n".join(["\n\nThe kinds that are called Real most often stand first.\n", *head, *rows])
 
+# %% ../nbs/api/37_card.ipynb #3874c287
+def _unseen_by(b):
+    "Who scored the clips that the figures were read on"
+    if b.data.get("sources"): return "a head that saw neither it nor its source"
+    return "a head that had not seen it, though it may have seen other clips of its source: the labels named no sources"
+
 # %% ../nbs/api/37_card.ipynb #c8b1d536
 def _fitted(b):
     "False alarms where the band was fitted"
     k, n = b.band.false_alarms, b.band.n_real
-    return (f"Of {n:,} real clips, each scored by a head that saw neither it nor its source, **{k:,} were called AI-Generated** "
-        f"({_percent(wilson_interval(k, n))}); the band was chosen on these clips, at most 5 % with every source counting alike, "
+    counting = " with every source counting alike" if b.data.get("sources") else ""
+    return (f"Of {n:,} real clips, each scored by {_unseen_by(b)}, **{k:,} were called AI-Generated** "
+        f"({_percent(wilson_interval(k, n))}); the band was chosen on these clips, at most 5 %{counting}, "
         f"so new clips do somewhat worse. {percent(b.band.coverage)} of all held-out clips got a verdict.")
 
 def _percent(i): return f"{percent(i.value, 1)}, 95 % interval over clips {percent(i.low, 1)} – {percent(i.high, 1)}"
@@ -144,11 +152,10 @@ def _data(b):
     lines = f"{_count(d.get('real'), '?')} real and {_count(d.get('ai'), '?')} AI-generated clips{sources}{many}."
     train = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in d.get("training", {}).items())
     if train: lines += f"\n\nTraining: {train}."
-    if d.get("folds"): lines += _FOLDS.format(d["folds"])
+    if d.get("folds"): lines += _FOLDS.format(d["folds"], " over whole sources" if d.get("sources") else "", _unseen_by(b))
     return lines + (f"\n\nGenerators: {', '.join(makers)}." if makers else "")
 
-_FOLDS = (" Calibration, band and gate were fitted on the scores of {} folds over whole sources, "
-    "each clip scored by a head that saw neither it nor its source.")
+_FOLDS = " Calibration, band and gate were fitted on the scores of {} folds{}, each clip scored by {}."
 
 # %% ../nbs/api/37_card.ipynb #8ce9669b
 def _table(text):

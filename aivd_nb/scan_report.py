@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 import aivd_nb
-from .bundle import list_bundles, load_bundle
+from .bundle import ON_CLIPS, list_bundles, load_bundle
 from .calibration import AI, INCONCLUSIVE, REAL
 from .core import AivdError, ConfigError, ScratchFolder, atomic_write, require
 from .keeper import thumbnail
@@ -30,7 +30,8 @@ from .scan_files import Entry, fetch
 from .scan_store import scan_schema
 from .verdict import REASONS
 from .show import (
-    AI_COLOR, FAINT, REAL_COLOR, SIGNS, digits_for, how_often_wrong, moment, passages_in_words, percent, plural, render_page, sheet_cell, short_of_certain)
+    AI_COLOR, FAINT, REAL_COLOR, SIGNS, digits_for, how_often_wrong, moment, passages_in_words,
+    percent, plural, render_page, sheet_cell, short_of_certain)
 from .video import probe, read_frames
 
 # %% ../nbs/api/65_scan_report.ipynb #2997a0a7
@@ -187,7 +188,7 @@ def _band(bundle, scores):
 def _wrong(bundle):
     "How often a model was wrong when that was counted"
     m = bundle.metrics
-    told = (how_often_wrong(label, bundle.band, m.get("on") != "held-out clips", m.get("missed_most", "")) for label in (AI, REAL))
+    told = (how_often_wrong(label, bundle.band, m.get("on") != ON_CLIPS, m.get("missed_most", "")) for label in (AI, REAL))
     return f"{' '.join(told)} The band was chosen on these clips, so expect it to do slightly worse on others."
 
 # %% ../nbs/api/65_scan_report.ipynb #bfa85997
@@ -250,7 +251,8 @@ def _picture_or_gap(jpeg):
 # %% ../nbs/api/65_scan_report.ipynb #2911af8e
 def _caption(p, label, remark, digits):
     "The verdict on a video as the template shows it"
-    return {"sign": SIGNS.get(label, ""), "label": label, "p": f"{percent(short_of_certain(p), digits)} AI", "said": f": {remark}" if remark else ""}
+    p = percent(short_of_certain(p), digits)
+    return {"sign": SIGNS.get(label, ""), "label": label, "p": f"{p} AI", "said": f": {remark}" if remark else ""}
 
 # %% ../nbs/api/65_scan_report.ipynb #9ed851a8
 def _place(path, root, copies):

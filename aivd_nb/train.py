@@ -445,8 +445,8 @@ def _counts(df):
 # %% ../nbs/api/36_train.ipynb #c90c1a9f
 def _judged_on(all_rows, groups):
     "What the figures were read on"
-    if all_rows: return "grouped folds"
-    return ON_CLIPS if groups is None else "held-out sources"
+    if groups is None: return ON_CLIPS
+    return "grouped folds" if all_rows else "held-out sources"
 
 # %% ../nbs/api/36_train.ipynb #22e952a1
 def _gate(seq, rows, all_rows):
