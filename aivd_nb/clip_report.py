@@ -114,6 +114,8 @@ def _words(language, v): return said(language, "words", v["words"]) or retold(la
 # %% ../nbs/api/77_clip_report.ipynb #9e3e9bb5
 def _share(language, p, digits=0): return figures(language, percent(p, digits))
 
+def _chance(language, p, digits): return _share(language, short_of_certain(p), digits)
+
 def _model(language, c):
     "The model of a verdict, as a report names it"
     m = model_of(c.model)
@@ -129,7 +131,7 @@ def quote(
     v, version = c.verdict, model_of(c.model)["version"] or aivd_nb.__version__
     return phrase(
         language, "quote", version=version, model=_model(language, c), date=moment(c.when), sha=c.sha256 or "–",
-        label=_label(language, v["label"]), p=_share(language, short_of_certain(v["probability"]), digits), words=_words(language, v))
+        label=_label(language, v["label"]), p=_chance(language, v["probability"], digits), words=_words(language, v))
 
 # %% ../nbs/api/77_clip_report.ipynb #bfd503bd
 def _reason(language, v):
@@ -214,7 +216,7 @@ def _view(language, c, name, band):
     length, digits = v["duration_s"], _digits(c, band)
     return {
         "name": name, "trouble": "", "kind": _KINDS[v["label"]], "sign": SIGNS[v["label"]],
-        "label": _label(language, v["label"]), "p": _share(language, short_of_certain(v["probability"]), digits), "words": _words(language, v),
+        "label": _label(language, v["label"]), "p": _chance(language, v["probability"], digits), "words": _words(language, v),
         "reason": _reason(language, v), "next": [said(language, "next", n) or n for n in v["what_next"]],
         "notes": v["warnings"], "looked": local(clock(min(v["looked_at_s"], length))), "length": local(clock(length)),
         "plot": _timeline(language, v, band) if v["timeline"] else "", "frames": list(_captioned(language, c, band)),
