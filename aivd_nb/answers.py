@@ -25,7 +25,8 @@ def _from_stdin():
     "The names on standard input"
     if sys.stdin.isatty(): say("Give one path per line; Ctrl-D ends the list.", err=True)
     names = [os.fsdecode(line.rstrip(b"\r\n")) for line in click.get_binary_stream("stdin")] # pyright: ignore[reportCallIssue]
-    example = "Give one path per line, for example: find . -name '*.mp4' | aivd predict -"
+    here = click.get_current_context(silent=True)
+    example = f"Give one path per line, for example: find . -name '*.mp4' | {here.command_path if here else 'aivd predict'} -"
     if not any(names): raise ConfigError("-", "standard input names no clip", example)
     if any("\0" in n for n in names): raise ConfigError("-", "separates its paths by null bytes, as find -print0 does", example)
     return [n for n in names if n]

@@ -30,7 +30,7 @@ class _Work:
     port:int = _s(8000, "Port to listen on; 0 takes a free one.")
     api_key:str = _s("",
         "What clients must send as `Authorization: Bearer …`; 16 characters or more. Empty: no key, loopback only.")
-    bundle:str = _s("", "Bundle folder or shipped name; empty: the best whose weights are at hand.")
+    bundle:str = _s("", "Bundle folder or shipped name; empty: `AIVD_BUNDLE`, then `efficientnet_lite0`.")
     weights:str = _s("", "CNN weights, file or folder; empty: the usual places.")
     data:str = _s("",
         "Folder for uploads in work and the store of results; empty: `aivd-serve` in the user's state folder.")
@@ -40,7 +40,7 @@ class _Work:
     queue:int = _s(32,
         "Clips that may wait; more are answered with 429. One client may have half of the places that others leave.")
     retention_hours:float = _s(24.0, "Hours until a result is deleted.")
-    store_mb:int = _s(512, "Size of all results that are kept, MiB; beyond it the oldest leave.")
+    store_mb:int = _s(512, "Size of all results that are kept, MiB; beyond it the oldest are deleted.")
     max_mb:int = _s(200, "Size of an upload, MiB.")
     max_seconds:float = _s(600.0, "Length of a clip, seconds.")
     max_frames:int = _s(40_000, "Frames of a clip.")
@@ -240,10 +240,10 @@ def _value(f, x, where):
     except (ValueError, OverflowError) as e: raise ConfigError(where, f"is {x!r}", f"Give {want}") from e
 
 # %% ../nbs/api/70_app_config.ipynb #7153561c
-def _known(given, names, where):
+def _known(given, names, where=""):
     "Refuse names that are not settings"
     for n in given:
-        if n not in names: raise ConfigError(f"{where} {n}", "is not a setting", f"Choose from: {', '.join(names)}")
+        if n not in names: raise ConfigError(f"{where}{n}", "is not a setting", f"Choose from: {', '.join(names)}")
 
 # %% ../nbs/api/70_app_config.ipynb #89d751c4
 def _read(file):
@@ -263,11 +263,11 @@ def load_config(
     env, by_name = os.environ if env is None else env, {f.name: f for f in fields(AppConfig)}
     file = file or env.get(f"{_PREFIX}CONFIG")
     found = _read(file) if file else {}
-    _known(found, by_name, f"{file}:")
+    _known(found, by_name, f"{file}: ")
     own = {k: v for k, v in env.items() if k.startswith(_PREFIX) and k != f"{_PREFIX}CONFIG"}
+    _known(own, [f"{_PREFIX}{n.upper()}" for n in by_name])
     set_ = {k.removeprefix(_PREFIX).lower(): v for k, v in own.items()}
-    _known(set_, by_name, "environment:")
-    _known(given, by_name, "argument")
+    _known(given, by_name, "argument ")
     named = {k: v for k, v in given.items() if v is not None}
     values: dict[str, Any] = {k: _value(by_name[k], v, f"{file}: {k}") for k, v in found.items()}
     values |= {k: _value(by_name[k], v, f"environment: {_PREFIX}{k.upper()}") for k, v in set_.items()}

@@ -286,7 +286,7 @@ def _scan_now(paths, out, fail_on, options):
         summary = run(paths, out, **options)
     except KeyboardInterrupt as e:
         say("", *str(e.args[0] if e.args else "").splitlines(), err=True)
-        say(f"stopped; what was found is in {out}, and the same command goes on", err=True)
+        say(f"stopped; what was found is in {out}; run the same command to continue", err=True)
         return INTERRUPTED
     _name_failures(summary)
     say(*str(summary).splitlines())
@@ -304,7 +304,7 @@ def _name_failures(summary):
 def _name_idle(paths):
     "Say what stands for no video before hours of scanning"
     from aivd_nb.scan_files import idle_paths
-    for path, problem in idle_paths(paths).items(): say(f"{path} {problem}; a row will say so, and all others are analysed", err=True)
+    for path, problem in idle_paths(paths).items(): say(f"{path} {problem}; its row will say so", err=True)
 
 # %% ../nbs/api/86_cli.ipynb #27b568eb
 def _stoppable(work):

@@ -208,7 +208,8 @@ def _draw(history, out):
 def _trained(out, m, clips, folds):
     "What training came to, in a line"
     figures = ", ".join(f"{k} {m[k][0]:.3f} ({m[k][1]:.3f}–{m[k][2]:.3f})" for k in ("accuracy", "auc") if len(m[k]) == 3)
-    return f"{out}: trained on {clips if folds else clips - m['n']:,} clips; scored on {m['n']:,} clips ({m['on']}): {figures}"
+    told = figures or "too few for an interval"
+    return f"{out}: trained on {clips if folds else clips - m['n']:,} clips; scored on {m['n']:,} clips ({m['on']}): {told}"
 
 # %% ../nbs/api/85_cli_train.ipynb #9960c97a
 def _window_table(labels_csv, bundle, weights, folds, scores):
@@ -254,12 +255,17 @@ def passages(**options:Any) -> None:
     """
     _passages(**options)
 
+# %% ../nbs/api/85_cli_train.ipynb #7c4dae28
+_FIGURES = {"auc": "auc", "balanced_accuracy": "balanced accuracy", "called_ai": "real clips called AI", "coverage": "with a verdict"}
+
 # %% ../nbs/api/85_cli_train.ipynb #e6b068c6
 def _tell(e):
     "The figures that matter most, and what limits them"
-    for name in (n for n in ("auc", "balanced_accuracy", "called_ai", "coverage") if n in e.figures.index):
+    from aivd_nb.show import plural
+    for name, words in _FIGURES.items():
         f = e.figures.loc[name]
-        say(f"{name.replace('_', ' '):18} {f['value']:.3f} ({f['low']:.3f}–{f['high']:.3f}), {f['n']:,.0f} clips")
+        n = int(f["n"])
+        if f["value"] == f["value"]: say(f"{words:20} {f['value']:.3f} ({f['low']:.3f}–{f['high']:.3f}), {n:,} {plural(n, 'clip')}") # not where it is not a number
     for note in e.notes: say(f"note: {note}")
 
 # %% ../nbs/api/85_cli_train.ipynb #a0d83ffa
@@ -275,7 +281,7 @@ def _measured(labels_csv, bundle, weights, only, cache, **more):
     from aivd_nb.detector import Detector
     from aivd_nb.evaluate import choose_clips, evaluate as measure
     from aivd_nb.labels import read_labels
-    df = read_labels(labels_csv)
+    df = read_labels(labels_csv, check_files=False)
     detector = Detector.load(bundle, weights, cache=FeatureCache() if cache else None)
     return measure(choose_clips(df, only) if only else df, detector, progress=sys.stderr.isatty(), **more), detector.bundle.name
 

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['CODES', 'EXTRAS', 'FULL', 'AivdError', 'VideoError', 'LabelsError', 'SplitError', 'WeightsError', 'FingerprintError',
-           'BundleError', 'ConfigError', 'TrainError', 'Code', 'Failure', 'Label', 'keep_quiet', 'install_command',
-           'missing_extra', 'require', 'is_verbose', 'import_keras', 'file_digest', 'how_to_write', 'atomic_write',
-           'check_writable', 'check_table_place', 'ScratchFolder', 'cpu_count', 'cache_dir', 'seed_everything',
-           'shared_data', 'page_folder']
+           'BundleError', 'ConfigError', 'TrainError', 'Code', 'not_found', 'Failure', 'Label', 'keep_quiet',
+           'install_command', 'missing_extra', 'require', 'is_verbose', 'import_keras', 'file_digest', 'how_to_write',
+           'atomic_write', 'check_writable', 'check_table_place', 'ScratchFolder', 'cpu_count', 'cache_dir',
+           'seed_everything', 'shared_data', 'page_folder']
 
 # %% ../nbs/api/00_core.ipynb #d50939c0
 import errno
@@ -130,6 +130,16 @@ CODES |= {
 # %% ../nbs/api/00_core.ipynb #8cd1c912
 _OTHERS = (AivdError, LabelsError, SplitError, WeightsError, FingerprintError, BundleError, ConfigError, TrainError)
 CODES |= {e.code: CODES["error"] for e in _OTHERS if e.code not in CODES}
+
+# %% ../nbs/api/00_core.ipynb #27bb5add
+def not_found(
+    path:str|os.PathLike, # as it was given
+    error:Exception, # why it can't be looked up
+) -> VideoError:
+    "The error of a path that leads nowhere"
+    if not os.fspath(path): return VideoError('""', "is an empty path", "Give the path of a video", "missing")
+    why = "" if isinstance(error, FileNotFoundError) else f" ({getattr(error, 'strerror', None) or error})"
+    return VideoError(path, f"can't be found{why}", "Check the path", "missing")
 
 # %% ../nbs/api/00_core.ipynb #0d3a8e72
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
-from .core import AivdError, atomic_write, cache_dir, cpu_count, install_command
+from .core import AivdError, atomic_write, cache_dir, check_writable, cpu_count, install_command
 
 # %% ../nbs/api/84_doctor.ipynb #407dceec
 @dataclass(frozen=True)
@@ -163,6 +163,16 @@ def _environment(env=None):
     env, known = os.environ if env is None else env, known_variables()
     yield from (_variable(n, env[n], known) for n in sorted(env) if n.startswith("AIVD_"))
 
+# %% ../nbs/api/84_doctor.ipynb #4f8ac4f1
+def _unfit(name, value):
+    "What is wrong with a bundle or a cache folder that a variable names; None where it can be used"
+    from aivd_nb.bundle import find_bundle
+    try:
+        if name == "AIVD_BUNDLE" and value: find_bundle(value)
+        if name == "AIVD_CACHE" and value: check_writable(value, folder=True)
+    except AivdError as e:
+        return f"which {e.problem}"
+
 # %% ../nbs/api/84_doctor.ipynb #ef2f9dc3
 def _variable(name, value, known):
     "One variable of the environment"
@@ -171,6 +181,7 @@ def _variable(name, value, known):
     if name not in known: return Check("environment", name, "missing", "is not a variable that aivd reads", remedy)
     lost = name in _PLACES and value and not os.path.exists(value)
     if lost: return Check("environment", name, "broken", f"{shown}, which is not there", "Correct the path, or unset it")
+    if problem := _unfit(name, value): return Check("environment", name, "broken", f"{shown}, {problem}", "Correct it, or unset it")
     return Check("environment", name, "ok", shown)
 
 # %% ../nbs/api/84_doctor.ipynb #2062d9bd

@@ -16,7 +16,7 @@ from .calibration import AI, INCONCLUSIVE, REAL
 from .core import AivdError, ConfigError, Failure, Label, LabelsError, require
 from .labels import read_labels
 from .metrics import Interval, auc, bootstrap_interval, evaluate_intervals, wilson_interval
-from .show import percent
+from .show import percent, plural
 
 # %% ../nbs/api/50_evaluate.ipynb #56776317
 if TYPE_CHECKING: import pandas
@@ -245,7 +245,7 @@ def _lost(t, ok):
 def _resolution(ok):
     "The false-alarm rate that so many real clips can't tell from none"
     if real := int((ok["label"] == Label.REAL).sum()):
-        yield f"{real:,} real clips can't resolve a false-alarm rate under {percent(1/real, 1)}."
+        yield f"{real:,} real {plural(real, 'clip')} can't resolve a false-alarm rate under {percent(1/real, 1)}."
 
 # %% ../nbs/api/50_evaluate.ipynb #3b13133e
 def _notes(t):
@@ -309,5 +309,5 @@ def evaluate(
 ) -> Evaluation:
     "Score every clip of a labels file and work out all figures"
     if not 0 < threshold < 1: raise ConfigError("threshold", f"{threshold} is not between 0 and 1", "Give a probability such as 0.5")
-    df = read_labels(labels) if isinstance(labels, (str, os.PathLike)) else labels
+    df = read_labels(labels, check_files=False) if isinstance(labels, (str, os.PathLike)) else labels
     return evaluate_table(score_clips(df, detector, alter, progress), detector, threshold, draws, seed)

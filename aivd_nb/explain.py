@@ -534,7 +534,7 @@ def describe_explanation(
 ) -> list[str]: # lines of text
     "An explanation in plain words, the largest contributions first"
     p = decimal(e.verdict.probability, e.verdict.band)
-    odds = f"log-odds of AI {e.log_odds:+.2f} (probability {p}); knowing nothing: {e.neutral:+.2f}"
+    odds = f"log-odds of AI {e.log_odds:+.2f} (probability {p}); baseline: {e.neutral:+.2f}"
     span = lambda r: f"{r['start_s']:.1f}–{r['end_s']:.1f} s"
     moment = lambda r: f"{r['time_s']:.2f} s"
     name = lambda r: r["name"]

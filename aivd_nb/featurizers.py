@@ -21,6 +21,7 @@ from difflib import get_close_matches
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import shorten
 from typing import Any
 import numpy as np
 import aivd_nb
@@ -168,7 +169,7 @@ def _download(backbone):
     try:
         with redirect_stdout(sys.stderr): # its progress is no result
             make(weights="imagenet", include_top=False, input_shape=(backbone.size, backbone.size, 3))
-    except Exception as e: raise _no_weights(backbone, f"can't be downloaded ({str(e).splitlines()[0][:120]})") from e
+    except Exception as e: raise _no_weights(backbone, f"can't be downloaded ({shorten(str(e), 200, placeholder='…')})") from e
 
 # %% ../nbs/api/22_featurizers.ipynb #92adecf5
 def find_weights(

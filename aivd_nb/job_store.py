@@ -44,18 +44,18 @@ _PRAGMAS = ("journal_mode=wal", "synchronous=normal", "foreign_keys=on", "secure
 
 def _opened(path):
     "A database of ours, new where there is none; a foreign or damaged one is refused"
-    if path.is_symlink(): raise ConfigError(path, "is a link", "Name another data folder")
+    if path.is_symlink(): raise ConfigError(path, "is a link", "Name another data folder with --data")
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600)) # SQLite's own files beside it get the same rights
         os.chmod(path, 0o600)
         db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
     except (sqlite3.Error, OSError) as e:
-        raise ConfigError(path, f"can't be opened as a database ({e})", "Name another data folder") from e
+        raise ConfigError(path, f"can't be opened as a database ({e})", "Name another data folder with --data") from e
     try: _make_ready(db, path)
     except sqlite3.Error as e:
         db.close()
         problem = f"is not a database, or a damaged one ({e})"
-        raise ConfigError(path, problem, "Move it away, or name another data folder") from e
+        raise ConfigError(path, problem, "Move it away, or name another data folder with --data") from e
     except ConfigError:
         db.close()
         raise
@@ -75,8 +75,8 @@ def _check_make(db, path):
     make, version = (db.execute(f"pragma {p}").fetchone()[0] for p in ("application_id", "user_version"))
     tables = {r[0] for r in db.execute("select name from sqlite_master where type='table'")}
     ours = make == _MAKE or not make and (not tables or {"jobs", "frames"} <= tables)
-    if not ours: raise ConfigError(path, "is a database of something else", "Move it away, or name another data folder")
-    if version > _VERSION: raise ConfigError(path, "was made by a newer version", "Update, or name another data folder")
+    if not ours: raise ConfigError(path, "is a database of something else", "Move it away, or name another data folder with --data")
+    if version > _VERSION: raise ConfigError(path, "was made by a newer version", "Update, or name another data folder with --data")
     if said := [r[0] for r in db.execute("pragma quick_check(1)") if r[0] != "ok"]: raise sqlite3.DatabaseError(said[0][:200])
 
 # %% ../nbs/api/72_job_store.ipynb #c64d03a5
@@ -360,7 +360,7 @@ class DataFolder:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             _refuse_foreign(self.path)
             self._lock = os.fdopen(os.open(self.path/"lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600), "w")
-        except OSError as e: raise ConfigError(self.path, f"can't be written ({e.strerror})", "Name another data folder") from e
+        except OSError as e: raise ConfigError(self.path, f"can't be written ({e.strerror})", "Name another data folder with --data") from e
         try: fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:
             self._lock.close()

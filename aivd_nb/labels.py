@@ -109,13 +109,13 @@ def _check_columns(csv, df):
     if not len(df): raise LabelsError(csv, "has a header and no rows", "Add a row for each clip: its path and 0 (real) or 1 (AI-generated)")
 
 # %% ../nbs/api/03_labels.ipynb #6eedda08
-def _row_problems(df):
+def _row_problems(df, check_files):
     "(row, what is wrong) for labels that are no label, paths that are no file, paths that came before"
     first, problems = {}, []
     for row, label, name, path in zip(df.index, df.label, df.file_path, df.path):
         if label not in ("0", "1"): problems.append((row, f"label {label!r} is neither 0 (real) nor 1 (AI-generated)"))
         if not name: problems.append((row, "no file_path"))
-        elif not Path(path).is_file(): problems.append((row, f"no file {name}"))
+        elif check_files and not Path(path).is_file(): problems.append((row, f"no file {name}"))
         elif path in first: problems.append((row, f"{name} is already in row {first[path]}"))
         else: first[path] = row
     return problems
@@ -169,6 +169,7 @@ def _typed(column):
 def read_labels(
     csv:str|os.PathLike, # columns file_path (relative to the CSV's folder, or absolute) and label (0 real, 1 AI-generated), and any others
     check_digests:bool=True, # look for one video in several rows (reads only files that share their size with another)
+    check_files:bool=True, # every path has to be that of a file; False: what is missing is told where it is looked at
 ) -> "pandas.DataFrame": # the CSV's columns and `path`, absolute; numbered from 0
     "Read and check a labels CSV; `LabelsError` lists all problems (ten at most) with their rows"
     df = _read_text(csv)
@@ -176,5 +177,5 @@ def read_labels(
     df = df.apply(lambda c: c.str.strip())
     folder = os.path.dirname(os.path.abspath(csv))
     df["path"] = [os.path.normpath(os.path.join(folder, f)) for f in df.file_path]
-    _raise_problems(csv, _row_problems(df) + (_copy_problems(df) if check_digests else []))
+    _raise_problems(csv, _row_problems(df, check_files) + (_copy_problems(df) if check_digests else []))
     return df.apply(_typed).astype({"label": int}).reset_index(drop=True) # pyright: ignore[reportReturnType]

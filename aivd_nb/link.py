@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 from urllib.parse import urlsplit
 from .core import ConfigError, ScratchFolder, VideoError, missing_extra
@@ -83,6 +84,7 @@ def published(
 ) -> dict: # JSON-serialisable, short
     "What a page says of its clip, and which of its words call it generated"
     short = {k: str(info[k])[:200] for k in _FIELDS if info.get(k) not in (None, "")}
+    if info.get("extractor_key") == "Generic": short.pop("upload_date", None) # the file's date on the server
     own = [str(info.get(k) or "") for k in ("title", "description")] + [f"#{t}" for t in info.get("tags") or ()]
     flags = [f"{k}: {v}" for k, v in info.items() if re.search(r"(?i)aigc|ai_generated|synthetic|altered", k) and v]
     words = dict.fromkeys([*flags, *(m[0] for m in _WORDS.finditer(" ".join(own)[:20_000]))])
@@ -152,7 +154,7 @@ def _reason(error, limits):
     text = re.sub(r"\x1b\[[0-9;]*m|^ERROR: ", "", str(error)).split(";")[0].splitlines() or [type(error).__name__]
     if "File too large" in text[0]: return f"is larger than {limits.megabytes:g} MiB"
     found = re.search(r"leads to a private address \([^)]*\)|may not start another program", text[0])
-    return found[0] if found else f"can't be fetched ({text[0][:200].strip()})"
+    return found[0] if found else f"can't be fetched ({shorten(text[0], 200, placeholder='…')})"
 
 # %% ../nbs/api/18_link.ipynb #2fac58e0
 @dataclass(frozen=True)

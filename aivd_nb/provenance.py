@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from .containers import HEAD, INSIDE, KINDS, NO_VIDEO, Look, boxes, chunks, elements, sniff
-from .core import VideoError
+from .core import VideoError, not_found
 from .trust import find_trust
 
 # %% ../nbs/api/41_provenance.ipynb #2c0177ab
@@ -248,7 +248,7 @@ def _size_of(path):
     try:
         info = os.stat(path)
     except (OSError, ValueError) as e:
-        raise VideoError(path, f"can't be found ({getattr(e, 'strerror', None) or e})", "Check the path", "missing") from e
+        raise not_found(path, e) from e
     if stat.S_ISDIR(info.st_mode): raise VideoError(path, "is a folder", "Give a video file inside it", "folder")
     if not stat.S_ISREG(info.st_mode): raise VideoError(path, "is not a regular file", "Copy the video to a file first", "unreadable")
     if not info.st_size: raise VideoError(path, "is empty (0 bytes)", "Copy or download it again", "empty")
@@ -379,7 +379,7 @@ def _unread(kind, found):
     "Why a container's credentials can't be read"
     read = ", ".join(_MIME)
     if found: return f"the {kind} file brings content credentials, and the library that checks them reads them only in {read}"
-    return f"there is no agreed place for content credentials in {kind} files; they are read in {read}"
+    return f"content credentials are not read in {kind} files, only in {read}"
 
 # %% ../nbs/api/41_provenance.ipynb #f169aad2
 _MIME = {"mp4": "video/mp4", "mov": "video/quicktime", "avi": "video/avi"}

@@ -94,7 +94,7 @@ def _unlisted(folder, e):
     "The row of a folder whose videos nobody knows"
     return Entry(str(folder), None, None,
         ("unlisted", f"can't be listed ({getattr(e, 'strerror', None) or e}), so nothing in it was looked at",
-            "Check its permissions and the drive"))
+            "Check its permissions"))
 
 # %% ../nbs/api/60_scan_files.ipynb #d5e2d16c
 def _walk(folder, enter=lambda folder: True, links=0):
@@ -130,6 +130,9 @@ def _open_address(url):
     _protocol(url)
     with _installed(url): return url_to_fs(url)
 
+# %% ../nbs/api/60_scan_files.ipynb #22637fb0
+_DRIVERS = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp", "az": "adlfs", "abfs": "adlfs", "sftp": "paramiko"}
+
 # %% ../nbs/api/60_scan_files.ipynb #30ae2870
 @contextmanager
 def _installed(url):
@@ -137,8 +140,9 @@ def _installed(url):
     try:
         yield
     except ImportError as e:
-        raise ConfigError(url, f"needs a package that is not installed ({e})",
-            "Install it with pip: s3fs for s3://, gcsfs for gs://, aiohttp for https://") from e
+        scheme = str(url).split("://")[0]
+        package = _DRIVERS.get(scheme, f"the fsspec driver of {scheme}://")
+        raise ConfigError(url, f"needs a package that is not installed ({e})", f"Install it: pip install {package}") from e
 
 # %% ../nbs/api/60_scan_files.ipynb #1fa8e9ec
 def _seconds(info):
@@ -249,13 +253,13 @@ def _spelled(name):
 
 # %% ../nbs/api/60_scan_files.ipynb #8d04fc81
 _MISSING = ("missing", "can't be found", "Check the path")
-_ENDS = f"Videos end in one of {' '.join(sorted(VIDEO_SUFFIXES))}"
+_ENDS = f"Name a place that holds videos; they end in one of {' '.join(sorted(VIDEO_SUFFIXES))}"
 
 def _idle(source):
     "The row of a folder or glob that stands for no video"
     if _is_address(source): return Entry(str(source), None, None, ("folder", "holds no video", _ENDS))
     e = local_entry(source)
-    problem = ("folder", "holds no video", _ENDS) if os.path.isdir(source) else ("missing", "matches no video", _ENDS)
+    problem = ("folder", "is a folder that holds no video", _ENDS) if os.path.isdir(source) else ("missing", "matches no video", _ENDS)
     return Entry(e.path, None, None, problem)
 
 # %% ../nbs/api/60_scan_files.ipynb #ac339bf2
@@ -402,7 +406,7 @@ def fetch(
     except FileNotFoundError:
         return Fetched(entry, None, None, _MISSING)
     except OSError as e:
-        return Fetched(entry, None, None, ("unreadable", f"can't be read ({e.strerror or e})", "Check its permissions and the drive"))
+        return Fetched(entry, None, None, ("unreadable", f"can't be read ({e.strerror or e})", "Check its permissions"))
     except Exception as e: # drivers of file systems raise whatever their libraries do
         return Fetched(entry, None, None, ("unreachable", f"can't be fetched ({type(e).__name__}: {e})",
             "Check the network and your credentials"))

@@ -187,7 +187,7 @@ def _cause(e):
     if own: return AivdError(own.file, own.problem, own.remedy, own.code)
     said = [str(x).strip().splitlines()[-1].strip() for x in chain if str(x).strip()]
     last = said[-1] if said else type(e).__name__ # of an actor that died while it was made, the error's own words
-    return ConfigError("ray", f"could not go on ({last})", "Look at the cluster with ray status; the same command goes on")
+    return ConfigError("ray", f"could not go on ({last})", "Look at the cluster with ray status, then run the same command to continue")
 
 # %% ../nbs/api/63_scan_ray.ipynb #c73c063a
 def _quiet(ray):

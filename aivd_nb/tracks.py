@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from .containers import HEAD, KINDS, NO_VIDEO, Outline, outline, sniff, track_sizes
-from .core import ConfigError, VideoError
+from .core import ConfigError, VideoError, not_found
 
 # %% ../nbs/api/11_tracks.ipynb #d90b7bc2
 try:
@@ -58,7 +58,7 @@ def _stat(path):
     try:
         info = os.stat(path)
     except (OSError, ValueError) as e:
-        raise VideoError(path, f"can't be found ({getattr(e, 'strerror', None) or e})", "Check the path", "missing") from e
+        raise not_found(path, e) from e
     if Path(path).is_dir(): raise VideoError(path, "is a folder", "Give a video file inside it", "folder")
     if not Path(path).is_file(): raise VideoError(path, "is not a regular file", "Copy the video to a file first", "unreadable")
     if not info.st_size: raise VideoError(path, "is empty (0 bytes)", AGAIN, "empty")

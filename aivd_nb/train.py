@@ -78,8 +78,8 @@ def _raise_broken(broken, n):
     "One error for all the clips that can't be read"
     if not broken: return
     shown = "\n".join(broken[:10])
-    raise TrainError("labels", f"{len(broken):,} of {n:,} clips can't be read:\n{shown}\n", "Remove these rows or replace the files",
-        code="clips")
+    remedy = f"Remove these rows or replace the files:\n{shown}"
+    raise TrainError("labels", f"{len(broken):,} of {n:,} clips can't be read", remedy, code="clips")
 
 # %% ../nbs/api/36_train.ipynb #72040149
 def _put_together(found, columns):

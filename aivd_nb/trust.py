@@ -55,7 +55,7 @@ def _unread(error):
     return f"can't be read ({error.strerror})"
 
 # %% ../nbs/api/40_trust.ipynb #4c564a2c
-_GIVE = "Give a PEM file with certificates, in `trust` or AIVD_C2PA_TRUST"
+_GIVE = "Give a PEM file with certificates, with --trust (in Python: `trust`) or in AIVD_C2PA_TRUST"
 
 def _own_list(path):
     "A list in a file of the reader's"

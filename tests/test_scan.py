@@ -86,7 +86,7 @@ def test_stopped(tmp_path, how):
     assert until(lambda: not alive(workers), 10), alive(workers)
     if how != signal.SIGKILL:
         assert list((tmp_path/"tmp").iterdir()) == []
-        assert child.returncode == 130 and "the same command goes on" in said and "Traceback" not in said, said
+        assert child.returncode == 130 and "run the same command to continue" in said and "Traceback" not in said, said
         n = len(pd.read_parquet(tmp_path/"out"))
         assert 0 < n < 160, n
         done = subprocess.run(scanning, capture_output=True, text=True)
@@ -124,7 +124,7 @@ def test_stopped_on_ray(tmp_path):
     assert until(lambda: list((tmp_path/"out").glob("part-*")), 180), child.communicate()
     child.send_signal(signal.SIGTERM)
     _, said = child.communicate(timeout=60)
-    assert child.returncode == 130 and "the same command goes on" in said and "Traceback" not in said, said
+    assert child.returncode == 130 and "run the same command to continue" in said and "Traceback" not in said, said
     assert 0 < len(pd.read_parquet(tmp_path/"out")) < 300 and not list((tmp_path/"tmp").glob("aivd-*"))
 
 
@@ -178,11 +178,11 @@ def test_an_empty_folder_costs_its_row(tmp_path, monkeypatch):
     files, bare = made_up(tmp_path/"lib", 2), tmp_path/"bare"
     bare.mkdir()
     done = commanded(monkeypatch, tmp_path/"lib", bare, "--out", tmp_path/"out")
-    assert done.exit_code == 1 and f"✗ {bare}: holds no video. Videos end in one of" in done.stderr and "3 in all: " in done.stdout, done.output
+    assert done.exit_code == 1 and f"✗ {bare}: is a folder that holds no video. Name a place that holds videos; they end in one of" in done.stderr and "3 in all: " in done.stdout, done.output
     table = pd.read_parquet(tmp_path/"out").set_index("path")
     assert table.code[str(bare)] == "folder" and table.label.notna().sum() == 2
     from aivd_nb.answers import find_clips
-    assert [(c.file, c.problem) for c in find_clips([str(bare)])] == [(str(bare), "holds no video")]
+    assert [(c.file, c.problem) for c in find_clips([str(bare)])] == [(str(bare), "is a folder that holds no video")]
 
 
 def test_bundles_side_by_side(tmp_path):
