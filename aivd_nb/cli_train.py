@@ -265,7 +265,8 @@ def _tell(e):
     for name, words in _FIGURES.items():
         f = e.figures.loc[name]
         n = int(f["n"])
-        if f["value"] == f["value"]: say(f"{words:20} {f['value']:.3f} ({f['low']:.3f}–{f['high']:.3f}), {n:,} {plural(n, 'clip')}") # not where it is not a number
+        if f["value"] != f["value"]: continue # not a number: a class is missing
+        say(f"{words:20} {f['value']:.3f} ({f['low']:.3f}–{f['high']:.3f}), {n:,} {plural(n, 'clip')}")
     for note in e.notes: say(f"note: {note}")
 
 # %% ../nbs/api/85_cli_train.ipynb #a0d83ffa

@@ -131,7 +131,8 @@ def _open_address(url):
     with _installed(url): return url_to_fs(url)
 
 # %% ../nbs/api/60_scan_files.ipynb #22637fb0
-_DRIVERS = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp", "az": "adlfs", "abfs": "adlfs", "sftp": "paramiko"}
+_DRIVERS = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp",
+    "az": "adlfs", "abfs": "adlfs", "sftp": "paramiko"} # scheme of an address → package that brings its file system
 
 # %% ../nbs/api/60_scan_files.ipynb #30ae2870
 @contextmanager
