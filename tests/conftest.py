@@ -3,6 +3,7 @@ import os, shutil, subprocess, sys
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent # not resolved: the virtual environment's folder, not the interpreter's
@@ -15,12 +16,22 @@ SLOW = "attacks browser cases fast jupyter light noise origin predict quiet reac
 SPREAD = "notebooks attacks fast".split()
 
 
-@pytest.hookimpl(tryfirst=True) # before pytest-xdist reads the groups
+def named(path): return Path(path).stem.removeprefix("test_")
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
-        name = item.path.stem.removeprefix("test_")
-        if name in SLOW: item.add_marker(pytest.mark.slow)
-        if name not in SPREAD: item.add_marker(pytest.mark.xdist_group(name))
+        if named(item.path) in SLOW: item.add_marker(pytest.mark.slow)
+
+
+# pytest-xdist 3.8 has marks for this, which pytest 9.2 leaves without effect: fixtures of a file were set up in both processes
+class Together(LoadScopeScheduling):
+    def _split_scope(self, nodeid):
+        file = nodeid.split("::")[0]
+        return nodeid if named(file) in SPREAD else file
+
+
+def pytest_xdist_make_scheduler(config, log): return Together(config, log)
 
 
 def repo_files() -> list[Path]:
