@@ -407,8 +407,8 @@ _FULL = dict(repeats=5, clips=100, height=720, tall=1080, heights=tuple(SIZES),
     kinds=(("h264", 720), ("h264", 1080), ("h264", 2160), ("hevc", 720), ("hevc", 1080), ("vp9", 720), ("vp9", 1080)))
 
 # %% ../nbs/api/53_bench.ipynb #c46ea79f
-_QUICK = dict(repeats=1, clips=4, height=240, tall=360, heights=(240, 360),
-    lengths=(2, 10), gaps=(8, 256), hours=(60, 600), kinds=(("h264", 240), ("vp9", 240)))
+_QUICK = dict(repeats=1, clips=3, height=240, tall=240, heights=(240, 360),
+    lengths=(2, 5), gaps=(8, 64), hours=(20, 120), kinds=(("h264", 240), ("vp9", 240)))
 
 # %% ../nbs/api/53_bench.ipynb #41ea6cdc
 def _at_hand(bundle):
