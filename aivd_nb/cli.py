@@ -38,7 +38,7 @@ fail_on_option = click.option("--fail-on", multiple=True, type=click.Choice(["ai
 # %% ../nbs/api/86_cli.ipynb #aa5522e8
 _RUNS = "Runtime of the networks; keras needs the extra [train]."
 _KEEPS = "Also write an HTML report with verdicts, frames, SHA-256, model and error rates. An earlier report is replaced."
-_MOST = "Look at no more than this many places in a long clip."
+_MOST = "Look at no more than this many places of a clip: a short one has a few, a long one has more."
 
 # %% ../nbs/api/86_cli.ipynb #d2cf11f5
 def _printer(as_json, as_csv, band):
