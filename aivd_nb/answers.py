@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 import click
-from .core import AivdError, ConfigError, Failure, VideoError
+from .core import AivdError, ConfigError, Failure, VideoError, not_found
 from .show import clock, decimal, plural, sheet_cell, stretch
 from .terminal import say, spell
 
@@ -65,6 +65,7 @@ def check_one(
 # %% ../nbs/api/83_answers.ipynb #f2856628
 def _checked(name, links):
     "A clip as it was named, or what is wrong with its name"
+    if not name: return not_found(name, FileNotFoundError())
     try: check_address(name, links)
     except VideoError as e: return e
     return name

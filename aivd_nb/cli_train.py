@@ -263,10 +263,12 @@ def _tell(e):
     "The figures that matter most, and what limits them"
     from aivd_nb.show import plural
     for name, words in _FIGURES.items():
+        if name not in e.figures.index: continue # no clip of the class that it is about
         f = e.figures.loc[name]
         n = int(f["n"])
         if f["value"] != f["value"]: continue # not a number: a class is missing
-        say(f"{words:20} {f['value']:.3f} ({f['low']:.3f}–{f['high']:.3f}), {n:,} {plural(n, 'clip')}")
+        between = f" ({f['low']:.3f}–{f['high']:.3f})" if f["low"] == f["low"] else ""
+        say(f"{words:20} {f['value']:.3f}{between}, {n:,} {plural(n, 'clip')}")
     for note in e.notes: say(f"note: {note}")
 
 # %% ../nbs/api/85_cli_train.ipynb #a0d83ffa
