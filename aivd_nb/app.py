@@ -384,17 +384,17 @@ _NO_HOST = "Give an address of this machine with --host, such as 127.0.0.1, or 0
 _NO_PORT = "Choose another port with --port, or stop whatever uses it"
 
 def _not_listening(c, e):
-    "Why an address can't be listened on: by its host, by its port, or for want of rights"
+    "Why an address can't be used: by its host, by its port, or for want of rights"
     number, where = getattr(e, "errno", None), f"{c.host}:{c.port}"
     if number in (errno.EADDRNOTAVAIL, None) or isinstance(e, socket.gaierror):
         return ConfigError(f"host {c.host}", "is not an address of this machine", _NO_HOST)
     if number == errno.EACCES:
-        return ConfigError(where, "may not be listened on by this user", "Choose a port from 1024 on with --port")
-    return ConfigError(where, f"can't be listened on ({e.strerror or e})", _NO_PORT)
+        return ConfigError(where, "may not be used by this user", "Choose a port from 1024 on with --port")
+    return ConfigError(where, f"can't be used ({e.strerror or e})", _NO_PORT)
 
 # %% ../nbs/api/79_app.ipynb #360a8831
 def _check_address(c):
-    "Refuse an address that can't be listened on before a data folder is taken and a detector is loaded"
+    "Refuse an address that can't be used before a data folder is taken and a detector is loaded"
     try:
         family, kind, number, _, place = socket.getaddrinfo(c.host, c.port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, number) as tried:

@@ -98,7 +98,7 @@ def sniff(
 FORMATS = "Give an mp4, mov, avi, mkv, webm, gif, wmv, flv, ogv or mpeg file"
 _WEBP = "python -c \"from PIL import Image; Image.open('IN.webp').save('OUT.gif', save_all=True)\""
 NO_VIDEO = {"audio": ("holds sound but no picture", "Give a file with a video track", "no_video"),
-    "music": ("holds sound and a cover picture, no film", "Give a file with a video track", "no_video"),
+    "music": ("holds sound and a cover picture but no video", "Give a file with a video track", "no_video"),
     "webp": ("is an animated WebP, which is not read", f"Convert it, for example: {_WEBP}", "not_a_video"),
     "image": ("is a still image", FORMATS, "not_a_video"),
     None: ("is not a video, whatever its name says", FORMATS, "not_a_video")}

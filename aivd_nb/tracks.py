@@ -223,7 +223,7 @@ def _choose(path, container, passed):
     found = films(container, passed)
     if found: return min(found, key=lambda s: (s.frames == 1, not s.disposition & Disposition.default, s.index))
     problem = "holds no video track" + (", only subtitles" if kinds == {"subtitle"} else "")
-    if "audio" in kinds: problem = "holds sound and a cover picture, no film" if "video" in kinds else "holds sound but no picture"
+    if "audio" in kinds: problem = "holds sound and a cover picture but no video" if "video" in kinds else "holds sound but no picture"
     raise VideoError(path, problem, "Give a file with a video track", "no_video")
 
 # %% ../nbs/api/11_tracks.ipynb #db6b5112

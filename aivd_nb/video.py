@@ -217,7 +217,7 @@ def _check_count(reader, n):
     if n >= reader.limits.min_frames: return
     sound = any(s.type == "audio" for s in reader.reading.container.streams)
     if n == 1 and sound:
-        raise VideoError(reader.path, "holds sound and a cover picture, no film", "Give a file with a video track", "no_video")
+        raise VideoError(reader.path, "holds sound and a cover picture but no video", "Give a file with a video track", "no_video")
     problem = "holds a single frame" if n == 1 else f"holds {n} frames"
     raise VideoError(reader.path, f"{problem}, fewer than the {reader.limits.min_frames} that a verdict needs",
         "Give a longer clip", "too_few_frames")

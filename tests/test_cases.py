@@ -37,7 +37,7 @@ def refused(problem): return Right(problem=problem)
 
 BASE, JOINED, TWO, MIRROR = Right(), Right(175, 5.83, ("timestamps restart",), like=False), Right(notes=("2 video tracks",)), Right(notes=("mirrored left to right",), like=False)
 ENCRYPTED, PART, FIRST = refused("is encrypted"), refused("is a part of a stream"), refused("first part of a stream alone")
-SOUND, COVER, WORDS = refused("holds sound but no picture"), refused("holds sound and a cover picture, no film"), refused("holds no video track, only subtitles")
+SOUND, COVER, WORDS = refused("holds sound but no picture"), refused("holds sound and a cover picture but no video"), refused("holds no video track, only subtitles")
 FORBIDDEN = ("mislead", "cut off", "invalid")
 SHARED_RIGHT = {"base.mp4": BASE, "long_sound.mkv": BASE, "long_sound.ts": BASE, "vfr.flv": Right(63, 4.45, like=False), "late_start.mkv": BASE, "picture_delayed.mkv": BASE,
     "browser_vp8.webm": Right(like=False), "browser_vp8_duration.webm": Right(like=False), "bframes.avi": BASE, "two_tracks.mp4": TWO, "mirrored.mp4": MIRROR, "joined.ts": Right(175, 6.97, ("timestamps restart",), like=False),

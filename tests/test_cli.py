@@ -382,5 +382,5 @@ def test_a_port_that_is_taken_is_told_by_its_address(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = aivd("serve", "--port", port, "--data", tmp_path/"data")
-    assert done.returncode == 2 and done.stderr.decode().startswith(f"aivd: 127.0.0.1:{port}: can't be listened on (Address already in use). Choose another port with --port"), done.stderr
+    assert done.returncode == 2 and done.stderr.decode().startswith(f"aivd: 127.0.0.1:{port}: can't be used (Address already in use). Choose another port with --port"), done.stderr
     assert not (tmp_path/"data").exists()
