@@ -162,7 +162,7 @@ def test_a_missing_path_costs_its_row(tmp_path, monkeypatch):
     "As in `aivd predict`: the others are analysed, and the exit code is 1; only what can't have been meant is wrong use"
     files, gone, out = made_up(tmp_path/"lib", 3), tmp_path/"gone.mp4", ("--out", tmp_path/"out")
     done = commanded(monkeypatch, files[0], gone, *out)
-    assert done.exit_code == 1 and f"{gone} can't be found; a row will say so" in done.stderr and f"✗ {gone}: can't be found. Check the path" in done.stderr, done.output
+    assert done.exit_code == 1 and f"{gone} can't be found; its row will say so" in done.stderr and f"✗ {gone}: can't be found. Check the path" in done.stderr, done.output
     table = pd.read_parquet(tmp_path/"out").set_index("path")
     assert table.code[str(gone)] == "missing" and table.label[str(files[0])]
     gone.write_bytes(b"clip")
