@@ -167,6 +167,9 @@ def _write_table(file, table):
     with atomic_write(file) as tmp: table.to_csv(tmp, index=False, lineterminator="\n")
     wrote(file)
 
+# %% ../nbs/api/85_cli_train.ipynb #3293b421
+_HELD_OUT_COLUMNS = ("file_path", "label", "probability"), ("group", "generator", "kind") # the latter where the labels have them
+
 # %% ../nbs/api/85_cli_train.ipynb #65b90a25
 def _train(labels_csv, out, folds, settings, overwrite, held_out, **more):
     "The `train` command's work"
@@ -174,7 +177,7 @@ def _train(labels_csv, out, folds, settings, overwrite, held_out, **more):
     from aivd_nb.labels import read_labels
     from aivd_nb.train import fit, training_notes
     check_writable(out, folder=True)
-    if held_out: check_table_place(held_out, "a table of held-out clips", ("file_path", "label", "probability"), more=True)
+    if held_out: check_table_place(held_out, "a table of held-out clips", *_HELD_OUT_COLUMNS)
     (head, cfg), df = _configs(settings), read_labels(labels_csv)
     featurizer, sampling, cnn = _reading(**more)
     result = fit(df, featurizer, out, sampling, head, cfg, folds, FeatureCache(), cnn, # pyright: ignore[reportArgumentType]

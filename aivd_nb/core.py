@@ -339,7 +339,7 @@ def check_table_place(
     file:str|os.PathLike, # CSV to make or replace
     what:str, # that may be replaced, in words
     columns:Sequence[str], # of such a table
-    more:bool=False, # it may have more columns than these
+    may:Sequence[str]=(), # columns that it may have, too
 ) -> Path: # the place
     "Refuse a place that can't be written, and a file that is there and isn't such a table"
     file = check_writable(file)
@@ -347,8 +347,8 @@ def check_table_place(
     with open(file, "rb") as f: first = f.readline(2000).decode("utf-8-sig", "replace").strip()
     there = first.split(",") if first else columns
     if not set(columns) <= set(there): raise ConfigError(file, f"already exists and is not {what}", "Name another file, or remove it")
-    added = [c for c in there if c not in columns]
-    if more or not added: return file
+    added = [c for c in there if c not in (*columns, *may)]
+    if not added: return file
     raise ConfigError(file, f"already exists, with columns that would be lost ({', '.join(added)})", "Name another file, or move it away")
 
 # %% ../nbs/api/00_core.ipynb #430745a8
