@@ -22,23 +22,23 @@ from typing import Any, TextIO
 from .app_config import AppConfig, below, is_loopback, load_config, names
 from .card import card
 from .clip_report import ReportClip, clip_report, few_windows
-from .containers import HEAD, sniff
-from .core import ConfigError, VideoError
+from .containers import HEAD, NO_VIDEO, sniff
+from .core import CODES, ConfigError, VideoError
 from .detector import Detector
 from .intake import Hooks, Intake, Refused, Rules, Ticket, allow_descriptors, client_of, quiet_waitress
 from .job_store import FINISHED
 from .jobs import Busy
 from .keeper import CONTAINERS
 from .link import LinkLimits, fetched
-from .openapi import REMEDIES, job_view, openapi
+from .openapi import job_view, openapi
 from .requests import Upload, printable, refuse, refuse_unread, shown_name, start_service, upload_request, wire
 from .words import languages, phrase, words
 
 # %% ../nbs/api/79_app.ipynb #cb43f4da
-_NO_VIDEO = {
-    "audio": "It holds sound but no picture.", "image": "It is a still image.",
-    "webp": "It is an animated WebP, which is not read: convert it to a GIF with Pillow (save_all=True).",
-    None: "It is not a video, whatever its name says."}
+def _at_fault(file, code, problem, remedy):
+    "The answer to a file that can't be taken: what a job that failed tells, too"
+    detail = f"It {problem}. {remedy}."
+    return refuse(code, detail, error={"file": file, "code": code, "problem": problem, "remedy": remedy})
 
 # %% ../nbs/api/79_app.ipynb #bcdd6df8
 def _received(s, request):
@@ -48,16 +48,17 @@ def _received(s, request):
     if len(request.files.getlist("file")) > 1: return None, refuse("bad_request", "Send one file per request.")
     up = found.stream
     up.close()
-    if refused := _unfit(up): return None, refused
+    if refused := _unfit(up, shown_name(found.filename)): return None, refused
     return up, None
 
 # %% ../nbs/api/79_app.ipynb #1bf8e17b
-def _unfit(up):
+def _unfit(up, name):
     "The problem with a file that is not a video; None where it may be one"
-    if not up.size: return refuse("empty")
+    if not up.size: return _at_fault(name, "empty", CODES["empty"].problem, CODES["empty"].remedy)
     kind = sniff(up.head[:HEAD])
     if kind in CONTAINERS: return None
-    return refuse("not_a_video", f"{_NO_VIDEO.get(kind, _NO_VIDEO[None])} {REMEDIES['not_a_video']}")
+    problem, remedy, code = NO_VIDEO.get(kind, NO_VIDEO[None])
+    return _at_fault(name, code, problem, remedy)
 
 # %% ../nbs/api/79_app.ipynb #8d7c7bb9
 def _jobs_at():
@@ -133,7 +134,7 @@ def _fetch(s, url, hosts, client):
             request.uploads = [up] # pyright: ignore[reportAttributeAccessIssue]
             with open(clip.file, "rb") as f: shutil.copyfileobj(f, up, 1 << 20)
             up.close()
-            if refused := _unfit(up): return refused
+            if refused := _unfit(up, printable(clip.address)): return refused
             request.uploads.remove(up) # pyright: ignore[reportAttributeAccessIssue]
             return _accepted(s, up, printable(clip.address), client)
     except VideoError as e: return refuse("unreachable", f"It {e.problem}. {e.remedy}.")

@@ -408,7 +408,7 @@ _FULL = dict(repeats=5, clips=100, height=720, tall=1080, heights=tuple(SIZES),
 
 # %% ../nbs/api/53_bench.ipynb #c46ea79f
 _QUICK = dict(repeats=1, clips=3, height=240, tall=240, heights=(240, 360),
-    lengths=(2, 5), gaps=(8, 64), hours=(20, 120), kinds=(("h264", 240), ("vp9", 240)))
+    lengths=(2, 5), gaps=(8, 64), hours=(5, 20), kinds=(("h264", 240), ("vp9", 240)))
 
 # %% ../nbs/api/53_bench.ipynb #41ea6cdc
 def _at_hand(bundle):

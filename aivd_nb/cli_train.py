@@ -25,7 +25,8 @@ clips_argument = click.argument("clips", nargs=-1, required=True, type=clip_path
 labels_argument = click.argument("labels_csv", type=click.Path())
 _best = "Bundle to use: a folder, or the name of one that ships.  [default: AIVD_BUNDLE, then efficientnet_lite0]"
 bundle_option = click.option("--bundle", "-b", type=click.Path(), help=_best)
-_weights = "File with the CNN's weights, or the folder it is in.  [default: AIVD_WEIGHTS, then Keras' folder]"
+_found = "[default: AIVD_WEIGHTS, then Keras' folder]"
+_weights = f"File with the CNN's weights, or the folder it is in. A bundle that brings its CNN, as the default does, needs none.  {_found}"
 weights_option = click.option("--weights", type=click.Path(), help=_weights)
 _again = "Keep the features of each clip, so that asking about it again is fast."
 cache_option = click.option("--cache/--no-cache", default=True, show_default=True, help=_again)

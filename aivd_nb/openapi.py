@@ -31,6 +31,7 @@ PROBLEMS = {
     "media_type": (415, "The request is of another type than expected"),
     "empty": (422, "The file is empty"),
     "not_a_video": (422, "The file is not a video"),
+    "no_video": (422, "The file holds no video"),
     "unreachable": (422, "No clip can be had from the link"),
     "rate": (429, "Too many requests"),
     "busy": (429, "The server is busy"),
@@ -54,6 +55,7 @@ REMEDIES = {
     "media_type": "Send multipart/form-data, or JSON where a link is sent.",
     "empty": "Copy or download it again.",
     "not_a_video": f"{FORMATS}.",
+    "no_video": "Give a file with a video track.",
     "unreachable": "Download the clip and send the file.",
     "rate": "Wait a little.",
     "busy": "Try again in a little while.",
@@ -198,7 +200,8 @@ _PROBLEM = _obj(
     "type title status code detail",
     type=_TEXT, title=_TEXT | {"description": "What is wrong, in a few words"}, status=_INT, code=_one_of(PROBLEMS),
     detail=_TEXT | {"description": "What exactly, and what to do about it"},
-    request_id=_TEXT | {"description": "The request's number in the log of the server"})
+    request_id=_TEXT | {"description": "The request's number in the log of the server"},
+    error=_ERROR | {"description": "Where it is the file's fault: the same as a job that failed tells"})
 
 # %% ../nbs/api/74_openapi.ipynb #c07c877c
 def _schemas():
@@ -245,7 +248,7 @@ def _body(kind, schema): return {"required": True, "content": {kind: {"schema": 
 _LINK = _body("application/json", _obj("url", url={"type": "string", "format": "uri"}))
 _BYTES = {"type": "string", "format": "binary"}
 _UPLOAD = _body("multipart/form-data", _obj("file", file=_BYTES))
-_TAKEN = "bad_request too_large media_type empty not_a_video rate starting storage".split() # what may be wrong with any clip
+_TAKEN = "bad_request too_large media_type empty not_a_video no_video rate starting storage".split() # what may be wrong with any clip
 
 # %% ../nbs/api/74_openapi.ipynb #649c68b2
 def _sending():

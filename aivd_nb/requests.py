@@ -190,10 +190,11 @@ def refuse(
     code:str, # kind of problem
     detail:str="", # what to do about it; empty: what is right for all of the kind
     headers:Mapping[str, str]|None=None,
+    **more:Any, # further members
 ) -> Any: # Flask response
     "A problem detail as a response"
     from flask import Response, g
-    body = problem(code, detail, request_id=g.get("request_id", ""))
+    body = problem(code, detail, request_id=g.get("request_id", ""), **more)
     return Response(json.dumps(body), body["status"], headers, "application/problem+json")
 
 # %% ../nbs/api/78_requests.ipynb #eb4bef98

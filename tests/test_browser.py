@@ -355,7 +355,7 @@ def test_limits_are_told_and_checked_before_sending(page, serving, tmp_path):
 def test_sending_has_its_share_of_the_bar(page, serving, clip, tmp_path):
     "Over a slow line most of the time is sending, and most of the bar"
     large = tmp_path/"large.mp4"
-    large.write_bytes(clip.read_bytes() + bytes(3 << 20))
+    large.write_bytes(clip.read_bytes() + bytes(1 << 20))
     give(page, serving(tmp_path/"data"))
     line = page.context.new_cdp_session(page)
     line.send("Network.emulateNetworkConditions", {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 400 << 10})

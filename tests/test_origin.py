@@ -158,6 +158,7 @@ def test_update_trust_from_a_server(clips, quiet_home):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     said = aivd("provenance", "--update-trust", "--from", f"http://127.0.0.1:{server.server_port}/list.pem")
     server.shutdown()
+    server.server_close() # else the next one would wait for an answer
     assert said.returncode == 0 and "(0 days old): 1 certificates" in said.stderr, said.stderr
     assert TRUSTED in aivd("provenance", clips.signed).stdout
     bad = aivd("provenance", "--update-trust", "--from", f"http://127.0.0.1:{server.server_port}/list.pem")

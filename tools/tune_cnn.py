@@ -1,5 +1,5 @@
 """Is a gently fine-tuned EfficientNet-Lite0 worth its cost beside the frozen one? Trains it on four fifths of the training sources and scores the
-rest, fold by fold, for the table on the results page Ablations. Needs `pip install torch`, a quarter of an hour of a core for each fold, and the collection.
+rest, fold by fold, for the table on the results page Ablations. Needs `pip install torch`, half an hour of two cores for each fold, and the collection.
 
     python tools/tune_cnn.py labels.csv nbs/results/09_tuned.csv --folds 0 1
 """
@@ -23,7 +23,6 @@ from aivd_nb.splits import grouped_folds
 from aivd_nb.video import VideoReader
 from aivd_nb.views import square
 
-FIRST = 5 # the block from which on it is trained: those before it take half the time
 EPOCHS = 3
 CLIPS = 12 # a step
 FRAMES = 4 # of a clip
@@ -54,10 +53,9 @@ class Conv(nn.Module):
 
 class Block(nn.Module):
     "An inverted bottleneck"
-    def __init__(self, weights, i, stride, widen, width, out):
+    def __init__(self, weights, i, trained, stride, widen, width, out):
         super().__init__()
         p = f"_blocks.{i}"
-        trained = i >= FIRST
         self.widen = Conv(weights, f"{p}._expand_conv.weight", f"{p}._bn0", trained=trained) if widen != 1 else nn.Identity()
         self.filter = Conv(weights, f"{p}._depthwise_conv.weight", f"{p}._bn1", stride, width*widen, trained=trained)
         self.narrow = Conv(weights, f"{p}._project_conv.weight", f"{p}._bn2", relu6=False, trained=trained)
@@ -70,11 +68,12 @@ class Block(nn.Module):
 
 class Network(nn.Module):
     "EfficientNet-Lite0 with one logit a frame"
-    def __init__(self):
+    def __init__(self, first):
         super().__init__()
+        self.first = first
         weights = read_checkpoint(find_checkpoint())
         self.stem = Conv(weights, "_conv_stem.weight", "_bn0", 2, trained=False)
-        self.blocks = nn.ModuleList(Block(weights, i, *shape) for i, (_, *shape) in enumerate(_blocks()))
+        self.blocks = nn.ModuleList(Block(weights, i, i >= first, *shape) for i, (_, *shape) in enumerate(_blocks()))
         self.head = Conv(weights, "_conv_head.weight", "_bn1")
         self.last = nn.Linear(1280, 1)
 
@@ -83,8 +82,8 @@ class Network(nn.Module):
         x = ((x.float() - 127)/128).bfloat16().contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
             x = self.stem(x)
-            for block in self.blocks[:FIRST]: x = block(x)
-        for block in self.blocks[FIRST:]: x = block(x)
+            for block in self.blocks[:self.first]: x = block(x)
+        for block in self.blocks[self.first:]: x = block(x)
         return self.head(x).float().mean((2, 3))
 
 
@@ -158,12 +157,12 @@ def tune(model, squares, labels, p, rng):
         rate.step()
 
 
-def judge(df, squares, fold, seed):
+def judge(df, squares, fold, first):
     "Logits of the held-out clips, before and after"
     a, b = list(grouped_folds(df, 5, 0))[fold]
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    model = Network()
+    torch.manual_seed(fold)
+    rng = np.random.default_rng(fold)
+    model = Network(first)
     labels = a.label.to_numpy()
     p = drawn_by(labels, a.group.to_numpy())
     seen = squares[a.index]
@@ -183,13 +182,14 @@ def main():
     ask.add_argument("labels", type=Path)
     ask.add_argument("out", type=Path)
     ask.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2], help="which of the five")
+    ask.add_argument("--first", type=int, default=2, help="the block from which on it is trained; those before block 5 take half the time")
     asked = ask.parse_args()
     df = read_labels(asked.labels)
     df = df[df.split == "train"].reset_index(drop=True)
     squares = np.stack([squares_of(p) for p in df.path])
     for fold in asked.folds:
         before = [pd.read_csv(asked.out)] if asked.out.exists() else []
-        pd.concat([*before, judge(df, squares, fold, fold).round(3)]).to_csv(asked.out, index=False)
+        pd.concat([*before, judge(df, squares, fold, asked.first).round(3)]).to_csv(asked.out, index=False)
 
 
 if __name__ == "__main__": main()

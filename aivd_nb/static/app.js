@@ -159,7 +159,7 @@ async function refusal(c) {
 }
 
 // Its code is the one that the server would have given.
-const CODE = { audio: "not_a_video", webp: "not_a_video", image: "not_a_video", unread: "unreadable" };
+const CODE = { audio: "no_video", webp: "not_a_video", image: "not_a_video", unread: "unreadable" };
 function refused(c, why) {
   const [code, problem, remedy] = [why[0].key.split(".")[1], ...why.map(spoken).map(s => s.textContent ?? s)];
   trouble(c, ...why.map(spoken));
