@@ -64,22 +64,34 @@ def auc(
     n = int(y.sum())
     return float((rankdata(p)[y == 1].sum() - n*(n + 1)/2)/(n*(len(y) - n))) if _both(y) else float("nan")
 
+# %% ../nbs/api/32_metrics.ipynb #792961bc
+def _counted(y, p):
+    "How many clips are called AI, and how many of them are, at every threshold, the highest first; nought before it"
+    import numpy as np
+    order = np.argsort(-p, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(p[order])), len(p) - 1) # of the clips of one score
+    return np.append(0, last + 1), np.append(0, np.cumsum(y[order])[last])
+
+# %% ../nbs/api/32_metrics.ipynb #777c8904
+def _average_precision(called, found):
+    "The mean precision over the AI clips"
+    import numpy as np
+    return float(np.sum(np.diff(found)*found[1:]/called[1:])/found[-1])
+
 # %% ../nbs/api/32_metrics.ipynb #19a143ea
 def average_precision(
     y:"numpy.typing.ArrayLike", # labels
     p:"numpy.typing.ArrayLike", # scores of any range
 ) -> float: # chance is the share of AI clips; NaN with one class
     "Average precision (AP)"
-    average_precision_score = require("sklearn.metrics").average_precision_score
     y, p = as_scores(y, p, probabilities=False)
-    return float(average_precision_score(y, p)) if _both(y) else float("nan")
+    return _average_precision(*_counted(y, p)) if _both(y) else float("nan")
 
 # %% ../nbs/api/32_metrics.ipynb #3a51e43d
 def _roc(y, p):
     "False-alarm and detection rates at every threshold"
-    roc_curve = require("sklearn.metrics").roc_curve
-    false_alarms, found, _ = roc_curve(y, p, drop_intermediate=False)
-    return false_alarms, found
+    called, found = _counted(y, p)
+    return (called - found)/(len(y) - found[-1]), found/found[-1]
 
 # %% ../nbs/api/32_metrics.ipynb #a958cd80
 def _eer(fpr, tpr):
@@ -191,11 +203,13 @@ def _at_threshold(tn, fp, fn, tp):
 
 # %% ../nbs/api/32_metrics.ipynb #32912b12
 def _rank_figures(y, p):
-    "The figures that look at order only, from one ROC curve"
+    "The figures that look at order only, from one count"
+    import numpy as np
     names = ("auc", "average_precision", "eer", "tpr_at_5_fpr")
     if not _both(y): return dict.fromkeys(names, float("nan"))
-    sk, curve = require("sklearn.metrics"), _roc(y, p)
-    return dict(zip(names, (float(sk.auc(*curve)), float(sk.average_precision_score(y, p)), _eer(*curve), _found_at(*curve, .05))))
+    curve = _roc(y, p)
+    area = float(np.trapezoid(curve[1], curve[0]))
+    return dict(zip(names, (area, _average_precision(*_counted(y, p)), _eer(*curve), _found_at(*curve, .05))))
 
 # %% ../nbs/api/32_metrics.ipynb #5dd80a65
 def _counts(y, called):

@@ -183,6 +183,7 @@ def _compile(model, train, logits):
     keras = import_keras()
     loss = keras.losses.BinaryCrossentropy(from_logits=logits, label_smoothing=train.label_smoothing)
     model.compile(keras.optimizers.Adam(train.learning_rate), loss)
+    model.optimizer.build(model.trainable_variables) # else TensorFlow traces the first step twice
 
 # %% ../nbs/api/36_train.ipynb #6b3a2c63
 def _fit_keras(model, train, x, y, weights, validation=None, progress=False, logits=False): # history

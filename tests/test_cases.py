@@ -281,7 +281,7 @@ def test_command_line(cases, shared):
 
 
 def test_scan(cases, shared, tmp_path):
-    files = cases[:1] + random.Random(2).sample(cases[1:], 24) + shared
+    files = cases[:1] + random.Random(2).sample(cases[1:], 12) + shared
     scan([p for p, _ in files], tmp_path/"out", workers=1, progress=False)
     table = pd.read_parquet(tmp_path/"out").set_index("path")
     for path, right in files:
