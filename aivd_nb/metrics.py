@@ -53,17 +53,6 @@ def as_scores(
 # %% ../nbs/api/32_metrics.ipynb #2844fe93
 def _both(y): return 0 < y.sum() < len(y) # classes are there
 
-# %% ../nbs/api/32_metrics.ipynb #8392ca6d
-def auc(
-    y:"numpy.typing.ArrayLike", # labels
-    p:"numpy.typing.ArrayLike", # scores of any range
-) -> float: # 0.5 is chance; NaN with one class
-    "Area under the ROC curve: how often an AI clip scores above a real one"
-    rankdata = require("scipy.stats").rankdata
-    y, p = as_scores(y, p, probabilities=False)
-    n = int(y.sum())
-    return float((rankdata(p)[y == 1].sum() - n*(n + 1)/2)/(n*(len(y) - n))) if _both(y) else float("nan")
-
 # %% ../nbs/api/32_metrics.ipynb #792961bc
 def _counted(y, p):
     "How many clips are called AI, and how many of them are, at every threshold, the highest first; nought before it"
@@ -71,6 +60,26 @@ def _counted(y, p):
     order = np.argsort(-p, kind="stable")
     last = np.append(np.flatnonzero(np.diff(p[order])), len(p) - 1) # of the clips of one score
     return np.append(0, last + 1), np.append(0, np.cumsum(y[order])[last])
+
+# %% ../nbs/api/32_metrics.ipynb #3a51e43d
+def _roc(y, p):
+    "False-alarm and detection rates at every threshold"
+    called, found = _counted(y, p)
+    return (called - found)/(len(y) - found[-1]), found/found[-1]
+
+# %% ../nbs/api/32_metrics.ipynb #974e99f4
+def _area(fpr, tpr):
+    import numpy as np
+    return float(np.trapezoid(tpr, fpr))
+
+# %% ../nbs/api/32_metrics.ipynb #8392ca6d
+def auc(
+    y:"numpy.typing.ArrayLike", # labels
+    p:"numpy.typing.ArrayLike", # scores of any range
+) -> float: # 0.5 is chance; NaN with one class
+    "Area under the ROC curve: how often an AI clip scores above a real one"
+    y, p = as_scores(y, p, probabilities=False)
+    return _area(*_roc(y, p)) if _both(y) else float("nan")
 
 # %% ../nbs/api/32_metrics.ipynb #777c8904
 def _average_precision(called, found):
@@ -86,12 +95,6 @@ def average_precision(
     "Average precision (AP)"
     y, p = as_scores(y, p, probabilities=False)
     return _average_precision(*_counted(y, p)) if _both(y) else float("nan")
-
-# %% ../nbs/api/32_metrics.ipynb #3a51e43d
-def _roc(y, p):
-    "False-alarm and detection rates at every threshold"
-    called, found = _counted(y, p)
-    return (called - found)/(len(y) - found[-1]), found/found[-1]
 
 # %% ../nbs/api/32_metrics.ipynb #a958cd80
 def _eer(fpr, tpr):
@@ -203,13 +206,11 @@ def _at_threshold(tn, fp, fn, tp):
 
 # %% ../nbs/api/32_metrics.ipynb #32912b12
 def _rank_figures(y, p):
-    "The figures that look at order only, from one count"
-    import numpy as np
+    "The figures that look at order only"
     names = ("auc", "average_precision", "eer", "tpr_at_5_fpr")
     if not _both(y): return dict.fromkeys(names, float("nan"))
     curve = _roc(y, p)
-    area = float(np.trapezoid(curve[1], curve[0]))
-    return dict(zip(names, (area, _average_precision(*_counted(y, p)), _eer(*curve), _found_at(*curve, .05))))
+    return dict(zip(names, (_area(*curve), _average_precision(*_counted(y, p)), _eer(*curve), _found_at(*curve, .05))))
 
 # %% ../nbs/api/32_metrics.ipynb #5dd80a65
 def _counts(y, called):
