@@ -34,6 +34,10 @@ class Together(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config, log): return Together(config, log)
 
 
+# For two cores. Among the slow tests are some that wait more than they work; the quick half doesn't make up for a third process's imports
+def pytest_xdist_auto_num_workers(config): return 2 if config.option.markexpr == "not slow" else 3
+
+
 def repo_files() -> list[Path]:
     "Files of the checkout that git keeps or would keep, relative to it"
     out = subprocess.run(["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
