@@ -18,7 +18,7 @@ QUICK = """
 SLOW = {p.name for p in NOTEBOOKS if p.stem not in QUICK}
 
 
-# Imported once, in a process that then makes a child for each notebook: every second of nine would go into importing them otherwise
+# Imported once, in a process that then makes a child for each notebook: importing all of it takes up to ten seconds of a processor
 LOADED = "aivd_nb.core nbdev.test IPython pandas sklearn.linear_model sklearn.metrics seaborn cv2 av onnxruntime keras".split()
 FRESH = ["work_offline"] # it shows what isn't loaded
 
