@@ -62,10 +62,9 @@ def _counted(y, p):
     return np.append(0, last + 1), np.append(0, np.cumsum(y[order])[last])
 
 # %% ../nbs/api/32_metrics.ipynb #3a51e43d
-def _roc(y, p):
-    "False-alarm and detection rates at every threshold"
-    called, found = _counted(y, p)
-    return (called - found)/(len(y) - found[-1]), found/found[-1]
+def _roc(called, found):
+    "False-alarm and detection rates at every threshold, from the counts"
+    return (called - found)/(called[-1] - found[-1]), found/found[-1]
 
 # %% ../nbs/api/32_metrics.ipynb #974e99f4
 def _area(fpr, tpr):
@@ -79,7 +78,7 @@ def auc(
 ) -> float: # 0.5 is chance; NaN with one class
     "Area under the ROC curve: how often an AI clip scores above a real one"
     y, p = as_scores(y, p, probabilities=False)
-    return _area(*_roc(y, p)) if _both(y) else float("nan")
+    return _area(*_roc(*_counted(y, p))) if _both(y) else float("nan")
 
 # %% ../nbs/api/32_metrics.ipynb #777c8904
 def _average_precision(called, found):
@@ -109,7 +108,7 @@ def eer(
 ) -> float: # 0.5 is chance; NaN with one class
     "Equal error rate, interpolated between the two thresholds nearest to it"
     y, p = as_scores(y, p, probabilities=False)
-    return _eer(*_roc(y, p)) if _both(y) else float("nan")
+    return _eer(*_roc(*_counted(y, p))) if _both(y) else float("nan")
 
 # %% ../nbs/api/32_metrics.ipynb #714c8d90
 def _found_at(fpr, tpr, limit): return float(tpr[fpr <= limit].max())
@@ -122,7 +121,7 @@ def tpr_at_fpr(
 ) -> float: # share of AI clips found; NaN with one class
     "The share of AI clips that is found when at most a share `fpr` of real clips is called AI"
     y, p = as_scores(y, p, probabilities=False)
-    return _found_at(*_roc(y, p), fpr) if _both(y) else float("nan")
+    return _found_at(*_roc(*_counted(y, p)), fpr) if _both(y) else float("nan")
 
 # %% ../nbs/api/32_metrics.ipynb #b2e3b677
 def _bins(p, bins):
@@ -209,8 +208,9 @@ def _rank_figures(y, p):
     "The figures that look at order only"
     names = ("auc", "average_precision", "eer", "tpr_at_5_fpr")
     if not _both(y): return dict.fromkeys(names, float("nan"))
-    curve = _roc(y, p)
-    return dict(zip(names, (_area(*curve), _average_precision(*_counted(y, p)), _eer(*curve), _found_at(*curve, .05))))
+    counts = _counted(y, p)
+    curve = _roc(*counts)
+    return dict(zip(names, (_area(*curve), _average_precision(*counts), _eer(*curve), _found_at(*curve, .05))))
 
 # %% ../nbs/api/32_metrics.ipynb #5dd80a65
 def _counts(y, called):

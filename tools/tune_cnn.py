@@ -1,5 +1,5 @@
 """Is a gently fine-tuned EfficientNet-Lite0 worth its cost beside the frozen one? Trains it on four fifths of the training sources and scores the
-rest, fold by fold, for the table on the results page Ablations. Needs `pip install torch`, half an hour of two cores for each fold, and the collection.
+rest, fold by fold, for the table on the results page Ablations. Needs `pip install torch`, twenty minutes of two cores for each fold, and the collection.
 
     python tools/tune_cnn.py labels.csv nbs/results/09_tuned.csv --folds 0 1
 """
